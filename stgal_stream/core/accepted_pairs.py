@@ -1,0 +1,51 @@
+"""The pairs that best-buddies search holds for one person now, and their travel times.
+
+The law: the distributions hold the travel times of exactly the accepted pairs whose two tracklets
+are in the window (``update`` when a pair is accepted, ``revert`` when it goes or expires).
+"""
+
+from __future__ import annotations
+
+from stgal_stream.core.best_buddies import Pair
+from stgal_stream.core.calibration import CameraPair, camera_pair
+from stgal_stream.core.travel_time import TravelTimeDistribution, travel_time_s
+from stgal_stream.types import Tracklet
+
+
+class AcceptedPairs:
+    """Accepted pairs by tracklet number, with a sliding distribution for each camera pair."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Pair, tuple[CameraPair, float]] = {}
+        self._of: dict[int, set[Pair]] = {}
+        self.travel_times: dict[CameraPair, TravelTimeDistribution] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    @property
+    def pairs(self) -> set[Pair]:
+        """The accepted pairs in the window."""
+        return set(self._seen)
+
+    def accept(self, first: Tracklet, second: Tracklet) -> None:
+        """Counts a pair's travel time."""
+        cameras = camera_pair(first.camera, second.camera)
+        time_s = travel_time_s(first, second)
+        pair = (min(first.number, second.number), max(first.number, second.number))
+        self._seen[pair] = (cameras, time_s)
+        for number in pair:
+            self._of.setdefault(number, set()).add(pair)
+        self.travel_times.setdefault(cameras, TravelTimeDistribution()).update(time_s)
+
+    def withdraw(self, pair: Pair) -> None:
+        """Takes a pair out again."""
+        cameras, time_s = self._seen.pop(pair)
+        for number in pair:
+            self._of.get(number, set()).discard(pair)
+        self.travel_times[cameras].revert(time_s)
+
+    def expire(self, number: int) -> None:
+        """Forgets all pairs of a tracklet that left the window."""
+        for pair in sorted(self._of.pop(number, ())):
+            self.withdraw(pair)

@@ -1,0 +1,261 @@
+"""Associates the tracklets of one site's window: pairs by best buddies, identities by evidence.
+
+The laws. A pair is scored with the calibration in force; a new calibration scores the whole window
+anew. After every step the accepted pairs are those of the reference on the window's content.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from stgal_stream.core.accepted_pairs import AcceptedPairs
+from stgal_stream.core.best_buddies import Pair
+from stgal_stream.core.calibration import Scores, calibrate, calibrate_paper
+from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.identities import Identities
+from stgal_stream.core.online_buddies import OnlineBuddies
+from stgal_stream.core.reassessment import LinkageTable, better_identity
+from stgal_stream.core.scorer import Scorer
+from stgal_stream.core.tracklets import OpenTracklet
+from stgal_stream.types import (
+    AssociationEvent,
+    Event,
+    Evidence,
+    IdentityEvent,
+    TrackerSettings,
+    Tracklet,
+)
+
+
+class Associator:
+    """The window of one site and everything known about its tracklets."""
+
+    def __init__(self, site: str, settings: TrackerSettings) -> None:
+        self.settings = settings
+        self.gallery = Gallery()
+        self.scorer = Scorer(self.gallery)
+        self.identities = Identities(self.gallery, site, self.scorer.are_apart)
+        self.buddies = OnlineBuddies(self.scorer.association_row)
+        self.accepted = AcceptedPairs()
+        self.n_calibrations = 0
+        self.n_until_calibration = settings.first_calibration
+        self.continued: dict[tuple[str, str], int] = {}
+
+    def expire(self, at_s: float) -> list[Event]:
+        """Lets go of what the window holds no more."""
+        labels, first = self.gallery.labels.copy(), self.gallery.first
+        gone = self.gallery.expired(at_s - self.settings.window_s, self.settings.max_tracklets)
+        self.buddies.expire(gone)
+        for number in gone:
+            self.accepted.expire(number)
+        ended = self.identities.expire((n, int(labels[n - first])) for n in gone)
+        if gone:
+            self.continued = {k: n for k, n in self.continued.items() if n in self.gallery}
+        return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
+
+    def add(self, closed: list[OpenTracklet], at_s: float) -> list[Event]:
+        """Takes tracklets that are complete, associates them and calibrates when it is time."""
+        new = [self._settle(tracklet, at_s) for tracklet in closed]
+        gallery = self.gallery
+        scores: dict[int, Scores] = {}
+        for number, found in self.scorer.rows(new, until=True):
+            scores[number] = found
+            row = number - gallery.first
+            self.buddies.insert(
+                number,
+                int(gallery.cameras[row]),
+                gallery.numbers[:row],
+                gallery.cameras[:row],
+                found.p_association,
+            )
+        added, withdrawn = self.buddies.settle()
+        events = self._publish(added, withdrawn, at_s)
+        for number in new:
+            events += self._identify(number, scores[number], added, at_s)
+        if self._by_chains:
+            events += self._merge_chains(added, at_s)
+        self.n_until_calibration -= len(new)
+        if self.n_until_calibration <= 0:
+            events += self._recalibrate(at_s)
+        return events
+
+    def _settle(self, done: OpenTracklet, at_s: float) -> int:
+        number = self.gallery.next
+        tracklet = Tracklet(
+            number,
+            done.camera,
+            done.start_s,
+            done.end_s,
+            done.mean_embedding(),
+            done.extractor,
+            tuple(done.ids),
+            done.track_id,
+            done.box,
+            done.position,
+        )
+        self.gallery.add(tracklet, at_s)
+        return number
+
+    def _publish(self, added: set[Pair], withdrawn: set[Pair], at_s: float) -> list[Event]:
+        """Pseudo-pairs that came and went, the later tracklet as the query."""
+        events: list[Event] = []
+        for pair in sorted(withdrawn):
+            evidence = self.scorer.pair_evidence(pair[1], pair[0])
+            self.accepted.withdraw(pair)
+            query = self.gallery[pair[1]]
+            events.append(AssociationEvent("withdrawn", at_s, query, evidence))
+        for pair in sorted(added):
+            evidence = self.scorer.pair_evidence(pair[1], pair[0])
+            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]])
+            query = self.gallery[pair[1]]
+            events.append(AssociationEvent("accepted", at_s, query, evidence))
+        return events
+
+    # --- identities --------------------------------------------------------------------------
+
+    @property
+    def _by_chains(self) -> bool:
+        """The paper knows pairs only: its identities are the chains of accepted pairs."""
+        return self.settings.setting == "paper"
+
+    def _identify(self, number: int, scores: Scores, added: set[Pair], at_s: float) -> list[Event]:
+        tracklet = self.gallery[number]
+        label = self._track_continued(tracklet)
+        others: list[int] = []
+        if label is None and self._by_chains:
+            label = self._chain_of(number, scores, added)
+        elif label is None:
+            found = self.identities.candidates(number, scores.log_odds)
+            label = found[0].label if found else None
+            others = [c.label for c in found[1:]]
+        if tracklet.track_id is not None:
+            self.continued[tracklet.camera, tracklet.track_id] = number
+        if label is None:
+            identity = self.identities.create(number)
+            return [IdentityEvent("created", at_s, identity.global_id, tracklet=tracklet)]
+        evidence = self._evidence(number, label, scores)
+        identity = self.identities.join(number, label)
+        joined = IdentityEvent("joined", at_s, identity.global_id, None, tracklet, evidence)
+        return [joined, *self._merge_into(number, others, at_s)]
+
+    def _track_continued(self, tracklet: Tracklet) -> int | None:
+        """The identity of the same camera track's part before, where a long track was cut."""
+        if tracklet.track_id is None:
+            return None
+        before = self.continued.get((tracklet.camera, tracklet.track_id))
+        if before is None:
+            return None
+        if tracklet.start_s - self.gallery[before].end_s > self.settings.tracklet_gap_s:
+            return None
+        label = self.identities.label_of(before)
+        return None if label in self.identities.forbidden_to(tracklet.number) else label
+
+    def _evidence(self, number: int, label: int, scores: Scores) -> Evidence | None:
+        """The best pair that ties a tracklet to an identity, beside the best outside it."""
+        if self.scorer.calibration is None:
+            return None
+        labels = self.gallery.labels[: len(scores.p_association)]
+        ranked = np.nan_to_num(scores.log_odds, nan=-np.inf)
+        ranked = scores.p_association if self._by_chains else ranked
+        inside, outside = (np.flatnonzero(m) for m in (labels == label, labels != label))
+        partner = int(inside[np.argmax(ranked[inside])])
+        first = self.gallery.first
+        runner_up = None
+        if outside.size and scores.p_association[outside].max() > 0:
+            runner_up = int(outside[np.argmax(scores.p_association[outside])]) + first
+        return self.scorer.evidence(number, partner + first, scores, runner_up)
+
+    def _merge_into(self, number: int, others: list[int], at_s: float) -> list[Event]:
+        """Merges identities that the new tracklet has shown to be one person."""
+        events: list[Event] = []
+        for other in others:
+            label = self.identities.label_of(number)
+            linkage = self.identities.linkage(label, other, self.scorer.log_odds)
+            if linkage is not None and linkage > 0:
+                events.append(self._merge(label, other, at_s))
+        return events
+
+    def _merge(self, first: int, second: int, at_s: float) -> IdentityEvent:
+        ends = [self.identities[label].members[-1] for label in (first, second)]
+        evidence = self.scorer.pair_evidence(max(ends), min(ends))
+        _, kept, absorbed = self.identities.merge(first, second)
+        return IdentityEvent(
+            "renamed", at_s, kept.global_id, absorbed.global_id, evidence=evidence
+        )
+
+    def _chain_of(self, number: int, scores: Scores, added: set[Pair]) -> int | None:
+        forbidden = self.identities.forbidden_to(number)
+        first = self.gallery.first
+        partners = [i for i, j in added if j == number]
+        partners.sort(key=lambda i: (-scores.p_association[i - first], i))
+        labels = [self.identities.label_of(i) for i in partners]
+        return next((label for label in labels if label not in forbidden), None)
+
+    def _merge_chains(self, added: set[Pair], at_s: float) -> list[Event]:
+        events: list[Event] = []
+        for i, j in sorted(added):
+            first, second = self.identities.label_of(i), self.identities.label_of(j)
+            if first != second and not self.identities.are_apart(first, second):
+                events.append(self._merge(first, second, at_s))
+        return events
+
+    # --- calibration -------------------------------------------------------------------------
+
+    def _recalibrate(self, at_s: float) -> list[Event]:
+        """A new travel-time version: every pair and every identity is judged anew."""
+        self.n_calibrations += 1
+        version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
+        estimate = calibrate_paper if self._by_chains else calibrate
+        self.scorer.calibration = estimate(self.gallery, self.settings, version)
+        growth = math.ceil(self.settings.calibration_growth * len(self.gallery))
+        self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
+        table = self._score_anew()
+        before, now = self.accepted.pairs, self.buddies.accepted
+        events = self._publish(now - before, before - now, at_s)
+        if self._by_chains:
+            return events + self._merge_chains(now, at_s)
+        for first, second in table.merges():
+            events.append(self._merge(first, second, at_s))
+        for number in table.doubtful:
+            events += self._correct(number, at_s)
+        return events
+
+    def _score_anew(self) -> LinkageTable:
+        """Fills fresh rankings and the linkage of all identities, one pass over all pairs."""
+        gallery, identities = self.gallery, self.identities
+        self.buddies = OnlineBuddies(self.scorer.association_row)
+        labels = gallery.labels.copy()
+        table = LinkageTable(identities, int(labels.max()) + 1)
+        numbers = [n for label in identities.labels for n in identities[label].members]
+        done = np.zeros(len(gallery), bool)
+        for number, scores in self.scorer.rows(numbers):
+            row = number - gallery.first
+            self.buddies.insert(
+                number,
+                int(gallery.cameras[row]),
+                gallery.numbers[done],
+                gallery.cameras[done],
+                scores.p_association[done],
+            )
+            done[row] = True
+            table.add(number, scores.log_odds, labels)
+            if identities.of(number).members[-1] == number:
+                table.finish(int(labels[row]))
+        self.buddies.settle()
+        return table
+
+    def _correct(self, number: int, at_s: float) -> list[Event]:
+        """Moves a tracklet that clearly belongs to another identity."""
+        label = better_identity(self.identities, self.scorer, number)
+        if label is None:
+            return []
+        partner = self.identities[label].members[-1]
+        evidence = self.scorer.pair_evidence(number, partner)
+        left = self.identities.move(number, label)
+        to = self.identities[label]
+        tracklet = self.gallery[number]
+        return [
+            IdentityEvent("renamed", at_s, to.global_id, left.global_id, tracklet, evidence)
+        ]

@@ -1,0 +1,459 @@
+"""What the stream says about itself: alpha, sigma, travel times and how far to trust a pair.
+
+Two ways of estimating the same things. ``calibrate_paper`` follows the paper's equations 2 to 4
+with its constants. ``calibrate`` fits, per camera pair, a mixture of same-person and
+different-person pairs to the 2-D histogram (distance x travel time) of all pairs of the window, by
+expectation maximisation and without a label: distance and travel time are independent given which
+of the two it is, f1 = f0 tilted by exp(-alpha d), the travel times of one person a smooth free
+density. Both are pure functions of the gallery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.time_grid import TimeGrid, smoothed
+from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
+from stgal_stream.core.visual import (
+    are_known_negatives,
+    distances,
+    threshold,
+    visual_probability,
+)
+from stgal_stream.types import TrackerSettings
+
+CameraPair = tuple[str, str]
+Floats = NDArray[np.float64]
+
+_N_DISTANCE_BINS = 96
+_MIN_BUDDIES = 12
+_MIN_NEGATIVES = 50
+_TILT_STEPS = 20
+_FREE_STEPS = 30
+LOG_ODDS_LIMIT = 8.0
+
+
+class Verdict(StrEnum):
+    """What is known about a camera pair: whether people go from one to the other."""
+
+    LINKED = "linked"
+    NOT_LINKED = "not_linked"
+    TOO_LITTLE_DATA = "too_little_data"
+
+
+@dataclass(frozen=True)
+class PairModel:
+    """One camera pair: travel times counted from best buddies, and the mixture's parts.
+
+    ``p_travel`` and ``log_time_ratio`` (log g1 / g0) are tables over the bins of the time grid,
+    ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds of being
+    one person are the two ratios and the log prior odds, added.
+    """
+
+    verdict: Verdict
+    n_buddies: int
+    distribution: TravelTimeDistribution
+    p_travel: Floats | None = None
+    log_time_ratio: Floats | None = None
+    log_distance_ratio: Floats | None = None
+    log_prior_odds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Everything the tracker needs to score a pair; one travel-time version.
+
+    ``alpha`` is that of equation 1, ``sigma`` that of equation 3. Camera pairs are unordered and
+    sorted; a pair that is absent was never seen.
+    """
+
+    version: str
+    setting: str
+    alpha: float
+    sigma: float
+    pairs: dict[CameraPair, PairModel] = field(default_factory=dict)
+    grid: TimeGrid = field(default_factory=TimeGrid)
+    distance_width: float = 1.0
+    log_duplicate_odds: float = -np.inf
+
+    def duplicate_log_odds(self, camera: str, d: Floats) -> Floats:
+        """Log odds that boxes of one camera and one time, at distances ``d`` (N,), are one person
+        boxed twice; minus infinity where nothing says that the camera does such a thing."""
+        model = self.pairs.get((camera, camera))
+        if model is None or model.log_distance_ratio is None:
+            return np.full(len(d), -np.inf)
+        return self._by_distance(model, d) + self.log_duplicate_odds
+
+    def _by_distance(self, model: PairModel, d: Floats) -> Floats:
+        assert model.log_distance_ratio is not None
+        centres = (np.arange(_N_DISTANCE_BINS) + 0.5) * self.distance_width
+        return np.interp(d, centres, model.log_distance_ratio)
+
+    def score(
+        self, camera: str, others: tuple[str, ...], index: NDArray[np.int64], d: Floats, t: Floats
+    ) -> Scores:
+        """Scores of one tracklet against many.
+
+        ``others`` names cameras by index, ``index`` (N,) is each other one's camera, ``d`` (N,)
+        distances, ``t`` (N,) travel times in seconds.
+        """
+        p_visual = visual_probability(d, self.alpha)
+        p_travel = np.zeros(len(d))
+        log_odds = np.full(len(d), np.nan)
+        bins = self.grid.bins(t)
+        for i, other in enumerate(others):
+            model = self.pairs.get(camera_pair(camera, other))
+            if model is None or model.verdict is not Verdict.LINKED:
+                continue
+            rows = np.flatnonzero(index == i)
+            if model.p_travel is None:
+                p_travel[rows] = model.distribution.probability(t[rows])
+                continue
+            odds = self._by_distance(model, d[rows]) + model.log_prior_odds
+            if self.setting == "appearance":
+                p_travel[rows] = 1.0
+            else:
+                p_travel[rows] = model.p_travel[bins[rows]]
+                assert model.log_time_ratio is not None
+                odds = odds + model.log_time_ratio[bins[rows]]
+            log_odds[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        return Scores(p_visual, p_travel, p_visual * p_travel, log_odds)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """P_v, P_t, P_a and the log posterior odds of being one person, each (N,). The log odds are
+    NaN where nothing is known about the camera pair."""
+
+    p_visual: Floats
+    p_travel: Floats
+    p_association: Floats
+    log_odds: Floats
+
+
+def camera_pair(first: str, second: str) -> CameraPair:
+    """The unordered pair."""
+    return (first, second) if first <= second else (second, first)
+
+
+@dataclass(slots=True)
+class _PairCounts:
+    """All pairs of one camera pair in the window, as a histogram, and its best buddies by P_v."""
+
+    pair: CameraPair
+    histogram: Floats
+    buddy_distances: Floats
+    buddy_times: Floats
+
+
+def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -> Calibration:
+    """Equations 2 to 4 with the paper's constants: matched pairs are those of two cameras with
+    P_v above the largest P_v of a known negative."""
+    alpha = settings.paper_alpha
+    distance = distances(gallery.embeddings, gallery.embeddings)
+    p_visual = visual_probability(distance, alpha)
+    sigma = threshold([p_visual[i, j] for i, j in known_negatives(gallery)])
+    cameras, names = gallery.cameras, gallery.camera_names
+    times = travel_times_s(gallery.starts_s, gallery.ends_s, gallery.starts_s, gallery.ends_s)
+    rows, columns = np.nonzero(np.triu(p_visual > sigma, 1))
+    found: dict[CameraPair, TravelTimeDistribution] = {}
+    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+        if cameras[i] != cameras[j]:
+            pair = camera_pair(names[cameras[i]], names[cameras[j]])
+            seen = found.setdefault(pair, TravelTimeDistribution(settings.paper_epsilon_s))
+            seen.update(float(times[i, j]))
+    pairs = {pair: PairModel(Verdict.LINKED, seen.n, seen) for pair, seen in sorted(found.items())}
+    return Calibration(version, "paper", alpha, sigma, pairs)
+
+
+def calibrate(
+    gallery: Gallery, settings: TrackerSettings, version: str, grid: TimeGrid | None = None
+) -> Calibration:
+    """Alpha, sigma, P_t and the log odds of the window, estimated from the window alone."""
+    grid = grid or TimeGrid()
+    newest = slice(max(0, len(gallery) - settings.calibration_tracklets), None)
+    counts, width = _count(gallery, newest, grid)
+    negatives = known_negatives(gallery, first=newest.start)
+    embeddings, tracklets = gallery.embeddings, gallery.tracklets
+    negative_d = np.array([np.linalg.norm(embeddings[i] - embeddings[j]) for i, j in negatives])
+    reach = _negative_reach(negative_d)
+    alpha, fits = _fit(counts, width, reach)
+    pairs = {}
+    for part, fit in zip(counts, fits, strict=True):
+        pairs[part.pair] = _pair_model(part, fit, grid)
+    sigma = float(visual_probability(reach, alpha)) if np.isfinite(reach) else 1.0
+    found = Calibration(version, settings.setting, alpha, sigma, pairs, grid, width)
+    loose = [
+        float(found._by_distance(pairs[camera, camera], d))
+        for (i, j), d in zip(negatives, negative_d, strict=True)
+        if tracklets[i].track_id is None and tracklets[j].track_id is None
+        for camera in [tracklets[i].camera]
+    ]
+    return replace(found, log_duplicate_odds=_duplicate_odds(np.array(loose)))
+
+
+def _duplicate_odds(log_ratios: Floats) -> float:
+    """Log prior odds that two boxes without a track, in one camera at one time, are one person.
+
+    The share of duplicates that explains the distances of all such pairs best (EM with f0 and f1
+    known). A camera that boxes everybody once has a share near zero: its known negatives stand.
+    """
+    if len(log_ratios) < _MIN_NEGATIVES:
+        return -np.inf
+    ratio = np.exp(log_ratios)
+    share = 0.1
+    for _ in range(_FREE_STEPS):
+        share = float(np.mean(share * ratio / (share * ratio + 1 - share)))
+    return float(np.log(share / (1 - share))) if 0.01 < share < 1 else -np.inf
+
+
+def known_negatives(gallery: Gallery, first: int = 0) -> list[tuple[int, int]]:
+    """Rows (i, j) of all pairs that were in one camera at one time (equation 2)."""
+    found = []
+    tracklets = gallery.tracklets[first:]
+    by_camera: dict[str, list[int]] = {}
+    for row, tracklet in enumerate(tracklets):
+        by_camera.setdefault(tracklet.camera, []).append(row)
+    for rows in by_camera.values():
+        rows.sort(key=lambda r: tracklets[r].start_s)
+        active: list[int] = []
+        for row in rows:
+            active = [r for r in active if tracklets[r].end_s >= tracklets[row].start_s]
+            for other in active:
+                if are_known_negatives(tracklets[other], tracklets[row]):
+                    found.append((first + other, first + row))
+            active.append(row)
+    return found
+
+
+def _negative_reach(negative_d: Floats) -> float:
+    """The distance under which hardly any known negative can lie; infinite where none is known.
+
+    A camera that boxes one person twice puts same-person pairs among its known negatives, all of
+    them close. So the spread is read off the far half and mirrored onto the near one.
+    """
+    if len(negative_d) < _MIN_BUDDIES:
+        return float("inf")
+    middle, far = np.quantile(negative_d, (0.5, 0.75))
+    return float(max(0.0, middle - 3.0 * (far - middle) / 0.6745))
+
+
+def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[_PairCounts], float]:
+    """Histograms of all pairs, camera pair by camera pair, and the width of a distance bin."""
+    embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
+    starts, ends, names = gallery.starts_s[rows], gallery.ends_s[rows], gallery.camera_names
+    sample = embeddings[:: max(1, len(embeddings) // 256)]
+    width = float(distances(sample, sample).max()) * 1.05 / _N_DISTANCE_BINS or 1.0
+    members = {i: np.flatnonzero(cameras == i) for i in range(len(names))}
+    found = []
+    for a in range(len(names)):
+        for b in range(a, len(names)):
+            qs, gs = members[a], members[b]
+            if len(qs) == 0 or len(gs) == 0:
+                continue
+            d = distances(embeddings[qs], embeddings[gs])
+            t = travel_times_s(starts[qs], ends[qs], starts[gs], ends[gs])
+            # In one camera at one time they are two people; and each pair counts once.
+            usable = (t > 0) if a == b else np.ones(d.shape, bool)
+            once = usable & (np.triu(np.ones(d.shape, bool), 1) if a == b else True)
+            d_bin = np.minimum((d[once] / width).astype(np.int64), _N_DISTANCE_BINS - 1)
+            flat = d_bin * grid.n + grid.bins(t[once])
+            table = np.bincount(flat, minlength=_N_DISTANCE_BINS * grid.n).astype(np.float64)
+            i, j = _mutual_nearest(d, usable, symmetric=a == b)
+            found.append(
+                _PairCounts(
+                    camera_pair(names[a], names[b]),
+                    table.reshape(_N_DISTANCE_BINS, grid.n),
+                    d[i, j].astype(np.float64),
+                    t[i, j],
+                )
+            )
+    return sorted(found, key=lambda c: c.pair), width
+
+
+def _mutual_nearest(
+    d: NDArray[np.float32], usable: NDArray[np.bool_], *, symmetric: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Best buddies by P_v alone: the pairs that are each other's nearest."""
+    masked = np.where(usable, d, np.inf)
+    nearest, back = masked.argmin(axis=1), masked.argmin(axis=0)
+    i = np.arange(len(d))
+    mutual = (back[nearest] == i) & np.isfinite(masked[i, nearest])
+    if symmetric:
+        mutual &= i < nearest
+    return i[mutual], nearest[mutual]
+
+
+@dataclass(slots=True)
+class _Fit:
+    """The mixture of one camera pair: prior, log f1 / f0 by distance, travel-time densities."""
+
+    verdict: Verdict
+    prior: float
+    log_distance_ratio: Floats
+    g0: Floats
+    g1: Floats
+
+
+def _fit(counts: list[_PairCounts], width: float, reach: float) -> tuple[float, list[_Fit]]:
+    """Expectation maximisation over all camera pairs; alpha in 1 / distance.
+
+    First f1 = f0 tilted by exp(-alpha d), which one number describes and little data finds. From
+    there f0 and f1 are let free, under the one condition that f1 / f0 falls with distance: where
+    embeddings are good, a tilt of f0 has no mass where the same person's distances lie.
+    """
+    if not counts:
+        return 0.0, []
+    table = np.stack([c.histogram for c in counts])
+    centres = (np.arange(_N_DISTANCE_BINS) + 0.5) * width
+    total = np.maximum(table.sum(axis=(1, 2)), 1)
+    by_distance, by_time = table.sum(axis=2), table.sum(axis=1)
+    f0 = by_distance + 1e-9
+    f0 /= f0.sum(axis=1, keepdims=True)
+    g0 = np.stack([smoothed(row, np.full(len(row), 1.0 / len(row))) for row in by_time])
+    g1 = np.stack([_buddy_density(c, g0[k], reach) for k, c in enumerate(counts)])
+    verdicts = [_verdict(c, g0[k]) for k, c in enumerate(counts)]
+    use = np.array([v is Verdict.LINKED for v in verdicts])
+    prior = np.array([len(c.buddy_times) for c in counts]) / total
+    prior = np.clip(prior, 1e-6, 0.2)
+    spread = float((f0.mean(0) * centres).sum()) - _low_quantile(f0.mean(0), centres)
+    alpha = 3.0 / max(spread, 1e-9)
+    ratio = _tilt(f0, centres, alpha)
+    for step in range(_TILT_STEPS + _FREE_STEPS if use.any() else 0):
+        odds = (prior / (1 - prior))[:, None, None] * np.exp(ratio)[:, :, None]
+        odds = odds * (g1 / g0)[:, None, :]
+        same = table * (odds / (1 + odds))
+        prior = np.clip(same.sum(axis=(1, 2)) / total, 1e-7, 0.5)
+        g1 = np.stack([smoothed(row, g0[k]) for k, row in enumerate(same.sum(axis=1))])
+        same_d = same.sum(axis=2)
+        if step < _TILT_STEPS:
+            alpha = _solve_alpha(f0[use], centres, same_d[use], alpha)
+            ratio = _tilt(f0, centres, alpha)
+        else:
+            ratio = _free_ratio(same_d, by_distance - same_d, use)
+    if use.any():
+        alpha = _slope(ratio[use], same_d[use], (by_distance - same_d)[use], centres)
+    return alpha, [
+        _Fit(v, float(p), r, a, b)
+        for v, p, r, a, b in zip(verdicts, prior, ratio, g0, g1, strict=True)
+    ]
+
+
+def _tilt(f0: Floats, centres: Floats, alpha: float) -> Floats:
+    """log f1 / f0 of the tilt, (K, n distance bins)."""
+    z = (f0 * np.exp(-alpha * (centres - centres[0]))).sum(axis=1)
+    tilt: Floats = -alpha * (centres - centres[0])[None, :] - np.log(z)[:, None]
+    return tilt
+
+
+def _free_ratio(same: Floats, different: Floats, use: NDArray[np.bool_]) -> Floats:
+    """log f1 / f0 by camera pair, from expected counts; where a camera pair has few pairs of one
+    person, what all have together stands in."""
+    pooled = _spread(same[use].sum(axis=0))
+    pooled /= pooled.sum()
+    rows = []
+    for mine, others in zip(same, different, strict=True):
+        f1 = _spread(mine) + 20.0 * pooled
+        f0 = _spread(others) + 1e-3
+        ratio = np.log((f1 / f1.sum() + 1e-9) / (f0 / f0.sum() + 1e-9))
+        rows.append(_falling(ratio, mine + others + 1e-6))
+    return np.clip(np.stack(rows), -2 * LOG_ODDS_LIMIT, 2 * LOG_ODDS_LIMIT)
+
+
+def _spread(counts: Floats) -> Floats:
+    """Counts over distance, smoothed over neighbouring bins."""
+    kernel = np.array([0.06, 0.24, 0.4, 0.24, 0.06])
+    return np.convolve(counts, kernel, mode="same")
+
+
+def _falling(values: Floats, weights: Floats) -> Floats:
+    """The closest sequence that never rises (pool adjacent violators, weighted least squares)."""
+    blocks: list[list[float]] = []  # mean, weight, length
+    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
+        blocks.append([value, weight, 1])
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            mean, heavy, length = blocks.pop()
+            last = blocks[-1]
+            last[0] = (last[0] * last[1] + mean * heavy) / (last[1] + heavy)
+            last[1] += heavy
+            last[2] += length
+    return np.repeat([b[0] for b in blocks], [int(b[2]) for b in blocks])
+
+
+def _slope(ratio: Floats, same: Floats, different: Floats, centres: Floats) -> float:
+    """How fast log f1 / f0 falls with distance, where both sides have pairs."""
+    f1 = same / np.maximum(same.sum(axis=1, keepdims=True), 1e-9)
+    f0 = different / np.maximum(different.sum(axis=1, keepdims=True), 1e-9)
+    weight = (0.5 * f1 + 0.5 * f0) * same.sum(axis=1, keepdims=True)
+    total = weight.sum(axis=1, keepdims=True) + 1e-12
+    d = centres[None, :] - (weight * centres).sum(axis=1, keepdims=True) / total
+    r = ratio - (weight * ratio).sum(axis=1, keepdims=True) / total
+    spread = float((weight * d * d).sum())
+    return max(0.0, -float((weight * d * r).sum()) / spread) if spread > 0 else 0.0
+
+
+def _low_quantile(f0: Floats, centres: Floats) -> float:
+    return float(centres[np.searchsorted(np.cumsum(f0), 0.005)])
+
+
+def _solve_alpha(f0: Floats, centres: Floats, same: Floats, start: float) -> float:
+    """The tilt under which the mean distance of f1 is that of the same-person pairs found."""
+    weight = same.sum(axis=1)
+    wanted = float((same * centres).sum())
+    low, high = 0.0, max(4.0 * start, 1e-6)
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        tilted = f0 * np.exp(-middle * (centres - centres[0]))[None, :]
+        mean = (tilted * centres).sum(axis=1) / tilted.sum(axis=1)
+        if float((weight * mean).sum()) > wanted:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def _buddy_density(part: _PairCounts, base: Floats, reach: float) -> Floats:
+    """Where the search starts: the travel times of the best buddies, of the matched ones
+    (equation 3) where there are enough."""
+    matched = part.buddy_distances < reach
+    times = part.buddy_times[matched] if matched.sum() >= _MIN_BUDDIES else part.buddy_times
+    grid = TimeGrid(n=len(base))
+    return smoothed(np.bincount(grid.bins(times), minlength=grid.n).astype(np.float64), base)
+
+
+def _verdict(part: _PairCounts, background: Floats) -> Verdict:
+    """A G-test of the best buddies' travel times against all pairs': where cameras share no
+    people, or embeddings are noise, the two have one law."""
+    if len(part.buddy_times) < _MIN_BUDDIES:
+        return Verdict.TOO_LITTLE_DATA
+    grid = TimeGrid(n=len(background))
+    observed = np.bincount(grid.bins(part.buddy_times), minlength=grid.n).astype(np.float64)
+    expected = background * len(part.buddy_times)
+    groups = np.minimum(np.cumsum(expected) // 4, max(1, len(part.buddy_times) // 4 - 1)).astype(int)
+    o, e = np.bincount(groups, observed), np.bincount(groups, expected)
+    keep = (o > 0) & (e > 0)
+    statistic = 2.0 * float((o[keep] * np.log(o[keep] / e[keep])).sum())
+    freedom = max(1, int((e > 0).sum()) - 1)
+    limit = freedom + 3.5 * np.sqrt(2.0 * freedom)
+    return Verdict.LINKED if statistic > limit else Verdict.NOT_LINKED
+
+
+def _pair_model(part: _PairCounts, fit: _Fit, grid: TimeGrid) -> PairModel:
+    seen = TravelTimeDistribution(epsilon_s=grid.first_s * 2, relative=grid.ratio * 2)
+    for time in part.buddy_times.tolist():
+        seen.update(time)
+    log_prior = float(np.log(fit.prior / (1 - fit.prior)))
+    return PairModel(
+        verdict=fit.verdict,
+        n_buddies=len(part.buddy_times),
+        distribution=seen,
+        p_travel=fit.g1 / fit.g1.max(),
+        log_time_ratio=np.log(fit.g1 / fit.g0),
+        log_distance_ratio=fit.log_distance_ratio,
+        log_prior_odds=log_prior,
+    )

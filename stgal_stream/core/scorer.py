@@ -1,0 +1,150 @@
+"""Scores tracklets of the window against each other under the calibration in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.calibration import LOG_ODDS_LIMIT, Calibration, Scores
+from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.travel_time import travel_time_s, travel_times_s
+from stgal_stream.core.visual import are_known_negatives, distances
+from stgal_stream.types import Evidence, Tracklet
+
+_CHUNK = 256
+_CLEAR_LOG_ODDS = 3.0  # odds of 20 to 1
+Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Scorer:
+    """P_v, P_t, P_a and log odds from a gallery and a calibration. Without a calibration nothing
+    is known yet: every P_a is 0 and every log odds NaN."""
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.gallery = gallery
+        self.calibration: Calibration | None = None
+
+    def rows(self, numbers: Sequence[int], until: bool = False) -> Iterator[tuple[int, Scores]]:
+        """Scores of each tracklet against the whole window, or (``until``) against those that
+        settled before it. A tracklet's odds and P_a with itself are NaN and 0."""
+        gallery = self.gallery
+        for start in range(0, len(numbers), _CHUNK):
+            part = numbers[start : start + _CHUNK]
+            at = np.array(part) - gallery.first
+            d = distances(gallery.embeddings[at], gallery.embeddings, gallery.squares)
+            times = travel_times_s(
+                gallery.starts_s[at], gallery.ends_s[at], gallery.starts_s, gallery.ends_s
+            )
+            for i, number in enumerate(part):
+                end = number - gallery.first if until else len(gallery)
+                yield number, self._scores(number, slice(0, end), d[i, :end], times[i, :end])
+
+    def one(self, number: int) -> Scores:
+        """Scores of one tracklet against the whole window."""
+        return next(iter(self.rows([number])))[1]
+
+    def log_odds(self, number: int) -> Floats:
+        """Log posterior odds of one tracklet against the whole window, (N,)."""
+        return self.one(number).log_odds
+
+    def association_row(self, number: int, camera: int) -> tuple[Numbers, Floats]:
+        """Numbers and P_a of all tracklets of a camera (by index) against one tracklet."""
+        gallery = self.gallery
+        rows = np.flatnonzero(gallery.cameras == camera)
+        rows = rows[rows != number - gallery.first]
+        if not rows.size:
+            return rows, np.zeros(0)
+        at = number - gallery.first
+        d = distances(
+            gallery.embeddings[at : at + 1], gallery.embeddings[rows], gallery.squares[rows]
+        )
+        times = travel_times_s(
+            gallery.starts_s[at : at + 1],
+            gallery.ends_s[at : at + 1],
+            gallery.starts_s[rows],
+            gallery.ends_s[rows],
+        )
+        return rows + gallery.first, self._scores(number, rows, d[0], times[0]).p_association
+
+    def evidence(
+        self, number: int, partner: int, scores: Scores, runner_up: int | None = None
+    ) -> Evidence:
+        """What speaks for a pair. ``scores`` are one member's against the first rows of the
+        window; numbers are those of the partner and of the best tracklet not chosen."""
+        gallery = self.gallery
+        found = self._evidence(
+            gallery[number], gallery[partner], scores, partner - gallery.first
+        )
+        if runner_up is None:
+            return found
+        second_p = scores.p_association[runner_up - gallery.first]
+        return replace(
+            found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p)
+        )
+
+    def _evidence(self, mine: Tracklet, partner: Tracklet, scores: Scores, at: int) -> Evidence:
+        assert self.calibration is not None
+        return Evidence(
+            partner=partner,
+            p_visual=float(scores.p_visual[at]),
+            p_travel=float(scores.p_travel[at]),
+            p_association=float(scores.p_association[at]),
+            travel_time_s=travel_time_s(mine, partner),
+            log_odds=float(np.nan_to_num(scores.log_odds[at])),
+            travel_time_version=self.calibration.version,
+        )
+
+    def pair_evidence(self, number: int, partner: int) -> Evidence:
+        """What speaks for a pair, scored on the spot."""
+        gallery = self.gallery
+        mine, other = gallery[number], gallery[partner]
+        row = np.array([partner - gallery.first])
+        d = distances(mine.embedding[None, :], gallery.embeddings[row])
+        time_s = travel_time_s(mine, other)
+        return self._evidence(mine, other, self._scores(number, row, d[0], np.array([time_s])), 0)
+
+    def _scores(
+        self, number: int, rows: slice | Numbers, d: NDArray[np.float32], times: Floats
+    ) -> Scores:
+        if self.calibration is None:
+            zero = np.zeros(len(d))
+            return Scores(zero, zero, zero, np.full(len(d), np.nan))
+        gallery = self.gallery
+        apart = np.asarray(times, dtype=np.float64)
+        scores = self.calibration.score(
+            gallery[number].camera,
+            gallery.camera_names,
+            gallery.cameras[rows],
+            d.astype(np.float64),
+            apart,
+        )
+        # In one camera at one time they are two people (or one tracklet and itself).
+        camera = gallery.cameras[number - gallery.first]
+        together = np.flatnonzero((apart == 0) & (gallery.cameras[rows] == camera))
+        others = gallery.numbers[rows][together]
+        scores.p_association[together] = 0.0
+        scores.log_odds[together] = [self._duplicate_odds(number, int(i)) for i in others]
+        return scores
+
+    def are_apart(self, first: Tracklet, second: Tracklet) -> bool:
+        """Cannot-link: known negatives, unless all speaks for one person boxed twice."""
+        if not are_known_negatives(first, second):
+            return False
+        return bool(np.isnan(self._duplicate_odds(first.number, second.number)))
+
+    def _duplicate_odds(self, first: int, second: int) -> float:
+        """The log odds of two boxes of one camera and time being one person; NaN where they are
+        not to be believed: the camera tracks, or the odds are not clear."""
+        mine, other = self.gallery[first], self.gallery[second]
+        if first == second or mine.track_id is not None or other.track_id is not None:
+            return np.nan
+        if self.calibration is None:
+            return np.nan
+        d = np.array([float(np.linalg.norm(mine.embedding - other.embedding))])
+        odds = float(self.calibration.duplicate_log_odds(mine.camera, d)[0])
+        return min(odds, LOG_ODDS_LIMIT) if odds > _CLEAR_LOG_ODDS else np.nan
+

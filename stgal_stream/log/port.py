@@ -1,0 +1,116 @@
+"""The log: topics of records in partitions, offsets per group, and one atomic commit.
+
+The law that the stages build on: ``Subscription.commit`` writes records and offsets together or
+not at all, and readers see only what was committed. One conformance suite (tests/log) runs on
+every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One partition of a topic."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it lies in the log; ``append_time_s`` is when it was written (Unix seconds)."""
+
+    partition: Partition
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    append_time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to write. Without ``partition`` the key decides."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic must be: partitions, retention (None is for ever), compaction by key."""
+
+    name: str
+    n_partitions: int = 1
+    retention_s: float | None = None
+    compacted: bool = False
+
+
+class Subscription(Protocol):
+    """One member of a group reading topics."""
+
+    def assignment(self) -> frozenset[Partition]:
+        """The partitions that are this member's now."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next committed records, in order by partition; empty when none came in time.
+
+        Raises:
+            LogError: the log cannot be reached.
+        """
+
+    def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
+        """Writes records and the next offsets to read, all or nothing.
+
+        Raises:
+            FencedError: another member took over; nothing was written.
+            LogError: it failed; nothing was written.
+        """
+
+    def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset, None if there is none."""
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Reads on from an offset."""
+
+    def beginning(self, partition: Partition) -> int:
+        """The offset of the oldest record kept."""
+
+    def end(self, partition: Partition) -> int:
+        """The offset after the newest committed record."""
+
+    def close(self) -> None:
+        """Leaves the group."""
+
+
+class Log(Protocol):
+    """A place that keeps topics."""
+
+    @property
+    def identity(self) -> str:
+        """Tells this log from others: snapshots of one log are worthless for another."""
+
+    def ensure_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Makes missing topics; differences of those that are there, in words."""
+
+    def append(self, records: Sequence[NewRecord]) -> None:
+        """Writes records outside any group, all or nothing."""
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
+        """Joins a group."""
+
+    def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
+        """Committed records from an offset on, outside any group."""
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 if there is no such topic."""
+
+    def close(self) -> None:
+        """Lets go of connections and files."""

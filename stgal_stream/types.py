@@ -1,0 +1,167 @@
+"""The things that travel through the system. Frozen, plain, without behaviour of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record lies in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A bounding box in pixels of its camera's picture, right and bottom exclusive."""
+
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One person seen by one camera at one time, embedded.
+
+    ``time_s`` is event time in Unix seconds, ``track_id`` the camera's own track (None where the
+    camera does not track), ``embedding`` has shape (D,), ``extractor`` is the version that made
+    it, ``position`` where the crop lies in the log.
+    """
+
+    id: str
+    camera: str
+    time_s: float
+    embedding: Vector
+    extractor: str
+    track_id: str | None = None
+    box: Box | None = None
+    confidence: float | None = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tracklet:
+    """One person in one camera without a break: ``start_s`` and ``end_s`` are its first and last
+    detection; ``embedding`` (D,) is the detections' mean; ``position`` is its best crop's."""
+
+    number: int
+    camera: str
+    start_s: float
+    end_s: float
+    embedding: Vector
+    extractor: str
+    detection_ids: tuple[str, ...]
+    track_id: str | None = None
+    box: Box | None = None
+    position: Position | None = None
+
+    @property
+    def id(self) -> str:
+        """The first detection's id: it names the tracklet wherever a name is needed."""
+        return self.detection_ids[0]
+
+
+class Reason(StrEnum):
+    """Why a record was not used. The values are the dead letters' reason codes."""
+
+    NOT_JSON = "not_json"
+    SCHEMA = "schema"
+    UNKNOWN_TYPE = "unknown_type"
+    BAD_IMAGE = "bad_image"
+    IMAGE_TOO_LARGE = "image_too_large"
+    RECORD_TOO_LARGE = "record_too_large"
+    BAD_BOX = "bad_box"
+    BAD_TIMESTAMP = "bad_timestamp"
+    FUTURE_TIMESTAMP = "future_timestamp"
+    LATE = "late"
+    DUPLICATE_ID = "duplicate_id"
+    FOREIGN_EMBEDDING = "foreign_embedding"
+    BAD_VECTOR = "bad_vector"
+    TOO_MANY_OPEN = "too_many_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why two tracklets are held to be one person: equations 1, 4 and 5, and the runner-up."""
+
+    partner: Tracklet
+    p_visual: float
+    p_travel: float
+    p_association: float
+    travel_time_s: float
+    log_odds: float
+    travel_time_version: str
+    runner_up: Tracklet | None = None
+    runner_up_p_association: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityEvent:
+    """``created``, ``joined``, ``renamed`` or ``ended``, at event time ``at_s``.
+
+    A rename without a tracklet is of a whole identity (a merge); with one, that tracklet alone
+    moves (a correction).
+    """
+
+    kind: str
+    at_s: float
+    global_id: str
+    from_id: str | None = None
+    tracklet: Tracklet | None = None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationEvent:
+    """A pseudo-pair that best-buddies search ``accepted`` or has ``withdrawn``."""
+
+    kind: str
+    at_s: float
+    query: Tracklet
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A detection that the tracker could not use, and why."""
+
+    detection: Detection
+    reason: Reason
+    detail: str
+
+
+Event = IdentityEvent | AssociationEvent | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """What an operator may set of the association; none of it is about a site.
+
+    Times are event time. ``window_s`` and ``max_tracklets`` bound memory, ``step_s`` is the grid
+    on which decisions fall, so that they do not depend on how the log was polled.
+    """
+
+    setting: str = "calibrated"
+    allowed_lateness_s: float = 10.0
+    window_s: float = 3600.0
+    max_tracklets: int = 20_000
+    max_open_tracklets: int = 5_000
+    step_s: float = 1.0
+    tracklet_gap_s: float = 3.0
+    tracklet_max_s: float = 30.0
+    first_calibration: int = 60
+    calibration_growth: float = 0.5
+    calibration_tracklets: int = 4_000
+    paper_alpha: float = 0.01
+    paper_epsilon_s: float = 10.0
