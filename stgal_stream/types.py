@@ -156,7 +156,7 @@ class TrackerSettings:
     allowed_lateness_s: float = 10.0
     window_s: float = 3600.0
     max_tracklets: int = 20_000
-    max_open_tracklets: int = 5_000
+    max_open_tracklets: int = 10_000
     step_s: float = 1.0
     tracklet_gap_s: float = 3.0
     tracklet_max_s: float = 30.0

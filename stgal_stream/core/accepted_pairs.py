@@ -23,6 +23,15 @@ class AcceptedPairs:
     def __len__(self) -> int:
         return len(self._seen)
 
+    def partners(self, number: int) -> list[int]:
+        """The tracklets in an accepted pair with this one."""
+        return sorted(i + j - number for i, j in self._of.get(number, ()))
+
+    @property
+    def n_tracklets(self) -> int:
+        """How many tracklets are in at least one accepted pair."""
+        return len(self._of)
+
     @property
     def pairs(self) -> set[Pair]:
         """The accepted pairs in the window."""
@@ -42,7 +51,11 @@ class AcceptedPairs:
         """Takes a pair out again."""
         cameras, time_s = self._seen.pop(pair)
         for number in pair:
-            self._of.get(number, set()).discard(pair)
+            mine = self._of.get(number)
+            if mine is not None:
+                mine.discard(pair)
+                if not mine:
+                    del self._of[number]
         self.travel_times[cameras].revert(time_s)
 
     def expire(self, number: int) -> None:

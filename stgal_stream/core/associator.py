@@ -42,21 +42,19 @@ class Associator:
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
         self.continued: dict[tuple[str, str], int] = {}
+        self._n_judged = 0
+        self._n_conflicts = 0
 
-    def expire(self, at_s: float) -> list[Event]:
-        """Lets go of what the window holds no more."""
-        labels, first = self.gallery.labels.copy(), self.gallery.first
-        gone = self.gallery.expired(at_s - self.settings.window_s, self.settings.max_tracklets)
-        self.buddies.expire(gone)
-        for number in gone:
-            self.accepted.expire(number)
-        ended = self.identities.expire((n, int(labels[n - first])) for n in gone)
-        if gone:
-            self.continued = {k: n for k, n in self.continued.items() if n in self.gallery}
-        return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
+    @property
+    def conflict_share(self) -> float:
+        """Share of pairs accepted since the last calibration that conflict with a known negative:
+        a tracklet's two partners were in one camera at one time, so one of the two is false."""
+        return self._n_conflicts / self._n_judged if self._n_judged else 0.0
 
-    def add(self, closed: list[OpenTracklet], at_s: float) -> list[Event]:
-        """Takes tracklets that are complete, associates them and calibrates when it is time."""
+    def step(self, closed: list[OpenTracklet], at_s: float) -> list[Event]:
+        """One step of event time: lets go of what the window holds no more, takes the tracklets
+        that are complete, associates them and calibrates when it is time."""
+        events = self._expire(at_s)
         new = [self._settle(tracklet, at_s) for tracklet in closed]
         gallery = self.gallery
         scores: dict[int, Scores] = {}
@@ -71,15 +69,26 @@ class Associator:
                 found.p_association,
             )
         added, withdrawn = self.buddies.settle()
-        events = self._publish(added, withdrawn, at_s)
+        events += self._publish(added, withdrawn, at_s)
         for number in new:
             events += self._identify(number, scores[number], added, at_s)
         if self._by_chains:
             events += self._merge_chains(added, at_s)
         self.n_until_calibration -= len(new)
-        if self.n_until_calibration <= 0:
+        if self.n_until_calibration <= 0 and new:
             events += self._recalibrate(at_s)
         return events
+
+    def _expire(self, at_s: float) -> list[Event]:
+        labels, first = self.gallery.labels.copy(), self.gallery.first
+        gone = self.gallery.expired(at_s - self.settings.window_s, self.settings.max_tracklets)
+        self.buddies.expire(gone)
+        for number in gone:
+            self.accepted.expire(number)
+        ended = self.identities.expire((n, int(labels[n - first])) for n in gone)
+        if gone:
+            self.continued = {k: n for k, n in self.continued.items() if n in self.gallery}
+        return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
 
     def _settle(self, done: OpenTracklet, at_s: float) -> int:
         number = self.gallery.next
@@ -109,9 +118,19 @@ class Associator:
         for pair in sorted(added):
             evidence = self.scorer.pair_evidence(pair[1], pair[0])
             self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]])
+            self._judge(pair)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("accepted", at_s, query, evidence))
         return events
+
+    def _judge(self, pair: Pair) -> None:
+        self._n_judged += 1
+        self._n_conflicts += any(
+            self.scorer.are_apart(self.gallery[mine], self.gallery[other])
+            for mine, partner in (pair, pair[::-1])
+            for other in self.accepted.partners(partner)
+            if other != mine
+        )
 
     # --- identities --------------------------------------------------------------------------
 
@@ -206,6 +225,7 @@ class Associator:
     def _recalibrate(self, at_s: float) -> list[Event]:
         """A new travel-time version: every pair and every identity is judged anew."""
         self.n_calibrations += 1
+        self._n_judged = self._n_conflicts = 0
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
         estimate = calibrate_paper if self._by_chains else calibrate
         self.scorer.calibration = estimate(self.gallery, self.settings, version)

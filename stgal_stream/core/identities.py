@@ -59,6 +59,15 @@ class Identities:
     def __getitem__(self, label: int) -> Identity:
         return self._by_label[label]
 
+    def dump(self) -> tuple[list[tuple[int, str, int, list[int]]], list[int], int]:
+        """Labels with their identities, free labels and the number created, for a snapshot."""
+        rows = [(i, x.global_id, x.created, x.members) for i, x in self._by_label.items()]
+        return rows, self._free, self._n_created
+
+    def load(self, by_label: dict[int, Identity], free: list[int], n_created: int) -> None:
+        """Takes back what ``dump`` gave."""
+        self._by_label, self._free, self._n_created = by_label, free, n_created
+
     def of(self, number: int) -> Identity:
         """The identity of a tracklet in the window."""
         return self._by_label[self.label_of(number)]

@@ -154,6 +154,31 @@ class OnlineBuddies:
             for holder in sorted(self._holders.pop(member, ())):
                 self._remove(holder, camera, self._heads[holder][camera], member)
 
+    def dump(self) -> list[tuple[int, int, list[tuple[int, list[Entry], Entry | None]]]]:
+        """Members, cameras and heads of rankings, for a snapshot taken after ``settle``."""
+        return [
+            (m, camera, [(c, h.entries, h.worst) for c, h in sorted(self._heads[m].items())])
+            for m, camera in sorted(self._camera.items())
+        ]
+
+    def load(
+        self, state: list[tuple[int, int, list[tuple[int, list[Entry], Entry | None]]]]
+    ) -> None:
+        """Takes back what ``dump`` gave; the accepted pairs follow from it."""
+        for member, camera, heads in state:
+            self._camera[member] = camera
+            self._heads[member] = {}
+            for other_camera, entries, worst in heads:
+                head = self._heads[member][other_camera] = _Head()
+                head.entries = [(value, other) for value, other in entries]
+                head.worst = None if worst is None else (worst[0], worst[1])
+                floor = 0.0 if head.worst is None else -head.worst[0]
+                self._floors.set(member, other_camera, floor)
+                for _, other in head.entries:
+                    self._holders.setdefault(other, set()).add(member)
+                self._dirty.add((member, other_camera))
+        self.settle()
+
     def settle(self) -> tuple[set[Pair], set[Pair]]:
         """Brings the accepted pairs up to date: those new since the last time, those withdrawn."""
         before = {}

@@ -35,7 +35,7 @@ class SiteTracker:
         if refusal is not None:
             return [refusal]
         self.recent.add(detection.id, detection.time_s)
-        if self.extractor is None:
+        if self._is_empty():  # nothing is left to compare with: another extractor may take over
             self.extractor, self.dim = detection.extractor, len(detection.embedding)
         self.builder.observe(detection)
         return self.advance(self.watermark.observe(detection.time_s))
@@ -48,10 +48,7 @@ class SiteTracker:
         """All decisions that fall up to a watermark."""
         events: list[Event] = []
         while (boundary := self._next_boundary()) <= watermark_s:
-            events += self.associator.expire(boundary)
-            closed = self.builder.close(boundary)
-            if closed:
-                events += self.associator.add(closed, boundary)
+            events += self.associator.step(self.builder.close(boundary), boundary)
             self.recent.forget(boundary)
         return events
 
@@ -61,16 +58,21 @@ class SiteTracker:
             return Refusal(detection, Reason.LATE, f"{behind:.3f} s behind the watermark")
         if self.recent.has(detection.id):
             return Refusal(detection, Reason.DUPLICATE_ID, "the id was seen before")
-        if self.extractor is not None and detection.extractor != self.extractor:
+        if self._is_empty():
+            return None
+        if detection.extractor != self.extractor:
             detail = f"embedded by {detection.extractor!r}, the site is at {self.extractor!r}"
             return Refusal(detection, Reason.FOREIGN_EMBEDDING, detail)
-        if self.dim is not None and len(detection.embedding) != self.dim:
+        if len(detection.embedding) != self.dim:
             detail = f"{len(detection.embedding)} numbers, the site's embeddings have {self.dim}"
             return Refusal(detection, Reason.FOREIGN_EMBEDDING, detail)
         if len(self.builder) >= self.settings.max_open_tracklets:
             detail = f"{len(self.builder)} detections and tracklets are open already"
             return Refusal(detection, Reason.TOO_MANY_OPEN, detail)
         return None
+
+    def _is_empty(self) -> bool:
+        return not len(self.builder) and not len(self.associator.gallery)
 
     def _next_boundary(self) -> float:
         """The next point of the grid at which something happens."""

@@ -230,6 +230,10 @@ class EmbeddedSubscription:
         """Reads on from an offset."""
         self._next[partition.topic] = offset
 
+    def position(self, partition: Partition) -> int:
+        """The offset that is read next."""
+        return self._next[partition.topic]
+
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
         return self._log.bounds(partition.topic)[0]

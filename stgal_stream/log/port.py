@@ -80,6 +80,9 @@ class Subscription(Protocol):
     def seek(self, partition: Partition, offset: int) -> None:
         """Reads on from an offset."""
 
+    def position(self, partition: Partition) -> int:
+        """The offset that is read next."""
+
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
 

@@ -1,0 +1,256 @@
+"""A tracker's whole state as plain values, and back.
+
+The law: ``restore(snapshot(tracker))`` goes on exactly as the tracker would have, to the bit.
+Numbers that came out of a matrix product are kept, never computed again, since a product's last
+bits depend on its shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.associator import Associator
+from stgal_stream.core.calibration import Calibration, PairModel, Verdict
+from stgal_stream.core.identities import Identity
+from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.time_grid import TimeGrid
+from stgal_stream.core.tracklets import OpenTracklet
+from stgal_stream.core.travel_time import TravelTimeDistribution
+from stgal_stream.types import Box, Detection, Position, TrackerSettings, Tracklet
+
+State = dict[str, Any]
+
+
+def snapshot(tracker: SiteTracker) -> State:
+    """Everything that the tracker knows, as dicts, lists, numbers, strings and bytes."""
+    return {
+        "site": tracker.site,
+        "watermark_s": tracker.watermark.value_s,
+        "extractor": tracker.extractor,
+        "dim": tracker.dim,
+        "recent": tracker.recent.dump(),
+        "pending": [_dump_detection(entry[3]) for entry in sorted(tracker.builder.pending, key=lambda e: e[:3])],
+        "open": [_dump_open(t) for t in tracker.builder.open.values()],
+        "associator": _dump_associator(tracker.associator),
+    }
+
+
+def restore(state: State, settings: TrackerSettings) -> SiteTracker:
+    """A tracker that goes on where ``snapshot`` was taken, under the same settings."""
+    tracker = SiteTracker(state["site"], settings)
+    tracker.watermark.value_s = state["watermark_s"]
+    tracker.extractor, tracker.dim = state["extractor"], state["dim"]
+    tracker.recent.load(state["recent"])
+    for raw in state["pending"]:
+        tracker.builder.observe(_load_detection(raw))
+    for raw in state["open"]:
+        opened = _load_open(raw)
+        assert opened.track_id is not None
+        tracker.builder.open[opened.camera, opened.track_id] = opened
+    _load_associator(tracker.associator, state["associator"])
+    return tracker
+
+
+def _dump_associator(associator: Associator) -> State:
+    gallery = associator.gallery
+    return {
+        "cameras": list(gallery.camera_names),
+        "first": gallery.first,
+        "tracklets": [_dump_tracklet(t) for t in gallery.tracklets],
+        "settled": [gallery.settled_s(int(n)) for n in gallery.numbers],
+        "embeddings": _pack(gallery.embeddings),
+        "labels": gallery.labels.tolist(),
+        "identities": associator.identities.dump(),
+        "buddies": associator.buddies.dump(),
+        "calibration": _dump_calibration(associator.scorer.calibration),
+        "n_calibrations": associator.n_calibrations,
+        "n_until_calibration": associator.n_until_calibration,
+        "continued": [[*key, number] for key, number in associator.continued.items()],
+    }
+
+
+def _load_associator(associator: Associator, state: State) -> None:
+    gallery = associator.gallery
+    gallery.first = state["first"]
+    for camera in state["cameras"]:
+        gallery.camera_index(camera)
+    embeddings = _unpack(state["embeddings"])
+    for i, (raw, settled_s) in enumerate(zip(state["tracklets"], state["settled"], strict=True)):
+        gallery.add(_load_tracklet(raw, state["first"] + i, embeddings[i]), settled_s)
+    gallery.labels[:] = state["labels"]
+    by_label, free, n_created = state["identities"]
+    associator.identities.load(
+        {label: Identity(gid, created, list(members)) for label, gid, created, members in by_label},
+        list(free),
+        n_created,
+    )
+    associator.scorer.calibration = _load_calibration(state["calibration"])
+    associator.buddies.load(state["buddies"])
+    for first, second in sorted(associator.buddies.accepted):
+        associator.accepted.accept(gallery[first], gallery[second])
+    associator.n_calibrations = state["n_calibrations"]
+    associator.n_until_calibration = state["n_until_calibration"]
+    associator.continued = {(c, t): number for c, t, number in state["continued"]}
+
+
+def _dump_calibration(found: Calibration | None) -> State | None:
+    if found is None:
+        return None
+    return {
+        "version": found.version,
+        "setting": found.setting,
+        "alpha": found.alpha,
+        "sigma": found.sigma,
+        "grid": [found.grid.first_s, found.grid.ratio, found.grid.n],
+        "distance_width": found.distance_width,
+        "log_duplicate_odds": found.log_duplicate_odds,
+        "pairs": [
+            {
+                "cameras": list(cameras),
+                "verdict": str(model.verdict),
+                "n_buddies": model.n_buddies,
+                "epsilon_s": model.distribution.epsilon_s,
+                "relative": model.distribution.relative,
+                "times_s": list(model.distribution.times_s),
+                "p_travel": _pack(model.p_travel),
+                "log_time_ratio": _pack(model.log_time_ratio),
+                "log_distance_ratio": _pack(model.log_distance_ratio),
+                "log_prior_odds": model.log_prior_odds,
+            }
+            for cameras, model in found.pairs.items()
+        ],
+    }
+
+
+def _load_calibration(state: State | None) -> Calibration | None:
+    if state is None:
+        return None
+    pairs = {}
+    for raw in state["pairs"]:
+        seen = TravelTimeDistribution(raw["epsilon_s"], raw["relative"])
+        for time_s in raw["times_s"]:
+            seen.update(time_s)
+        pairs[raw["cameras"][0], raw["cameras"][1]] = PairModel(
+            verdict=Verdict(raw["verdict"]),
+            n_buddies=raw["n_buddies"],
+            distribution=seen,
+            p_travel=_unpack_some(raw["p_travel"]),
+            log_time_ratio=_unpack_some(raw["log_time_ratio"]),
+            log_distance_ratio=_unpack_some(raw["log_distance_ratio"]),
+            log_prior_odds=raw["log_prior_odds"],
+        )
+    first_s, ratio, n = state["grid"]
+    return Calibration(
+        state["version"],
+        state["setting"],
+        state["alpha"],
+        state["sigma"],
+        pairs,
+        TimeGrid(first_s, ratio, n),
+        state["distance_width"],
+        state["log_duplicate_odds"],
+    )
+
+
+def _dump_tracklet(tracklet: Tracklet) -> list[Any]:
+    return [
+        tracklet.camera,
+        tracklet.start_s,
+        tracklet.end_s,
+        tracklet.extractor,
+        list(tracklet.detection_ids),
+        tracklet.track_id,
+        _dump_box(tracklet.box),
+        _dump_position(tracklet.position),
+    ]
+
+
+def _load_tracklet(raw: list[Any], number: int, embedding: NDArray[Any]) -> Tracklet:
+    camera, start_s, end_s, extractor, ids, track_id, box, position = raw
+    return Tracklet(
+        number,
+        camera,
+        start_s,
+        end_s,
+        embedding,
+        extractor,
+        tuple(ids),
+        track_id,
+        _load_box(box),
+        _load_position(position),
+    )
+
+
+def _dump_detection(detection: Detection) -> list[Any]:
+    return [
+        detection.id,
+        detection.camera,
+        detection.time_s,
+        _pack(detection.embedding),
+        detection.extractor,
+        detection.track_id,
+        _dump_box(detection.box),
+        detection.confidence,
+        _dump_position(detection.position),
+    ]
+
+
+def _load_detection(raw: list[Any]) -> Detection:
+    id_, camera, time_s, embedding, extractor, track_id, box, confidence, position = raw
+    return Detection(
+        id_,
+        camera,
+        time_s,
+        _unpack(embedding),
+        extractor,
+        track_id,
+        _load_box(box),
+        confidence,
+        _load_position(position),
+    )
+
+
+def _dump_open(opened: OpenTracklet) -> State:
+    names = ("camera", "track_id", "extractor", "start_s", "end_s", "lengths", "ids", "best")
+    state = {name: getattr(opened, name) for name in names}
+    state["total"] = _pack(opened.total)
+    state["box"], state["position"] = _dump_box(opened.box), _dump_position(opened.position)
+    return state
+
+
+def _load_open(state: State) -> OpenTracklet:
+    box, position = _load_box(state["box"]), _load_position(state["position"])
+    rest = {**state, "total": _unpack(state["total"]), "box": box, "position": position}
+    return OpenTracklet(**rest)
+
+
+def _pack(array: NDArray[Any] | None) -> list[Any] | None:
+    return None if array is None else [array.dtype.str, list(array.shape), array.tobytes()]
+
+
+def _unpack(packed: list[Any]) -> NDArray[Any]:
+    kind, shape, data = packed
+    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
+
+
+def _unpack_some(packed: list[Any] | None) -> NDArray[Any] | None:
+    return None if packed is None else _unpack(packed)
+
+
+def _dump_box(box: Box | None) -> list[float] | None:
+    return None if box is None else [box.left_px, box.top_px, box.right_px, box.bottom_px]
+
+
+def _load_box(raw: list[float] | None) -> Box | None:
+    return None if raw is None else Box(*raw)
+
+
+def _dump_position(at: Position | None) -> list[Any] | None:
+    return None if at is None else [at.topic, at.partition, at.offset]
+
+
+def _load_position(raw: list[Any] | None) -> Position | None:
+    return None if raw is None else Position(*raw)

@@ -1,0 +1,169 @@
+"""The composition root: stages in threads, metrics, orderly start and stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stgal_stream.config import Config
+from stgal_stream.errors import ConfigError, FencedError, LogError
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.port import Log
+from stgal_stream.monitoring.metrics import Metrics
+from stgal_stream.monitoring.server import MonitoringServer
+from stgal_stream.stages.associate import AssociateStage
+from stgal_stream.stages.embed import EmbedStage
+
+logger = logging.getLogger(__name__)
+
+_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | None = None) -> Log:
+    """The log that the operator named.
+
+    Raises:
+        ConfigError: none or both are named.
+        LogError: it cannot be opened.
+    """
+    brokers = list(brokers) or ([] if embedded else config.kafka.brokers)
+    if bool(brokers) == bool(embedded):
+        raise ConfigError(
+            "name one log: --brokers HOST:PORT[,…] or --embedded DIR",
+            hint="--embedded DIR needs no broker",
+        )
+    if embedded is not None:
+        return EmbeddedLog(embedded)
+    from stgal_stream.log.kafka import KafkaLog  # not needed, and not loaded, without a broker
+
+    return KafkaLog(
+        brokers,
+        security=config.kafka.security,
+        instance=config.kafka.instance,
+        connect_timeout_s=config.kafka.connect_timeout_s,
+    )
+
+
+class Daemon:
+    """Stages of one process on one log. ``stage`` is ``embed``, ``associate`` or ``all``."""
+
+    def __init__(self, log: Log, config: Config, stage: str = "all") -> None:
+        self.log = log
+        self.config = config
+        self.metrics = Metrics()
+        self.stop = threading.Event()
+        self.failure: BaseException | None = None
+        self.embed: EmbedStage | None = None
+        self.associate: AssociateStage | None = None
+        self._embedded = threading.Event()
+        self._waiting: set[str] = set()
+        self._threads: list[threading.Thread] = []
+        for note in log.ensure_topics(config.topic_specs()):
+            logger.warning("%s (stgal-stream topics tells more)", note)
+        if stage in ("embed", "all"):
+            model = Path(config.embed.model) if config.embed.model else SHIPPED
+            extractor = OnnxExtractor(
+                model, providers=config.embed.providers, threads=config.embed.threads or None
+            )
+            self.embed = EmbedStage(log, config, extractor, self.metrics)
+        if stage in ("associate", "all"):
+            self.associate = AssociateStage(log, config, self.metrics)
+        self.metrics.snapshot_age.set_function(self._snapshot_age_s)
+
+    def run(
+        self,
+        *,
+        until_end: bool = False,
+        serve: bool = True,
+        on_progress: Callable[[], None] | None = None,
+    ) -> None:
+        """Runs until ``stop`` is set or, with ``until_end``, until the log is read to its end.
+
+        Raises:
+            StgalError: whatever ended a stage that could not be started anew.
+        """
+        config = self.config.daemon
+        server = None
+        if serve:
+            server = MonitoringServer(
+                config.http_host, config.http_port, self.metrics, self._healthy, self._ready
+            )
+            logger.info("metrics at http://%s:%d/metrics", config.http_host, server.port)
+        try:
+            self._start(until_end)
+            while any(thread.is_alive() for thread in self._threads):
+                for thread in self._threads:
+                    thread.join(0.1)
+                if on_progress is not None:
+                    on_progress()
+        finally:
+            self.stop.set()
+            for thread in self._threads:
+                thread.join()
+            if server is not None:
+                server.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def _start(self, until_end: bool) -> None:
+        if self.embed is not None:
+            embed = self.embed
+            self._spawn("embed", lambda: embed.run(self.stop, until_end))
+        else:
+            self._embedded.set()
+        if self.associate is not None:
+            associate, until = self.associate, self._embedded if until_end else None
+            self._spawn("associate", lambda: associate.run(self.stop, until))
+
+    def _spawn(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._keep_running, args=(name, run), name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep_running(self, name: str, run: Callable[[], None]) -> None:
+        """Runs a stage; after a fault of the log it starts anew from what is committed."""
+        for attempt in range(1_000_000):
+            try:
+                run()
+                if name == "embed":
+                    self._embedded.set()
+                return
+            except FencedError as error:
+                self._fail(error)
+                return
+            except LogError as error:
+                wait_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
+                logger.error("stage %s: %s; it starts anew in %.1f s", name, error, wait_s)
+                self.metrics.restarts.labels(name).inc()
+                self._waiting.add(name)
+                if self.stop.wait(wait_s):
+                    return
+                self._waiting.discard(name)
+            except BaseException as error:
+                logger.exception("stage %s failed", name)
+                self._fail(error)
+                return
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self.stop.set()
+
+    def _healthy(self) -> tuple[bool, str]:
+        if self.failure is not None:
+            return False, f"failed: {self.failure}"
+        return True, "ok"
+
+    def _ready(self) -> tuple[bool, str]:
+        if self.failure is not None or self.stop.is_set():
+            return False, "stopping"
+        if self._waiting:
+            return False, f"the log cannot be used: {', '.join(sorted(self._waiting))} waits"
+        return True, "ok"
+
+    def _snapshot_age_s(self) -> float:
+        written_s = self.metrics.snapshot_time._value.get()
+        return time.time() - written_s if written_s else float("nan")

@@ -1,0 +1,159 @@
+"""An extractor in ONNX: crops in, features out, on the best device there is.
+
+The model says itself what it wants (metadata ``stgal.*``). Before it is used it proves that a
+batch of N gives what N batches of one give: exported models that bake a batch size in, or keep
+batch statistics, do not, and nothing would show it but wrong identities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from stgal_stream.errors import ModelError
+from stgal_stream.extractor.crops import CropFormat
+
+logger = logging.getLogger(__name__)
+
+PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+SHIPPED = Path(__file__).parent / "weights" / "rendered.onnx"
+_SELF_TEST_TOLERANCE = 2e-2
+_GPU_LIBRARIES_WARNING = 3
+
+
+class OnnxExtractor:
+    """A loaded, self-tested model.
+
+    Raises:
+        ModelError: it is missing, broken, of the wrong shape, or depends on its batch.
+    """
+
+    def __init__(
+        self, path: Path, *, providers: Sequence[str] = PROVIDERS, threads: int | None = None
+    ) -> None:
+        if not path.is_file():
+            raise ModelError(
+                f"no model at {path}", hint="make one with stgal-stream export, or leave the option out"
+            )
+        self.path = path
+        self._session = _session(path, providers, threads)
+        self.provider = str(self._session.get_providers()[0])
+        logger.info("extractor %s runs on %s", path.name, self.provider)
+        meta = self._session.get_modelmeta().custom_metadata_map
+        self.form = _crop_format(meta, self._session.get_inputs(), path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        self.version = f"{meta.get('stgal.version', path.stem)}@{digest}"
+        self._unit_length = meta.get("stgal.normalize") == "l2"
+        self._input = self._session.get_inputs()[0].name
+        self.dim = 0
+        self.self_test()
+
+    def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W, 3) uint8 RGB -> (N, D) float32."""
+        return self._run(self.form.normalise(pixels))
+
+    def run_normalised(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, 3, H, W) float32, normalised already -> (N, D) float32."""
+        return self._run(planes)
+
+    def self_test(self) -> None:
+        """A batch of four against four batches of one.
+
+        Raises:
+            ModelError: the two differ, or the output is not (N, D) of finite numbers.
+        """
+        rng = np.random.default_rng(0)
+        shape = (4, self.form.height_px, self.form.width_px, 3)
+        crops = rng.integers(0, 256, shape, dtype=np.uint8)
+        crops[1] //= 4
+        crops[2] = crops[2].mean(axis=(0, 1)).astype(np.uint8)
+        try:
+            together = self.embed(crops)
+            alone = np.concatenate([self.embed(crops[i : i + 1]) for i in range(4)])
+        except ModelError as error:
+            raise ModelError(
+                f"{self.path} does not take batches of any size: {error}",
+                hint="export it with a dynamic first axis",
+            ) from error
+        if together.ndim != 2 or together.shape != alone.shape or len(together) != 4:
+            raise ModelError(f"{self.path} gives shape {together.shape} for 4 crops, not (4, D)")
+        if not np.isfinite(together).all() or not np.abs(together).sum(axis=1).all():
+            raise ModelError(f"{self.path} gives NaN, infinite or zero features")
+        spread = float(np.linalg.norm(together - together.mean(axis=0), axis=1).max())
+        error = float(np.linalg.norm(together - alone, axis=1).max())
+        if error > _SELF_TEST_TOLERANCE * max(spread, 1e-6):
+            raise ModelError(
+                f"{self.path} fails its self-test: a batch of 4 differs from 4 batches of one by "
+                f"{error:.3g} where crops differ by {spread:.3g}",
+                hint="export it in eval mode: its features must not depend on the batch",
+            )
+        self.dim = int(together.shape[1])
+
+    def _run(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            out = self._session.run(None, {self._input: planes})[0]
+        except Exception as error:  # onnxruntime raises its own types, not exported by name
+            raise ModelError(f"{self.path} failed to run: {error}") from error
+        features = np.asarray(out, dtype=np.float32)
+        if self._unit_length:
+            lengths = np.linalg.norm(features, axis=1, keepdims=True)
+            features = features / np.maximum(lengths, 1e-12)
+        return features
+
+
+def _session(path: Path, providers: Sequence[str], threads: int | None) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = _GPU_LIBRARIES_WARNING
+    # 8-bit weights are turned into floats once, at loading, and not in every run.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if threads:
+        options.intra_op_num_threads = threads
+    usable = [p for p in providers if p in ort.get_available_providers() and _has_device(p)]
+    if not usable:
+        raise ModelError(f"none of the providers {', '.join(providers)} is here")
+    last: Exception | None = None
+    for first in range(len(usable)):
+        try:
+            return ort.InferenceSession(path, options, providers=usable[first:])
+        except Exception as error:  # see _run
+            last = error
+            logger.warning("%s cannot load the extractor: %s", usable[first], error)
+    raise ModelError(f"{path} is not a model that onnxruntime can load: {last}") from last
+
+
+def _has_device(provider: str) -> bool:
+    """Whether trying the provider makes sense: without a GPU it would fail with many lines."""
+    return provider == "CPUExecutionProvider" or Path("/dev/nvidiactl").exists()
+
+
+def _crop_format(meta: dict[str, str], inputs: Sequence[Any], path: Path) -> CropFormat:
+    if len(inputs) != 1:
+        raise ModelError(f"{path} has {len(inputs)} inputs, not one batch of crops")
+    shape = inputs[0].shape
+    if len(shape) != 4 or shape[1] != 3:
+        raise ModelError(f"{path} takes {shape}, not (N, 3, H, W)")
+    if isinstance(shape[0], int):
+        raise ModelError(
+            f"{path} takes batches of {shape[0]} only", hint="export it with a dynamic first axis"
+        )
+    try:
+        height, width = (int(meta.get(f"stgal.{n}", s)) for n, s in zip(("height", "width"), shape[2:], strict=True))
+        mean, std = (tuple(float(v) for v in meta[f"stgal.{n}"].split(",")) for n in ("mean", "std"))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{path} does not say what it wants: metadata {error} is missing or wrong",
+            hint="stgal-stream export writes stgal.height, width, mean, std and version",
+        ) from error
+    for wanted, given in zip((height, width), shape[2:], strict=True):
+        if isinstance(given, int) and given != wanted:
+            raise ModelError(f"{path} takes {shape[2:]} but its metadata says {height} x {width}")
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or min(height, width) < 8:
+        raise ModelError(f"{path} has metadata that cannot be right (mean, std or size)")
+    return CropFormat(height, width, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))

@@ -1,0 +1,320 @@
+"""The log on Apache Kafka: kafka-python, transactions, ``read_committed``.
+
+One transactional producer per member (``stgal-<group>-<instance>``): a restarted member fences its
+own past self and so ends a transaction that a kill left open. The group's generation travels with
+the offsets (KIP-447), so a member that lost its partitions cannot commit.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaConfigurationError,
+    KafkaError,
+    ProducerFencedError,
+    TopicAlreadyExistsError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from stgal_stream.errors import ConfigError, FencedError, LogError
+from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
+
+_MAX_REQUEST_BYTES = 8 * 1024 * 1024
+_TRANSACTION_TIMEOUT_MS = 15_000
+_RETRY_BACKOFF_MS = 5  # the library's 100 ms shows in the tail of every small transaction
+_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+
+
+class KafkaLog:
+    """A Kafka cluster.
+
+    ``security`` is passed through to the client (``security_protocol``, ``ssl_*``, ``sasl_*``).
+    ``instance`` names this member among its group's; two members must not share one.
+
+    Raises:
+        LogError: no broker answers.
+        ConfigError: the client refuses the security settings.
+    """
+
+    def __init__(
+        self,
+        brokers: Sequence[str],
+        *,
+        security: Mapping[str, Any] | None = None,
+        instance: str | None = None,
+        connect_timeout_s: float = 30.0,
+    ) -> None:
+        self._common: dict[str, Any] = {
+            "bootstrap_servers": list(brokers),
+            "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
+            "retry_backoff_ms": _RETRY_BACKOFF_MS,
+            **(security or {}),
+        }
+        self._brokers = ",".join(brokers)
+        self._instance = instance or socket.gethostname()
+        self._producer: KafkaProducer | None = None
+        self._readers: dict[TopicPartition, KafkaConsumer] = {}
+        try:
+            self._admin = KafkaAdminClient(**self._common)
+            self._identity = str(self._admin.describe_cluster()["cluster_id"])
+        except (KafkaError, OSError) as error:
+            if isinstance(error, KafkaConfigurationError):
+                raise ConfigError(f"Kafka's client refuses the settings: {error}") from error
+            raise LogError(
+                f"no Kafka broker answers at {self._brokers}: {error or type(error).__name__}",
+                hint="is the address right and the broker up? --embedded DIR needs none",
+            ) from error
+        except (AssertionError, TypeError, ValueError) as error:
+            raise ConfigError(f"Kafka's client refuses the settings: {error}") from error
+
+    @property
+    def identity(self) -> str:
+        """The cluster's id."""
+        return self._identity
+
+    def ensure_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
+        """Makes missing topics; what of the existing ones differs, in words."""
+        notes: list[str] = []
+        for spec in specs:
+            if not self.partitions(spec.name):
+                self._create(spec)
+                continue
+            notes += self._differences(spec)
+        return notes
+
+    def _create(self, spec: TopicSpec) -> None:
+        options = {"num_partitions": spec.n_partitions, "configs": _topic_configs(spec)}
+        try:
+            self._admin.create_topics({spec.name: options}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            return
+        except KafkaError as error:
+            raise LogError(
+                f"topic {spec.name} could not be made: {error}",
+                hint="make it by hand, or allow this user to create topics",
+            ) from error
+
+    def _differences(self, spec: TopicSpec) -> list[str]:
+        found = []
+        n = self.partitions(spec.name)
+        if n != spec.n_partitions:
+            found.append(f"{spec.name} has {n} partitions, {spec.n_partitions} are configured")
+        resource = ConfigResource(ConfigResourceType.TOPIC, spec.name)
+        described = self._admin.describe_configs([resource], config_filter="all")
+        actual = _config_values(described, spec.name)
+        for name, wanted in _topic_configs(spec).items():
+            if name in actual and actual[name] != wanted:
+                found.append(f"{spec.name} has {name}={actual[name]}, {wanted} is configured")
+        return found
+
+    def append(self, records: Sequence[NewRecord]) -> None:
+        """Writes records through an idempotent producer and waits for all of them."""
+        if self._producer is None:
+            self._producer = KafkaProducer(
+                **self._common, max_request_size=_MAX_REQUEST_BYTES, linger_ms=5, acks="all"
+            )
+        try:
+            sent = [self._producer.send(**_as_kafka(record)) for record in records]
+            self._producer.flush()
+            for future in sent:
+                future.get(timeout=30)
+        except KafkaError as error:
+            raise LogError(f"Kafka did not take the records: {error}") from error
+
+    def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
+        """Joins a consumer group."""
+        return KafkaSubscription(self._common, group, self._instance, topics)
+
+    def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
+        """Committed records from an offset on."""
+        at = TopicPartition(topic, partition)
+        reader = self._readers.get(at)
+        if reader is None:
+            reader = self._readers[at] = KafkaConsumer(**self._common, **_consumer_settings())
+            reader.assign([at])
+        end = reader.end_offsets([at])[at]
+        first = reader.beginning_offsets([at])[at]
+        offset = max(offset, first)
+        found: list[Record] = []
+        reader.seek(at, offset)
+        deadline = time.monotonic() + 10.0
+        while len(found) < max_records and offset < end and time.monotonic() < deadline:
+            polled = reader.poll(timeout_ms=200, max_records=max_records - len(found))
+            for batch in polled.values():
+                found += [_from_kafka(r) for r in batch]
+            offset = reader.position(at)
+        return found
+
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 if there is no such topic."""
+        described = self._admin.describe_topics([topic])
+        for entry in described:
+            if entry.get("error_code", 0) == 0:
+                return len(entry["partitions"])
+        return 0
+
+    def close(self) -> None:
+        """Closes all connections."""
+        if self._producer is not None:
+            self._producer.close(timeout=5)
+        for reader in self._readers.values():
+            reader.close(autocommit=False)
+        self._admin.close()
+
+
+class KafkaSubscription:
+    """One member of a consumer group with its own transactional producer."""
+
+    def __init__(
+        self, common: Mapping[str, Any], group: str, instance: str, topics: Sequence[str]
+    ) -> None:
+        self._group = group
+        try:
+            self._producer = KafkaProducer(
+                **common,
+                transactional_id=f"stgal-{group}-{instance}",
+                transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
+                max_request_size=_MAX_REQUEST_BYTES,
+                linger_ms=2,
+                acks="all",
+            )
+            self._producer.init_transactions()
+            self._consumer = KafkaConsumer(
+                **common,
+                **_consumer_settings(),
+                group_id=group,
+                group_instance_id=f"{group}-{instance}",
+                session_timeout_ms=10_000,
+            )
+            self._consumer.subscribe(list(topics))
+        except KafkaError as error:
+            raise LogError(f"group {group} could not be joined: {error}") from error
+
+    def assignment(self) -> frozenset[Partition]:
+        """The partitions that the group gives this member."""
+        return frozenset(Partition(tp.topic, tp.partition) for tp in self._consumer.assignment())
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next committed records."""
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        except KafkaError as error:
+            raise LogError(f"Kafka could not be read: {error}") from error
+        return [_from_kafka(record) for batch in polled.values() for record in batch]
+
+    def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
+        """Writes records and offsets in one transaction."""
+        at = {
+            TopicPartition(p.topic, p.number): OffsetAndMetadata(offset, "", -1)
+            for p, offset in offsets.items()
+        }
+        try:
+            self._producer.begin_transaction()
+            sent = [self._producer.send(**_as_kafka(record)) for record in records]
+            self._producer.flush()
+            for future in sent:
+                future.get(timeout=30)
+            self._producer.send_offsets_to_transaction(at, self._consumer.group_metadata())
+            self._producer.commit_transaction()
+        except _FENCED as error:
+            raise FencedError(
+                f"another member took over in group {self._group}: {error}",
+                hint="give each member of a group its own kafka.instance",
+            ) from error
+        except KafkaError as error:
+            self._abort()
+            raise LogError(f"a Kafka transaction failed and was undone: {error}") from error
+
+    def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset."""
+        offset = self._consumer.committed(TopicPartition(partition.topic, partition.number))
+        return None if offset is None else int(offset)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Reads on from an offset."""
+        self._consumer.seek(TopicPartition(partition.topic, partition.number), offset)
+
+    def beginning(self, partition: Partition) -> int:
+        """The offset of the oldest record kept."""
+        at = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.beginning_offsets([at])[at])
+
+    def end(self, partition: Partition) -> int:
+        """The offset after the newest committed record."""
+        at = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.end_offsets([at])[at])
+
+    def position(self, partition: Partition) -> int:
+        """The offset that is read next."""
+        at = TopicPartition(partition.topic, partition.number)
+        return int(self._consumer.position(at))
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._consumer.close(autocommit=False)
+        self._producer.close(timeout=5)
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction()
+        except KafkaError:
+            return  # the next init_transactions of this instance ends it
+
+
+def _consumer_settings() -> dict[str, Any]:
+    return {
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": _MAX_REQUEST_BYTES,
+        "fetch_max_wait_ms": 50,
+        "allow_auto_create_topics": False,
+    }
+
+
+def _topic_configs(spec: TopicSpec) -> dict[str, str]:
+    retention = -1 if spec.retention_s is None else int(spec.retention_s * 1000)
+    return {
+        "cleanup.policy": "compact" if spec.compacted else "delete",
+        "retention.ms": str(retention),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(_MAX_REQUEST_BYTES),
+    }
+
+
+def _config_values(described: Any, topic: str) -> dict[str, str]:
+    """Kafka's answer to describe_configs as name -> value."""
+    found = described.get("topic", described) if isinstance(described, dict) else {}
+    values = found.get(topic, {})
+    return {
+        str(name): str(entry.get("value") if isinstance(entry, dict) else entry)
+        for name, entry in values.items()
+    }
+
+
+def _as_kafka(record: NewRecord) -> dict[str, Any]:
+    return {
+        "topic": record.topic,
+        "key": record.key,
+        "value": record.value,
+        "headers": list(record.headers),
+        "partition": record.partition,
+    }
+
+
+def _from_kafka(record: Any) -> Record:
+    return Record(
+        Partition(record.topic, record.partition),
+        int(record.offset),
+        record.key,
+        record.value if record.value is not None else b"",
+        tuple((str(name), bytes(value or b"")) for name, value in record.headers or ()),
+        record.timestamp / 1000.0,
+    )

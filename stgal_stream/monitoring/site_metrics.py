@@ -1,0 +1,46 @@
+"""What a site's tracker says -> metrics."""
+
+from __future__ import annotations
+
+from stgal_stream.core.calibration import Verdict
+from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.monitoring.metrics import Metrics
+from stgal_stream.types import AssociationEvent, Event, IdentityEvent
+
+
+def observe_event(metrics: Metrics, site: str, event: Event) -> None:
+    """Counts one event."""
+    if isinstance(event, IdentityEvent):
+        metrics.identities.labels(site, event.kind).inc()
+    elif isinstance(event, AssociationEvent):
+        if event.kind == "withdrawn":
+            metrics.withdrawn.labels(site).inc()
+            return
+        evidence = event.evidence
+        pair = sorted((event.query.camera, evidence.partner.camera))
+        metrics.associations.labels(site, *pair).inc()
+        metrics.probability.labels("visual").observe(evidence.p_visual)
+        metrics.probability.labels("travel").observe(evidence.p_travel)
+        metrics.probability.labels("association").observe(evidence.p_association)
+    else:
+        metrics.dead_letters.labels(str(event.reason)).inc()
+
+
+def observe_site(
+    metrics: Metrics, site: str, tracker: SiteTracker, append_time_s: float
+) -> None:
+    """Sets the gauges of one site."""
+    associator = tracker.associator
+    window = len(associator.gallery)
+    metrics.window.labels(site).set(window)
+    metrics.active.labels(site).set(len(associator.identities))
+    if tracker.watermark.value_s > 0:
+        metrics.watermark_delay.labels(site).set(append_time_s - tracker.watermark.value_s)
+    metrics.association_rate.labels(site).set(associator.accepted.n_tracklets / max(1, window))
+    metrics.conflicts.labels(site).set(associator.conflict_share)
+    calibration = associator.scorer.calibration
+    if calibration is not None:
+        metrics.alpha.labels(site).set(calibration.alpha)
+        metrics.sigma.labels(site).set(calibration.sigma)
+        linked = sum(m.verdict is Verdict.LINKED for m in calibration.pairs.values())
+        metrics.linked.labels(site).set(linked)

@@ -1,0 +1,279 @@
+"""The embed stage: detections in, embeddings and dead letters out. Stateless.
+
+While one batch is in the network, the next is read and decoded; a batch's outputs and its offsets
+commit in one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.config import Config
+from stgal_stream.extractor.crops import BadCrop, decode_crop
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscription
+from stgal_stream.monitoring.metrics import Metrics
+from stgal_stream.types import Position, Reason
+from stgal_stream.wire import dead_letter
+from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
+from stgal_stream.wire.embedding import EmbeddingRecord, TickRecord, encode
+from stgal_stream.wire.embedding import decode as decode_embedding
+
+logger = logging.getLogger(__name__)
+
+_IDLE_POLL_S = 0.2
+_READ_CHUNK = 500
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A record that is read: a message with pixels or a vector, or what is wrong with it."""
+
+    record: Record
+    message: DetectionMessage | None = None
+    pixels: NDArray[np.uint8] | None = None
+    fault: BadRecord | None = None
+
+
+@dataclass(slots=True)
+class _SiteClock:
+    """How far a site's event time is, and when (by this machine's clock) that was heard."""
+
+    time_s: float
+    heard_s: float
+    ticked_s: float
+
+
+class EmbedStage:
+    """Runs until stopped or, with ``until_end``, until the log's end."""
+
+    name = "embed"
+
+    def __init__(self, log: Log, config: Config, extractor: OnnxExtractor, metrics: Metrics) -> None:
+        self._log = log
+        self._config = config
+        self._extractor = extractor
+        self._metrics = metrics
+        self._clocks: dict[str, _SiteClock] = {}
+        self.progress = 0
+        self.caught_up = False
+        metrics.extractor.labels(extractor.version, extractor.provider).set(1)
+
+    def run(self, stop: threading.Event, until_end: bool = False) -> None:
+        """The stage's loop.
+
+        Raises:
+            LogError: the log failed; what was not committed will be read again.
+        """
+        group = f"{self._config.kafka.group_prefix}-embed"
+        subscription = self._log.subscribe(group, [self._config.topics.detections])
+        network = ThreadPoolExecutor(1, thread_name_prefix="network")
+        decoders = ThreadPoolExecutor(
+            self._config.embed.decode_threads, thread_name_prefix="decode"
+        )
+        flying: tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]] | None = None
+        try:
+            while True:
+                records = [] if stop.is_set() else self._gather(subscription, flying is not None)
+                batch = list(decoders.map(self._prepare, records, chunksize=1))
+                ready = None if flying is None else (flying[0], flying[1].result())
+                flying = (batch, network.submit(self._embed, batch)) if batch else None
+                if ready is not None:
+                    self._commit(subscription, *ready)
+                elif not records:
+                    at_end = self._note_lag(subscription)
+                    if stop.is_set() or (until_end and at_end):
+                        break
+                    if at_end:
+                        self._tick(subscription)
+            if until_end and not stop.is_set():
+                self._close_sites(subscription)
+        finally:
+            network.shutdown()
+            decoders.shutdown()
+            subscription.close()
+
+    # --- one batch ---------------------------------------------------------------------------
+
+    def _gather(self, subscription: Subscription, busy: bool) -> list[Record]:
+        """Up to a batch of records, waiting for company no longer than configured."""
+        embed = self._config.embed
+        records: list[Record] = subscription.poll(
+            embed.batch_size, embed.max_wait_s if busy else _IDLE_POLL_S
+        )
+        deadline = time.monotonic() + embed.max_wait_s
+        while records and len(records) < embed.batch_size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            records += subscription.poll(embed.batch_size - len(records), left)
+        return records
+
+    def _prepare(self, record: Record) -> _Prepared:
+        embed = self._config.embed
+        try:
+            message = decode(record, embed.max_record_bytes, embed.max_future_s)
+            if message.crop is None:
+                return _Prepared(record, message)
+            pixels = decode_crop(
+                message.crop,
+                self._extractor.form,
+                max_bytes=embed.max_crop_bytes,
+                max_pixels=embed.max_crop_pixels,
+            )
+            return _Prepared(record, message, pixels)
+        except BadCrop as error:
+            reason = Reason.IMAGE_TOO_LARGE if error.too_large else Reason.BAD_IMAGE
+            return _Prepared(record, fault=BadRecord(reason, str(error)))
+        except BadRecord as error:
+            return _Prepared(record, fault=error)
+
+    def _embed(self, batch: Sequence[_Prepared]) -> list[NDArray[np.float32] | None]:
+        """A vector for every record of the batch that can have one."""
+        rows = [i for i, item in enumerate(batch) if item.pixels is not None]
+        vectors = [None if item.message is None else item.message.vector for item in batch]
+        if rows:
+            crops = np.stack([pixels for i in rows if (pixels := batch[i].pixels) is not None])
+            self._metrics.batch_size.observe(len(rows))
+            for i, vector in zip(rows, self._extractor.embed(crops), strict=True):
+                vectors[i] = vector
+        return vectors
+
+    def _commit(
+        self, subscription: Subscription, batch: list[_Prepared], vectors: list[NDArray[np.float32] | None]
+    ) -> None:
+        out: list[NewRecord] = []
+        offsets: dict[Partition, int] = {}
+        reasons: list[Reason] = []
+        sources: list[str] = []
+        for item, vector in zip(batch, vectors, strict=True):
+            offsets[item.record.partition] = item.record.offset + 1
+            try:
+                if item.fault is not None:
+                    raise item.fault
+                assert item.message is not None and vector is not None
+                out.append(self._embedding(item, check_vector(vector)))
+                sources.append("network" if item.message.crop is not None else "upstream")
+            except BadRecord as fault:
+                reasons.append(fault.reason)
+                out.append(self._dead_letter(item, fault))
+        subscription.commit(out, offsets)
+        now = time.time()
+        self._metrics.detections.inc(len(batch))
+        self.progress += len(batch)
+        for source in sources:
+            self._metrics.embeddings.labels(source).inc()
+        for reason in reasons:
+            self._metrics.dead_letters.labels(str(reason)).inc()
+        for item in batch:
+            self._metrics.latency.labels(self.name).observe(max(0.0, now - item.record.append_time_s))
+            if item.message is not None:
+                self._hear(item.message.site, item.message.time_s)
+
+    def _embedding(self, item: _Prepared, vector: NDArray[np.float32]) -> NewRecord:
+        message, record = item.message, item.record
+        assert message is not None
+        box = message.box
+        body = EmbeddingRecord(
+            site=message.site,
+            id=message.id,
+            camera=message.camera,
+            time_s=message.time_s,
+            extractor=message.model if message.model is not None else self._extractor.version,
+            vector=vector.astype("<f4").tobytes(),
+            track_id=message.track_id,
+            box=None if box is None else (box.left_px, box.top_px, box.right_px, box.bottom_px),
+            confidence=message.confidence,
+            position=(record.partition.topic, record.partition.number, record.offset),
+            append_time_s=record.append_time_s,
+        )
+        return NewRecord(self._config.topics.embeddings, message.site.encode(), encode(body))
+
+    def _dead_letter(self, item: _Prepared, fault: BadRecord) -> NewRecord:
+        record, message = item.record, item.message
+        at = Position(record.partition.topic, record.partition.number, record.offset)
+        body = dead_letter.encode(
+            fault.reason,
+            fault.detail,
+            at,
+            detection_id=message.id if message else None,
+            camera=message.camera if message else None,
+            site=message.site if message else None,
+        )
+        return NewRecord(self._config.topics.dead_letters, record.key, body)
+
+    # --- time --------------------------------------------------------------------------------
+
+    def _hear(self, site: str, time_s: float) -> None:
+        now = time.monotonic()
+        clock = self._clocks.get(site)
+        if clock is None:
+            self._clocks[site] = _SiteClock(time_s, now, now)
+        else:
+            clock.time_s = max(clock.time_s, time_s)
+            clock.heard_s = clock.ticked_s = now
+
+    def _tick(self, subscription: Subscription) -> None:
+        """Lets event time go on at sites that are silent, as long as anything can wait for it."""
+        embed, associate = self._config.embed, self._config.associate
+        now = time.monotonic()
+        ticks = []
+        for site, clock in list(self._clocks.items()):
+            silent_s = now - clock.heard_s
+            if silent_s > associate.window_s + 10 * embed.tick_after_s:
+                del self._clocks[site]
+            elif now - clock.ticked_s >= embed.tick_after_s:
+                clock.ticked_s = now
+                ticks.append(self._tick_record(site, clock.time_s + silent_s))
+        if ticks:
+            subscription.commit(ticks, {})
+
+    def _close_sites(self, subscription: Subscription) -> None:
+        """The stream is over: lets everything that waits for time come out.
+
+        How far each site is stands in the log itself, so this is the same after a restart.
+        """
+        associate = self._config.associate
+        beyond = associate.allowed_lateness_s + associate.tracklet_max_s + 2 * associate.step_s
+        seen: dict[str, float] = {}
+        told: dict[str, float] = {}
+        for record in _embeddings(self._log, self._config.topics.embeddings):
+            times = told if isinstance(record, TickRecord) else seen
+            times[record.site] = max(times.get(record.site, 0.0), record.time_s)
+        ends = {site: time_s + beyond for site, time_s in sorted(seen.items())}
+        ticks = [
+            self._tick_record(site, end_s)
+            for site, end_s in ends.items()
+            if told.get(site, 0.0) < end_s
+        ]
+        if ticks:
+            subscription.commit(ticks, {})
+
+    def _tick_record(self, site: str, time_s: float) -> NewRecord:
+        body = encode(TickRecord(site, time_s))
+        return NewRecord(self._config.topics.embeddings, site.encode(), body)
+
+    def _note_lag(self, subscription: Subscription) -> bool:
+        """Whether everything is read; the lag goes to the metrics now and then."""
+        lags = {p: subscription.end(p) - subscription.position(p) for p in subscription.assignment()}
+        for partition, lag in lags.items():
+            self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
+        self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())
+        return self.caught_up
+
+
+def _embeddings(log: Log, topic: str) -> Iterator[EmbeddingRecord | TickRecord]:
+    """All records of the embeddings topic."""
+    for partition in range(log.partitions(topic)):
+        offset = 0
+        while records := log.read(topic, partition, offset, _READ_CHUNK):
+            yield from (decode_embedding(record.value) for record in records)
+            offset = records[-1].offset + 1
