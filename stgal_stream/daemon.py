@@ -59,6 +59,7 @@ class Daemon:
         self.failure: BaseException | None = None
         self.embed: EmbedStage | None = None
         self.associate: AssociateStage | None = None
+        self.finished = False
         self._embedded = threading.Event()
         self._waiting: set[str] = set()
         self._threads: list[threading.Thread] = []
@@ -77,11 +78,11 @@ class Daemon:
     def run(
         self,
         *,
-        until_end: bool = False,
+        end: threading.Event | None = None,
         serve: bool = True,
         on_progress: Callable[[], None] | None = None,
     ) -> None:
-        """Runs until ``stop`` is set or, with ``until_end``, until the log is read to its end.
+        """Runs until ``stop`` is set or, once ``end`` is set, until the log is read to its end.
 
         Raises:
             StgalError: whatever ended a stage that could not be started anew.
@@ -94,12 +95,13 @@ class Daemon:
             )
             logger.info("metrics at http://%s:%d/metrics", config.http_host, server.port)
         try:
-            self._start(until_end)
+            self._start(end)
             while any(thread.is_alive() for thread in self._threads):
                 for thread in self._threads:
                     thread.join(0.1)
                 if on_progress is not None:
                     on_progress()
+            self.finished = not self.stop.is_set()
         finally:
             self.stop.set()
             for thread in self._threads:
@@ -109,14 +111,14 @@ class Daemon:
         if self.failure is not None:
             raise self.failure
 
-    def _start(self, until_end: bool) -> None:
+    def _start(self, end: threading.Event | None) -> None:
         if self.embed is not None:
             embed = self.embed
-            self._spawn("embed", lambda: embed.run(self.stop, until_end))
+            self._spawn("embed", lambda: embed.run(self.stop, end))
         else:
             self._embedded.set()
         if self.associate is not None:
-            associate, until = self.associate, self._embedded if until_end else None
+            associate, until = self.associate, None if end is None else self._embedded
             self._spawn("associate", lambda: associate.run(self.stop, until))
 
     def _spawn(self, name: str, run: Callable[[], None]) -> None:

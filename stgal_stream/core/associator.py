@@ -36,7 +36,9 @@ class Associator:
         self.settings = settings
         self.gallery = Gallery()
         self.scorer = Scorer(self.gallery)
-        self.identities = Identities(self.gallery, site, self.scorer.are_apart)
+        self.identities = Identities(
+            self.gallery, site, self.scorer.are_apart, least_log_odds=settings.least_log_odds
+        )
         self.buddies = OnlineBuddies(self.scorer.association_row)
         self.accepted = AcceptedPairs()
         self.n_calibrations = 0
@@ -192,7 +194,7 @@ class Associator:
         for other in others:
             label = self.identities.label_of(number)
             linkage = self.identities.linkage(label, other, self.scorer.log_odds)
-            if linkage is not None and linkage > 0:
+            if linkage is not None and linkage > self.settings.least_log_odds:
                 events.append(self._merge(label, other, at_s))
         return events
 
@@ -247,7 +249,7 @@ class Associator:
         gallery, identities = self.gallery, self.identities
         self.buddies = OnlineBuddies(self.scorer.association_row)
         labels = gallery.labels.copy()
-        table = LinkageTable(identities, int(labels.max()) + 1)
+        table = LinkageTable(identities, int(labels.max()) + 1, self.settings.least_log_odds)
         numbers = [n for label in identities.labels for n in identities[label].members]
         done = np.zeros(len(gallery), bool)
         for number, scores in self.scorer.rows(numbers):

@@ -43,7 +43,7 @@ class Identities:
     """The identities of one site. A label is an identity's index for as long as it lives."""
 
     def __init__(
-        self, gallery: Gallery, site: str, cannot_link: CannotLink, *, least_log_odds: float = 0.0
+        self, gallery: Gallery, site: str, cannot_link: CannotLink, *, least_log_odds: float
     ) -> None:
         self._gallery = gallery
         self._site = site

@@ -22,12 +22,13 @@ Floats = NDArray[np.float64]
 class LinkageTable:
     """Sums and numbers of known log odds between identities, filled tracklet by tracklet.
 
-    ``room`` is one more than the largest label.
+    ``room`` is one more than the largest label, ``least`` the mean log odds that a merge needs.
     """
 
-    def __init__(self, identities: Identities, room: int) -> None:
+    def __init__(self, identities: Identities, room: int, least: float) -> None:
         self.identities = identities
         self.room = room
+        self.least = least
         self._totals: dict[int, Floats] = {}
         self._counts: dict[int, Floats] = {}
         self.doubtful: list[int] = []
@@ -42,7 +43,7 @@ class LinkageTable:
         if len(self.identities[own].members) > 1:
             stay = mean[own] if count[own] else 0.0
             mean[own] = -np.inf
-            if mean.max() > max(0.0, stay + _MOVE_MARGIN):
+            if mean.max() > max(self.least, stay + _MOVE_MARGIN):
                 self.doubtful.append(number)
         if own in self._totals:
             self._totals[own] += total
@@ -53,7 +54,8 @@ class LinkageTable:
     def finish(self, label: int) -> None:
         """All tracklets of an identity are in: forgets it unless it may merge with another."""
         total, count = self._totals[label], self._counts[label]
-        hopeful = total > 0
+        hopeful = total > self.least * count
+        hopeful &= count > 0
         hopeful[label] = False
         if not hopeful.any():
             del self._totals[label], self._counts[label]
@@ -73,7 +75,7 @@ class LinkageTable:
         stamp = [0] * len(labels)
         heap = [
             (-total[i, j] / count[i, j], i, j, 0, 0)
-            for i, j in zip(*np.nonzero(np.triu(total > 0, 1)), strict=True)
+            for i, j in zip(*np.nonzero(np.triu((total > self.least * count) & (count > 0), 1)), strict=True)
         ]
         heapq.heapify(heap)
         while heap:
@@ -88,7 +90,7 @@ class LinkageTable:
             for table in (total, count):
                 table[i] += table[j]
                 table[:, i] += table[:, j]
-            for k in np.flatnonzero(total[i] > 0).tolist():
+            for k in np.flatnonzero((total[i] > self.least * count[i]) & (count[i] > 0)).tolist():
                 if k != i and alive[k]:
                     a, b = min(i, k), max(i, k)
                     score = -total[a, b] / count[a, b]
@@ -106,6 +108,6 @@ def better_identity(identities: Identities, scorer: Scorer, number: int) -> int 
     values = values[np.isfinite(values)]
     stay = float(values.mean()) if values.size else 0.0
     found = [c for c in identities.candidates(number, log_odds) if c.label != own]
-    if found and found[0].mean_log_odds > max(0.0, stay + _MOVE_MARGIN):
+    if found and found[0].mean_log_odds > stay + _MOVE_MARGIN:
         return found[0].label
     return None

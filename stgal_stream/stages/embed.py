@@ -53,7 +53,7 @@ class _SiteClock:
 
 
 class EmbedStage:
-    """Runs until stopped or, with ``until_end``, until the log's end."""
+    """Runs until stopped or, once ``end`` is set, until the log's end."""
 
     name = "embed"
 
@@ -67,7 +67,7 @@ class EmbedStage:
         self.caught_up = False
         metrics.extractor.labels(extractor.version, extractor.provider).set(1)
 
-    def run(self, stop: threading.Event, until_end: bool = False) -> None:
+    def run(self, stop: threading.Event, end: threading.Event | None = None) -> None:
         """The stage's loop.
 
         Raises:
@@ -82,6 +82,7 @@ class EmbedStage:
         flying: tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]] | None = None
         try:
             while True:
+                ending = end is not None and end.is_set()
                 records = [] if stop.is_set() else self._gather(subscription, flying is not None)
                 batch = list(decoders.map(self._prepare, records, chunksize=1))
                 ready = None if flying is None else (flying[0], flying[1].result())
@@ -90,11 +91,11 @@ class EmbedStage:
                     self._commit(subscription, *ready)
                 elif not records:
                     at_end = self._note_lag(subscription)
-                    if stop.is_set() or (until_end and at_end):
+                    if stop.is_set() or (ending and at_end):
                         break
                     if at_end:
                         self._tick(subscription)
-            if until_end and not stop.is_set():
+            if end is not None and not stop.is_set():
                 self._close_sites(subscription)
         finally:
             network.shutdown()

@@ -1,0 +1,59 @@
+"""The command line: ``stgal-stream``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import click
+
+from stgal_stream.commands.configuration import check_config, topics
+from stgal_stream.commands.completion import completion
+from stgal_stream.commands.demo import demo
+from stgal_stream.commands.export import export
+from stgal_stream.commands.replay import replay
+from stgal_stream.commands.run import run
+from stgal_stream.errors import StgalError
+
+_EPILOG = """\b
+Examples:
+  stgal-stream demo
+  stgal-stream replay site --to detections.jsonl
+  stgal-stream run --from detections.jsonl --to identities.jsonl --mapping mapping.csv
+  stgal-stream run --brokers localhost:9092
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(version("stgal-stream"), prog_name="stgal-stream")
+def cli() -> None:
+    """Streaming multi-camera person tracking: detections in, global identities out."""
+
+
+for command in (run, replay, demo, export, topics, check_config, completion):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line; errors end in one line that says what to do, not in a trace."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except StgalError as error:
+        click.echo(f"stgal-stream: {error}", err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stgal-stream: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

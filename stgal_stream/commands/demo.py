@@ -1,0 +1,214 @@
+"""``stgal-stream demo``: the whole main job on a simulated site, measured against the truth."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from stgal_stream import replay as replaying
+from stgal_stream.commands.options import set_up_logging, stop_on_signals
+from stgal_stream.commands.run import values
+from stgal_stream.commands.progress import StreamProgress
+from stgal_stream.config import Config, load_config
+from stgal_stream.daemon import Daemon
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.evaluation.demo_page import demo_page
+from stgal_stream.evaluation.rerun import rerun
+from stgal_stream.evaluation.stream_quality import idf1, pair_quality
+from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.port import Log
+from stgal_stream.simulation.site import Label, SimulatedSite, SiteLaw
+from stgal_stream.wire.mapping import Mapping
+
+_START_S = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+_EPILOG = """\b
+Examples:
+  stgal-stream demo
+  stgal-stream demo --seed 7 --out my-demo
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """One line of the summary; shares between 0 and 1."""
+
+    precision: float
+    recall: float
+    first_precision: float
+    first_recall: float
+    idf1: float
+    n_identities: int
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True)
+@click.option("--seed", default=1, show_default=True, help="Another seed is another site.")
+@click.option("--people", default=140, show_default=True, type=click.IntRange(2))
+@click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2))
+@click.option("--model", type=click.Path(path_type=Path), help="Another ONNX extractor.")
+def demo(out: Path, seed: int, people: int, minutes: float, model: Path | None) -> None:
+    """Simulate a site, track its people online, and compare with the truth."""
+    set_up_logging("warning")
+    console = Console(stderr=True)
+    source = SimulatedSite(seed, SiteLaw(n_people=people, duration_s=minutes * 60))
+    console.print(
+        f"A simulated site (seed {seed}): {len(source.cameras)} cameras, {people} people, "
+        f"{len(source)} detections in {minutes:g} minutes of event time."
+    )
+    _prepare(out)
+    config = load_config(None, {})
+    config.daemon.state_dir = str(out / "state")
+    config.embed.max_future_s = float("inf")
+    if model is not None:
+        config.embed.model = str(model)
+    log = EmbeddedLog(out / "log")
+    try:
+        seconds = _stream(config, log, source, console)
+        _finish(config, log, source, console, out, seed, seconds)
+    finally:
+        log.close()
+
+
+def _prepare(out: Path) -> None:
+    """An empty directory; one that holds something else than a demo is not touched."""
+    if out.exists() and any(out.iterdir()) and not (out / "log").is_dir():
+        raise ConfigError(f"{out} holds something else than a demo", hint="give --out a new directory")
+    try:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written to: {error.strerror}") from error
+
+
+def _stream(config: Config, log: EmbeddedLog, source: SimulatedSite, console: Console) -> float:
+    """Cameras publish in one thread while the daemon works; the seconds it took."""
+    daemon = Daemon(log, config)
+    began_s = time.monotonic()
+    sent = threading.Event()
+    cameras = threading.Thread(target=_publish, args=(config, log, source, daemon, sent))
+    with StreamProgress(console, daemon, len(source)) as progress, stop_on_signals(daemon.stop):
+        cameras.start()
+        daemon.run(end=sent, serve=False, on_progress=progress.update)
+        cameras.join()
+    if not daemon.finished:
+        raise click.Abort
+    return time.monotonic() - began_s
+
+
+def _publish(
+    config: Config, log: Log, source: SimulatedSite, daemon: Daemon, sent: threading.Event
+) -> None:
+    """The cameras: they render and publish as fast as the machine lets them."""
+    sink = replaying.LogSink(log, config.topics.detections)
+    try:
+        replaying.replay(source, sink, start_s=_START_S, stopped=daemon.stop.is_set)
+    finally:
+        sent.set()
+
+
+def _finish(
+    config: Config,
+    log: Log,
+    source: SimulatedSite,
+    console: Console,
+    out: Path,
+    seed: int,
+    seconds: float,
+) -> None:
+    """Files, comparison with the truth and with the baselines, and the page."""
+    identities = [json.loads(v) for v in values(log, config.topics.identities)]
+    associations = [json.loads(v) for v in values(log, config.topics.associations)]
+    labels = {label.detection_id: label for label in source.truth()}
+    found = Mapping()
+    with (out / "identities.jsonl").open("w") as lines:
+        for event in identities:
+            lines.write(json.dumps(event) + "\n")
+            found.take(event)
+    found.write(out / "mapping.csv")
+    replaying.write_truth(source, out / "truth.csv")
+    qualities = {"calibrated (what ran)": _quality(found, labels)}
+    for setting in ("paper", "appearance"):
+        settings = replace(config.associate.tracker_settings(), setting=setting)
+        console.print(f"for comparison: the same embeddings under setting {setting} …")
+        qualities[setting] = _quality(rerun(log, config.topics.embeddings, settings), labels)
+    waits = [row.decided_at_s - _START_S - labels[row.detection_id].time_s for row in found]
+    accepted = sum(a["type"] == "accepted" for a in associations)
+    summary = {
+        "seed": seed,
+        "cameras": len(source.cameras),
+        "detections": len(source),
+        "mapped": len(found),
+        "associations_accepted": accepted,
+        "associations_withdrawn": len(associations) - accepted,
+        "seconds": round(seconds, 1),
+        "detections_per_second": round(len(source) / seconds, 1),
+        "decision_event_time_s": dict(
+            zip(("p50", "p90", "p99"), np.quantile(waits, (0.5, 0.9, 0.99)).round(2).tolist(), strict=True)
+        ),
+        "quality": {name: asdict(quality) for name, quality in qualities.items()},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    page = demo_page(source, summary, found, identities, associations, lambda at: _crop(log, at))
+    (out / "report.html").write_text(page)
+    _print(summary, qualities, out)
+
+
+def _quality(found: Mapping, labels: dict[str, Label]) -> Quality:
+    rows = list(found)
+    people = [labels[row.detection_id].person for row in rows]
+    # A false alarm is nobody: gluing it to anybody is an error, so each counts as one of its own.
+    persons = [p if p > 0 else row.detection_id for p, row in zip(people, rows, strict=True)]
+    cameras = [labels[row.detection_id].camera for row in rows]
+    final = pair_quality([row.global_id for row in rows], persons, cameras)
+    first = pair_quality([row.first_global_id for row in rows], persons, cameras)
+    return Quality(
+        final.precision,
+        final.recall,
+        first.precision,
+        first.recall,
+        idf1([row.global_id for row in rows], [p if p > 0 else None for p in people]),
+        len({row.global_id for row in rows}),
+    )
+
+
+def _crop(log: Log, at: dict[str, Any]) -> bytes:
+    """The crop of a detection by its place in the log."""
+    record = log.read(at["topic"], at["partition"], at["offset"], 1)[0]
+    return base64.b64decode(json.loads(record.value)["crop"]["data"])
+
+
+def _print(summary: dict[str, Any], qualities: dict[str, Quality], out: Path) -> None:
+    console = Console()
+    waits = summary["decision_event_time_s"]
+    console.print(
+        f"\n{summary['detections']} detections in {summary['seconds']} s "
+        f"({summary['detections_per_second']} a second, rendering included), "
+        f"{summary['associations_accepted']} associations "
+        f"({summary['associations_withdrawn']} withdrawn later)"
+    )
+    console.print(
+        f"identity known after {waits['p50']} s of event time (median), {waits['p90']} s (p90), "
+        f"{waits['p99']} s (p99)"
+    )
+    table = Table(title="Identities against the truth of the simulation (pairs across cameras)")
+    for name in ("setting", "precision", "recall", "first prec.", "first recall", "IDF1", "identities"):
+        table.add_column(name, justify="left" if name == "setting" else "right")
+    for name, q in qualities.items():
+        figures = (q.precision, q.recall, q.first_precision, q.first_recall, q.idf1)
+        table.add_row(name, *(f"{v:.3f}" for v in figures), str(q.n_identities))
+    console.print(table)
+    console.print(f"identities   {out / 'identities.jsonl'}\nmapping      {out / 'mapping.csv'}")
+    console.print(f"truth        {out / 'truth.csv'}\nsummary      {out / 'summary.json'}")
+    console.print(f"[bold]look at     {out / 'report.html'}[/bold]")

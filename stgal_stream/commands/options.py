@@ -1,0 +1,81 @@
+"""Options and helpers that several commands share."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from stgal_stream.errors import ConfigError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_option(command: Command) -> Command:
+    """``--config FILE``."""
+    return click.option(
+        "--config", "config_path", type=click.Path(path_type=Path), help="TOML configuration."
+    )(command)
+
+
+def log_options(command: Command) -> Command:
+    """``--brokers`` and ``--embedded``."""
+    for option in (
+        click.option("--embedded", type=click.Path(path_type=Path), help="Embedded log directory."),
+        click.option("--brokers", default="", help="Kafka brokers: HOST:PORT[,HOST:PORT…]"),
+    ):
+        command = option(command)
+    return command
+
+
+def broker_list(brokers: str) -> list[str]:
+    """``a:9092,b`` -> ["a:9092", "b:9092"].
+
+    Raises:
+        ConfigError: a port is not a number from 1 to 65535.
+    """
+    found = []
+    for part in filter(None, (p.strip() for p in brokers.split(","))):
+        host, separator, port = part.rpartition(":")
+        if not separator:
+            found.append(f"{part}:9092")
+        elif port.isdigit() and 0 < int(port) < 65_536 and host:
+            found.append(part)
+        else:
+            raise ConfigError(f"{part!r} is no broker address", hint="HOST:PORT, such as kafka:9092")
+    return found
+
+
+def set_up_logging(level: str) -> None:
+    """One line an event on standard error."""
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set ``stop``; a second one ends the process at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,195 @@
+"""``stgal-stream replay``: data sets, schedules and simulated sites as a timestamped stream."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stgal_stream import replay as core
+from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.config import load_config
+from stgal_stream.daemon import open_log
+from stgal_stream.errors import ConfigError
+from stgal_stream.evaluation.datasets import load_dataset
+from stgal_stream.log.port import Log
+from stgal_stream.simulation.schedule import ScheduledPeople, read_schedule, write_dataset
+from stgal_stream.simulation.site import SimulatedSite, SiteLaw
+from stgal_stream.wire.detection import BadRecord, parse_time_s
+
+_START = "2025-01-01T00:00:00Z"
+
+
+@click.group()
+def replay() -> None:
+    """Send a data set, a schedule or a simulated site as a stream of detections.
+
+    Distractors and junk are sent as unlabelled traffic; labels never leave through the stream.
+    A replay that was stopped goes on with --resume.
+    """
+
+
+def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = (
+        click.option("--to", "target", type=click.Path(path_type=Path), help="JSON Lines file."),
+        click.option("--speed", default=0.0, help="Times real time; 0: as fast as it goes."),
+        click.option("--start", default=_START, show_default=True, help="Event time of the first."),
+        click.option("--site", default=None, help="Name of the site in the detections."),
+        click.option("--truth", type=click.Path(path_type=Path), help="Write labels as CSV."),
+        click.option("--resume", is_flag=True, help="Go on where the same replay was stopped."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return log_options(config_option(command))
+
+
+def _dataset_command(name: str, text: str, clocks: tuple[str, ...]) -> None:
+    @replay.command(name, help=text)
+    @click.option("--root", required=True, type=click.Path(path_type=Path))
+    @click.option("--clock", type=click.Choice(clocks), default=clocks[0], show_default=True)
+    @click.option("--split", type=click.Choice(["test", "train", "all"]), default="test")
+    @_target_options
+    def command(root: Path, clock: str, split: str, **target: Any) -> None:
+        images = load_dataset(name, root, clock=clock)
+        if split != "all":
+            images = [i for i in images if (i.split == "train") == (split == "train")]
+        people = len({i.person for i in images if i.person > 0})
+        strangers = sum(i.person <= 0 for i in images)
+        what = (
+            f"{name}, {split} split, {clock} clock: {len(images)} images, {people} people, "
+            f"{strangers} distractors and junk"
+        )
+        _send(core.DatasetSource(images), f"{name} {root.resolve()} {clock} {split}", what, **target)
+
+
+_dataset_command(
+    "market1501",
+    "Market-1501 (folders bounding_box_train, query, bounding_box_test).",
+    ("corrected", "concatenated", "same-sequence"),
+)
+_dataset_command("duke", "DukeMTMC-reID, a copy that you have; its clock is the official one.", ("official",))
+_dataset_command("msmt17", "MSMT17 (list_*.txt with train and test); its clock is ticks in a slot.", ("ticks",))
+
+
+@replay.command("site")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--people", default=140, show_default=True, type=click.IntRange(1))
+@click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(1))
+@click.option("--zones", default=5, show_default=True, type=click.IntRange(2))
+@_target_options
+def site_command(seed: int, people: int, minutes: float, zones: int, **target: Any) -> None:
+    """A simulated site with rendered people."""
+    law = SiteLaw(n_zones=zones, n_people=people, duration_s=minutes * 60)
+    source = SimulatedSite(seed, law)
+    what = f"simulated site, seed {seed}: {len(source)} detections, {len(source.cameras)} cameras, {people} people"
+    _send(source, f"site {seed} {people} {minutes} {zones}", what, **target)
+
+
+@replay.command("schedule")
+@click.option("--schedule", required=True, type=click.Path(path_type=Path), help="CSV or CSV.gz")
+@click.option("--split", type=click.Choice(["test", "train", "all"]), default="test")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--write-dataset", type=click.Path(path_type=Path), help="Write images, send nothing.")
+@_target_options
+def schedule_command(
+    schedule: Path, split: str, seed: int, write_dataset: Path | None, **target: Any
+) -> None:
+    """Rendered people for the real identities, cameras and clock of a schedule."""
+    rows = read_schedule(schedule, split)
+    source = ScheduledPeople(rows, seed)
+    people = len({row.person for row in rows if row.person > 0})
+    what = f"{schedule.name}, {split} split, rendered with seed {seed}: {len(rows)} sightings, {people} people"
+    if write_dataset is not None:
+        _write(source, write_dataset, what)
+        return
+    _send(source, f"schedule {schedule.resolve()} {split} {seed}", what, **target)
+
+
+def _write(source: ScheduledPeople, root: Path, what: str) -> None:
+    console = Console(stderr=True)
+    console.print(f"{what} -> {root} in the layout of Market-1501")
+    with _progress(console) as progress:
+        task = progress.add_task("images", total=len(source))
+        for n in write_dataset(source, root):
+            progress.update(task, completed=n)
+
+
+def _send(
+    source: core.Source,
+    name: str,
+    what: str,
+    *,
+    target: Path | None,
+    speed: float,
+    start: str,
+    site: str | None,
+    truth: Path | None,
+    resume: bool,
+    brokers: str,
+    embedded: Path | None,
+    config_path: Path | None,
+) -> None:
+    if speed < 0:
+        raise ConfigError("--speed cannot be negative")
+    try:
+        start_s = parse_time_s(start)
+    except BadRecord as error:
+        raise ConfigError(f"--start: {error.detail}", hint=f"such as {_START}") from error
+    if target is not None and (brokers or embedded):
+        raise ConfigError("name one target: --to FILE, --brokers or --embedded")
+    config = load_config(config_path)
+    console = Console(stderr=True)
+    bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded} {start}")
+    first = bookmark.read() if resume else 0
+    log: Log | None = None
+    sink: core.Sink
+    if target is not None:
+        sink = core.FileSink(target, resume=first > 0)
+    else:
+        log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+        log.ensure_topics(config.topic_specs())
+        sink = core.LogSink(log, config.topics.detections)
+    console.print(f"{what} -> {target or embedded or brokers}")
+    if first:
+        console.print(f"going on after {first} detections that were sent before")
+    if truth is not None:
+        core.write_truth(source, truth)
+    stop = threading.Event()
+    with _progress(console) as progress, stop_on_signals(stop):
+        task = progress.add_task("sent", total=len(source), completed=first)
+
+        def on_sent(n: int) -> None:
+            bookmark.write(n)
+            progress.update(task, completed=n)
+
+        sent = core.replay(
+            source,
+            sink,
+            start_s=start_s,
+            speed=speed,
+            site=site,
+            first=first,
+            on_sent=on_sent,
+            stopped=stop.is_set,
+        )
+    if log is not None:
+        log.close()
+    if sent < len(source):
+        console.print(f"stopped after {sent} of {len(source)}; the same command with --resume goes on")
+        raise click.Abort
+    bookmark.remove()
+    console.print(f"sent {sent} detections")
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

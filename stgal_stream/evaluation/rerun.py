@@ -1,0 +1,42 @@
+"""The associate stage once more over embeddings that a log holds, under other settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.log.port import Log
+from stgal_stream.types import Event, IdentityEvent, TrackerSettings
+from stgal_stream.wire.embedding import TickRecord, as_detection, decode
+from stgal_stream.wire.events import encode_identity
+from stgal_stream.wire.mapping import Mapping
+
+_CHUNK = 500
+
+
+def rerun(log: Log, topic: str, settings: TrackerSettings) -> Mapping:
+    """The mapping that the embeddings of a topic give under ``settings``; nothing is written."""
+    trackers: dict[str, SiteTracker] = {}
+    found = Mapping()
+    for site, events in _events(log, topic, settings, trackers):
+        for event in events:
+            if isinstance(event, IdentityEvent):
+                found.take(json.loads(encode_identity(site, event)))
+    return found
+
+
+def _events(
+    log: Log, topic: str, settings: TrackerSettings, trackers: dict[str, SiteTracker]
+) -> Iterator[tuple[str, list[Event]]]:
+    for partition in range(log.partitions(topic)):
+        offset = 0
+        while records := log.read(topic, partition, offset, _CHUNK):
+            for record in records:
+                content = decode(record.value)
+                tracker = trackers.setdefault(content.site, SiteTracker(content.site, settings))
+                if isinstance(content, TickRecord):
+                    yield content.site, tracker.tick(content.time_s)
+                else:
+                    yield content.site, tracker.observe(as_detection(content))
+            offset = records[-1].offset + 1
