@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import click
 
-from stgal_stream.commands.configuration import check_config, topics
 from stgal_stream.commands.completion import completion
+from stgal_stream.commands.configuration import check_config, topics
 from stgal_stream.commands.demo import demo
 from stgal_stream.commands.export import export
 from stgal_stream.commands.replay import replay

@@ -7,7 +7,12 @@ dense and move a network from scratch within minutes) and, after a warm-up, a su
 contrastive loss over crops of the same person (Khosla et al. 2020), which is what makes distances
 mean identity. Bit-for-bit repetition is not promised across machines; the log names the seed.
 
-    python tools/train_extractor.py --out build/extractor       # writes extractor.pth, training.json
+The shipped one was trained in two steps (training.json beside it holds both logs): first on small
+crops of unrelated people, then on larger ones of which half come with a look-alike.
+
+    python tools/train_extractor.py --out build/step1 --size 64 32 --look-alikes 0 \\
+        --people 10000 --batch 96 --iterations 2400
+    python tools/train_extractor.py --out build/step2 --init build/step1/extractor.pth
 """
 
 from __future__ import annotations
@@ -26,8 +31,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from stgal_stream.extractor.network import EMBEDDING_DIM, IMAGENET_MEAN, IMAGENET_STD, ResNet50
-from stgal_stream.simulation.people import random_person
+from stgal_stream.extractor.network import (
+    EMBEDDING_DIM,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ResNet50,
+    read_state,
+)
+from stgal_stream.simulation.people import look_alike, random_person
 from stgal_stream.simulation.renderer import encode_jpeg, random_look, random_pose, render
 
 
@@ -37,13 +48,17 @@ def main() -> int:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
-    crops, attributes = _training_set(rng, args.people, args.views, args.size)
+    crops, attributes = _training_set(rng, args)
     held_out = _held_out_set(np.random.default_rng(args.seed + 1_000_003), args.size)
     network = ResNet50(last_stride=1).to(memory_format=torch.channels_last)
+    if args.init is not None:
+        network.net.load_state_dict(read_state(args.init), strict=False)
     head = torch.nn.Linear(EMBEDDING_DIM, attributes.shape[1])
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=args.iterations)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, args.lr, total_steps=args.iterations, pct_start=args.rise
+    )
     checkpoint = args.out / "checkpoint.pt"
     log: list[dict[str, float]] = []
     start = 0
@@ -56,14 +71,15 @@ def main() -> int:
     began = time.monotonic()
     for iteration in range(start, args.iterations):
         network.train()
-        rows = _batch_rows(rng, args.people, args.views, args.batch, args.views)
+        rows = _batch_rows(rng, args.people, args.views, args.batch)
         images = _augmented(crops[rows], rng)
         target = torch.from_numpy(attributes[rows])
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             feature = network(images)
         feature = feature.float()
         loss = F.mse_loss(head(feature), target)
-        weight = args.contrastive * min(1.0, max(0.0, iteration / args.warm_up - 1.0))
+        warmth = iteration / args.warm_up - 1.0 if args.warm_up else 1.0
+        weight = args.contrastive * min(1.0, max(0.0, warmth))
         if weight > 0:
             labels = torch.from_numpy(rows // args.views)
             loss = loss + weight * _contrastive(feature, labels, args.temperature)
@@ -76,9 +92,9 @@ def main() -> int:
             rank1, mean_ap = _retrieval(_embed(network, held_out[0]), *held_out[1:])
             spent = time.monotonic() - began
             left = spent / (done - start) * (args.iterations - done)
-            log.append({"iteration": done, "loss": float(loss), "rank1": rank1, "mAP": mean_ap})
+            log.append({"iteration": done, "loss": loss.item(), "rank1": rank1, "mAP": mean_ap})
             print(
-                f"{done}/{args.iterations} loss {float(loss):.3f} held-out rank-1 {rank1:.3f} "
+                f"{done}/{args.iterations} loss {loss.item():.3f} held-out rank-1 {rank1:.3f} "
                 f"mAP {mean_ap:.3f}, {spent / 60:.1f} min, {left / 60:.1f} min left",
                 flush=True,
             )
@@ -95,17 +111,24 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
+    parser.add_argument("--init", type=Path, help="weights to start from (.pth)")
+    parser.add_argument(
+        "--rise", type=float, default=0.1, help="share of iterations of rising rate"
+    )
+    parser.add_argument(
+        "--look-alikes", type=float, default=0.5, help="share of people who come with a look-alike"
+    )
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--people", type=int, default=10_000, help="rendered people")
+    parser.add_argument("--people", type=int, default=7_000, help="rendered people")
     parser.add_argument("--views", type=int, default=4, help="crops of each, each in a new camera")
-    parser.add_argument("--size", type=int, nargs=2, default=(64, 32), metavar=("H", "W"))
-    parser.add_argument("--batch", type=int, default=96, help="crops in a batch")
-    parser.add_argument("--iterations", type=int, default=2400)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--size", type=int, nargs=2, default=(96, 48), metavar=("H", "W"))
+    parser.add_argument("--batch", type=int, default=64, help="crops in a batch")
+    parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--contrastive", type=float, default=0.5, help="weight of that loss")
     parser.add_argument("--temperature", type=float, default=0.1)
-    parser.add_argument("--warm-up", type=int, default=250, help="iterations before it fades in")
-    parser.add_argument("--report", type=int, default=200, help="iterations between evaluations")
+    parser.add_argument("--warm-up", type=int, default=0, help="iterations before it fades in")
+    parser.add_argument("--report", type=int, default=100, help="iterations between evaluations")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-bf16", dest="bf16", action="store_false", help="train in fp32")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
@@ -120,17 +143,21 @@ def _crop(person: object, look: object, rng: np.random.Generator, size: tuple[in
 
 
 def _training_set(
-    rng: np.random.Generator, people: int, views: int, size: tuple[int, int]
+    rng: np.random.Generator, args: argparse.Namespace
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    crops = np.empty((people * views, size[0], size[1], 3), np.uint8)
+    """Crops of people in couples; the second of a couple is often a look-alike of the first."""
+    views = args.views
+    crops = np.empty((args.people * views, *args.size, 3), np.uint8)
     rows = []
-    for i in range(people):
-        person = random_person(rng)
+    person = random_person(rng)
+    for i in range(args.people):
+        alike = i % 2 == 1 and rng.random() < args.look_alikes
+        person = look_alike(person, rng) if alike else random_person(rng)
         rows.append(person.attributes())
         for v in range(views):
-            crops[i * views + v] = _crop(person, random_look(rng), rng, size)
+            crops[i * views + v] = _crop(person, random_look(rng), rng, args.size)
         if i % 1000 == 999:
-            print(f"rendered {i + 1}/{people} people", flush=True)
+            print(f"rendered {i + 1}/{args.people} people", flush=True)
     values = np.repeat(np.stack(rows), views, axis=0)
     values = (values - values.mean(0)) / (values.std(0) + 1e-6)
     return crops, values.astype(np.float32)
@@ -150,11 +177,11 @@ def _held_out_set(
     return np.stack(crops), np.array(persons), np.array(seen_by)
 
 
-def _batch_rows(
-    rng: np.random.Generator, people: int, views: int, batch: int, each: int
-) -> NDArray[np.int64]:
-    chosen = rng.choice(people, size=batch // each, replace=False)
-    return (chosen[:, None] * views + np.arange(each)[None, :]).reshape(-1)
+def _batch_rows(rng: np.random.Generator, people: int, views: int, batch: int) -> NDArray[np.int64]:
+    """All views of whole couples, so that look-alikes meet."""
+    couples = rng.choice(people // 2, size=batch // views // 2, replace=False)
+    chosen = (couples[:, None] * 2 + np.arange(2)[None, :]).reshape(-1)
+    return (chosen[:, None] * views + np.arange(views)[None, :]).reshape(-1)
 
 
 def _augmented(crops: NDArray[np.uint8], rng: np.random.Generator) -> torch.Tensor:

@@ -16,8 +16,13 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell."""
-    from stgal_stream.cli import cli
-
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "stgal-stream", "_STGAL_STREAM_COMPLETE").source())
+    click.echo(
+        found(
+            click.get_current_context().find_root().command,
+            {},
+            "stgal-stream",
+            "_STGAL_STREAM_COMPLETE",
+        ).source()
+    )

@@ -30,7 +30,9 @@ def check_config(path: Path | None) -> None:
 @click.command()
 @log_options
 @config_option
-@click.option("--check", is_flag=True, help="Make nothing; fail where a topic is not as configured.")
+@click.option(
+    "--check", is_flag=True, help="Make nothing; fail where a topic is not as configured."
+)
 def topics(brokers: str, embedded: Path | None, config_path: Path | None, check: bool) -> None:
     """Make the topics that are missing, and say how the others differ from the configuration."""
     config = load_config(config_path)
@@ -40,7 +42,9 @@ def topics(brokers: str, embedded: Path | None, config_path: Path | None, check:
         missing = [spec for spec in specs if not log.partitions(spec.name)]
         if check and missing:
             names = ", ".join(spec.name for spec in missing)
-            raise LogError(f"missing topics: {names}", hint="run stgal-stream topics without --check")
+            raise LogError(
+                f"missing topics: {names}", hint="run stgal-stream topics without --check"
+            )
         notes = log.ensure_topics(specs)
         for spec in specs:
             kept = "for ever" if spec.retention_s is None else f"{spec.retention_s / 86_400:g} days"

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from stgal_stream import replay as replaying
 from stgal_stream.commands.options import set_up_logging, stop_on_signals
-from stgal_stream.commands.run import values
 from stgal_stream.commands.progress import StreamProgress
+from stgal_stream.commands.run import values
 from stgal_stream.config import Config, load_config
 from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError
@@ -53,7 +53,9 @@ class Quality:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("build/demo"), show_default=True
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed is another site.")
 @click.option("--people", default=140, show_default=True, type=click.IntRange(2))
 @click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2))
@@ -84,7 +86,9 @@ def demo(out: Path, seed: int, people: int, minutes: float, model: Path | None) 
 def _prepare(out: Path) -> None:
     """An empty directory; one that holds something else than a demo is not touched."""
     if out.exists() and any(out.iterdir()) and not (out / "log").is_dir():
-        raise ConfigError(f"{out} holds something else than a demo", hint="give --out a new directory")
+        raise ConfigError(
+            f"{out} holds something else than a demo", hint="give --out a new directory"
+        )
     try:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -155,7 +159,11 @@ def _finish(
         "seconds": round(seconds, 1),
         "detections_per_second": round(len(source) / seconds, 1),
         "decision_event_time_s": dict(
-            zip(("p50", "p90", "p99"), np.quantile(waits, (0.5, 0.9, 0.99)).round(2).tolist(), strict=True)
+            zip(
+                ("p50", "p90", "p99"),
+                np.quantile(waits, (0.5, 0.9, 0.99)).round(2).tolist(),
+                strict=True,
+            )
         ),
         "quality": {name: asdict(quality) for name, quality in qualities.items()},
     }
@@ -203,7 +211,15 @@ def _print(summary: dict[str, Any], qualities: dict[str, Quality], out: Path) ->
         f"{waits['p99']} s (p99)"
     )
     table = Table(title="Identities against the truth of the simulation (pairs across cameras)")
-    for name in ("setting", "precision", "recall", "first prec.", "first recall", "IDF1", "identities"):
+    for name in (
+        "setting",
+        "precision",
+        "recall",
+        "first prec.",
+        "first recall",
+        "IDF1",
+        "identities",
+    ):
         table.add_column(name, justify="left" if name == "setting" else "right")
     for name, q in qualities.items():
         figures = (q.precision, q.recall, q.first_precision, q.first_recall, q.idf1)

@@ -25,7 +25,9 @@ Examples:
 @click.option("--seed", default=0, show_default=True, help="For --weights seeded.")
 @click.option("--unit-length/--raw", default=False, help="The daemon scales features to length 1.")
 @click.option("--int8", "eight_bit", is_flag=True, help="Store weights in 8 bits.")
-@click.option("--version", "version", default=None, help="Name of the release; default: the weights'.")
+@click.option(
+    "--version", "version", default=None, help="Name of the release; default: the weights'."
+)
 def export(
     weights: str,
     out: Path,

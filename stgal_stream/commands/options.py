@@ -50,7 +50,9 @@ def broker_list(brokers: str) -> list[str]:
         elif port.isdigit() and 0 < int(port) < 65_536 and host:
             found.append(part)
         else:
-            raise ConfigError(f"{part!r} is no broker address", hint="HOST:PORT, such as kafka:9092")
+            raise ConfigError(
+                f"{part!r} is no broker address", hint="HOST:PORT, such as kafka:9092"
+            )
     return found
 
 

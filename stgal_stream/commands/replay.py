@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import click
 from rich.console import Console
@@ -63,7 +64,9 @@ def _dataset_command(name: str, text: str, clocks: tuple[str, ...]) -> None:
             f"{name}, {split} split, {clock} clock: {len(images)} images, {people} people, "
             f"{strangers} distractors and junk"
         )
-        _send(core.DatasetSource(images), f"{name} {root.resolve()} {clock} {split}", what, **target)
+        _send(
+            core.DatasetSource(images), f"{name} {root.resolve()} {clock} {split}", what, **target
+        )
 
 
 _dataset_command(
@@ -71,8 +74,12 @@ _dataset_command(
     "Market-1501 (folders bounding_box_train, query, bounding_box_test).",
     ("corrected", "concatenated", "same-sequence"),
 )
-_dataset_command("duke", "DukeMTMC-reID, a copy that you have; its clock is the official one.", ("official",))
-_dataset_command("msmt17", "MSMT17 (list_*.txt with train and test); its clock is ticks in a slot.", ("ticks",))
+_dataset_command(
+    "duke", "DukeMTMC-reID, a copy that you have; its clock is the official one.", ("official",)
+)
+_dataset_command(
+    "msmt17", "MSMT17 (list_*.txt with train and test); its clock is ticks in a slot.", ("ticks",)
+)
 
 
 @replay.command("site")
@@ -85,7 +92,10 @@ def site_command(seed: int, people: int, minutes: float, zones: int, **target: A
     """A simulated site with rendered people."""
     law = SiteLaw(n_zones=zones, n_people=people, duration_s=minutes * 60)
     source = SimulatedSite(seed, law)
-    what = f"simulated site, seed {seed}: {len(source)} detections, {len(source.cameras)} cameras, {people} people"
+    what = (
+        f"simulated site, seed {seed}: {len(source)} detections, {len(source.cameras)} cameras, "
+        f"{people} people"
+    )
     _send(source, f"site {seed} {people} {minutes} {zones}", what, **target)
 
 
@@ -93,7 +103,9 @@ def site_command(seed: int, people: int, minutes: float, zones: int, **target: A
 @click.option("--schedule", required=True, type=click.Path(path_type=Path), help="CSV or CSV.gz")
 @click.option("--split", type=click.Choice(["test", "train", "all"]), default="test")
 @click.option("--seed", default=1, show_default=True)
-@click.option("--write-dataset", type=click.Path(path_type=Path), help="Write images, send nothing.")
+@click.option(
+    "--write-dataset", type=click.Path(path_type=Path), help="Write images, send nothing."
+)
 @_target_options
 def schedule_command(
     schedule: Path, split: str, seed: int, write_dataset: Path | None, **target: Any
@@ -102,7 +114,10 @@ def schedule_command(
     rows = read_schedule(schedule, split)
     source = ScheduledPeople(rows, seed)
     people = len({row.person for row in rows if row.person > 0})
-    what = f"{schedule.name}, {split} split, rendered with seed {seed}: {len(rows)} sightings, {people} people"
+    what = (
+        f"{schedule.name}, {split} split, rendered with seed {seed}: {len(rows)} sightings, "
+        f"{people} people"
+    )
     if write_dataset is not None:
         _write(source, write_dataset, what)
         return
@@ -179,7 +194,9 @@ def _send(
     if log is not None:
         log.close()
     if sent < len(source):
-        console.print(f"stopped after {sent} of {len(source)}; the same command with --resume goes on")
+        console.print(
+            f"stopped after {sent} of {len(source)}; the same command with --resume goes on"
+        )
         raise click.Abort
     bookmark.remove()
     console.print(f"sent {sent} detections")

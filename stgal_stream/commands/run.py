@@ -47,7 +47,9 @@ _CHUNK = 1000
 )
 @click.option("--until-end", is_flag=True, help="Stop at the log's end; the stream is over then.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="Detections, JSON Lines.")
-@click.option("--to", "target", type=click.Path(path_type=Path), help="Identity events, JSON Lines.")
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), help="Identity events, JSON Lines."
+)
 @click.option("--mapping", type=click.Path(path_type=Path), help="Write a CSV row per detection.")
 @click.option("--dead-letters", type=click.Path(path_type=Path), help="Write unusable records.")
 @click.option("--setting", type=click.Choice(["calibrated", "paper", "appearance"]))
@@ -84,7 +86,9 @@ def run(
     if target is None:
         raise ConfigError("--from needs --to", hint="name the file for the identity events")
     if brokers or embedded or stage != "all":
-        raise ConfigError("--from runs all stages by itself, without --brokers, --embedded, --stage")
+        raise ConfigError(
+            "--from runs all stages by itself, without --brokers, --embedded, --stage"
+        )
     _run_file(config, source, target, mapping, dead_letters)
 
 

@@ -7,7 +7,8 @@ are in the window (``update`` when a pair is accepted, ``revert`` when it goes o
 from __future__ import annotations
 
 from stgal_stream.core.best_buddies import Pair
-from stgal_stream.core.calibration import CameraPair, camera_pair
+from stgal_stream.core.calibration import camera_pair
+from stgal_stream.core.mixture import CameraPair
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_time_s
 from stgal_stream.types import Tracklet
 

@@ -202,9 +202,7 @@ class Associator:
         ends = [self.identities[label].members[-1] for label in (first, second)]
         evidence = self.scorer.pair_evidence(max(ends), min(ends))
         _, kept, absorbed = self.identities.merge(first, second)
-        return IdentityEvent(
-            "renamed", at_s, kept.global_id, absorbed.global_id, evidence=evidence
-        )
+        return IdentityEvent("renamed", at_s, kept.global_id, absorbed.global_id, evidence=evidence)
 
     def _chain_of(self, number: int, scores: Scores, added: set[Pair]) -> int | None:
         forbidden = self.identities.forbidden_to(number)
@@ -278,6 +276,4 @@ class Associator:
         left = self.identities.move(number, label)
         to = self.identities[label]
         tracklet = self.gallery[number]
-        return [
-            IdentityEvent("renamed", at_s, to.global_id, left.global_id, tracklet, evidence)
-        ]
+        return [IdentityEvent("renamed", at_s, to.global_id, left.global_id, tracklet, evidence)]

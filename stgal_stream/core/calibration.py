@@ -11,13 +11,22 @@ density. Both are pure functions of the gallery.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.time_grid import TimeGrid, smoothed
+from stgal_stream.core.mixture import (
+    LOG_ODDS_LIMIT,
+    N_DISTANCE_BINS,
+    CameraPair,
+    Fit,
+    Floats,
+    PairCounts,
+    Verdict,
+    fit_mixture,
+)
+from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
 from stgal_stream.core.visual import (
     are_known_negatives,
@@ -27,23 +36,8 @@ from stgal_stream.core.visual import (
 )
 from stgal_stream.types import TrackerSettings
 
-CameraPair = tuple[str, str]
-Floats = NDArray[np.float64]
-
-_N_DISTANCE_BINS = 96
-_MIN_BUDDIES = 12
 _MIN_NEGATIVES = 50
-_TILT_STEPS = 20
-_FREE_STEPS = 30
-LOG_ODDS_LIMIT = 8.0
-
-
-class Verdict(StrEnum):
-    """What is known about a camera pair: whether people go from one to the other."""
-
-    LINKED = "linked"
-    NOT_LINKED = "not_linked"
-    TOO_LITTLE_DATA = "too_little_data"
+_DUPLICATE_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class Calibration:
 
     def _by_distance(self, model: PairModel, d: Floats) -> Floats:
         assert model.log_distance_ratio is not None
-        centres = (np.arange(_N_DISTANCE_BINS) + 0.5) * self.distance_width
+        centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.distance_width
         return np.interp(d, centres, model.log_distance_ratio)
 
     def score(
@@ -141,16 +135,6 @@ def camera_pair(first: str, second: str) -> CameraPair:
     return (first, second) if first <= second else (second, first)
 
 
-@dataclass(slots=True)
-class _PairCounts:
-    """All pairs of one camera pair in the window, as a histogram, and its best buddies by P_v."""
-
-    pair: CameraPair
-    histogram: Floats
-    buddy_distances: Floats
-    buddy_times: Floats
-
-
 def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -> Calibration:
     """Equations 2 to 4 with the paper's constants: matched pairs are those of two cameras with
     P_v above the largest P_v of a known negative."""
@@ -182,7 +166,7 @@ def calibrate(
     embeddings, tracklets = gallery.embeddings, gallery.tracklets
     negative_d = np.array([np.linalg.norm(embeddings[i] - embeddings[j]) for i, j in negatives])
     reach = _negative_reach(negative_d)
-    alpha, fits = _fit(counts, width, reach)
+    alpha, fits = fit_mixture(counts, width, reach)
     pairs = {}
     for part, fit in zip(counts, fits, strict=True):
         pairs[part.pair] = _pair_model(part, fit, grid)
@@ -207,7 +191,7 @@ def _duplicate_odds(log_ratios: Floats) -> float:
         return -np.inf
     ratio = np.exp(log_ratios)
     share = 0.1
-    for _ in range(_FREE_STEPS):
+    for _ in range(_DUPLICATE_STEPS):
         share = float(np.mean(share * ratio / (share * ratio + 1 - share)))
     return float(np.log(share / (1 - share))) if 0.01 < share < 1 else -np.inf
 
@@ -237,18 +221,18 @@ def _negative_reach(negative_d: Floats) -> float:
     A camera that boxes one person twice puts same-person pairs among its known negatives, all of
     them close. So the spread is read off the far half and mirrored onto the near one.
     """
-    if len(negative_d) < _MIN_BUDDIES:
+    if len(negative_d) < _MIN_NEGATIVES:
         return float("inf")
     middle, far = np.quantile(negative_d, (0.5, 0.75))
     return float(max(0.0, middle - 3.0 * (far - middle) / 0.6745))
 
 
-def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[_PairCounts], float]:
+def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[PairCounts], float]:
     """Histograms of all pairs, camera pair by camera pair, and the width of a distance bin."""
     embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
     starts, ends, names = gallery.starts_s[rows], gallery.ends_s[rows], gallery.camera_names
     sample = embeddings[:: max(1, len(embeddings) // 256)]
-    width = float(distances(sample, sample).max()) * 1.05 / _N_DISTANCE_BINS or 1.0
+    width = float(distances(sample, sample).max()) * 1.05 / N_DISTANCE_BINS or 1.0
     members = {i: np.flatnonzero(cameras == i) for i in range(len(names))}
     found = []
     for a in range(len(names)):
@@ -261,14 +245,14 @@ def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[_PairCou
             # In one camera at one time they are two people; and each pair counts once.
             usable = (t > 0) if a == b else np.ones(d.shape, bool)
             once = usable & (np.triu(np.ones(d.shape, bool), 1) if a == b else True)
-            d_bin = np.minimum((d[once] / width).astype(np.int64), _N_DISTANCE_BINS - 1)
+            d_bin = np.minimum((d[once] / width).astype(np.int64), N_DISTANCE_BINS - 1)
             flat = d_bin * grid.n + grid.bins(t[once])
-            table = np.bincount(flat, minlength=_N_DISTANCE_BINS * grid.n).astype(np.float64)
+            table = np.bincount(flat, minlength=N_DISTANCE_BINS * grid.n).astype(np.float64)
             i, j = _mutual_nearest(d, usable, symmetric=a == b)
             found.append(
-                _PairCounts(
+                PairCounts(
                     camera_pair(names[a], names[b]),
-                    table.reshape(_N_DISTANCE_BINS, grid.n),
+                    table.reshape(N_DISTANCE_BINS, grid.n),
                     d[i, j].astype(np.float64),
                     t[i, j],
                 )
@@ -289,161 +273,7 @@ def _mutual_nearest(
     return i[mutual], nearest[mutual]
 
 
-@dataclass(slots=True)
-class _Fit:
-    """The mixture of one camera pair: prior, log f1 / f0 by distance, travel-time densities."""
-
-    verdict: Verdict
-    prior: float
-    log_distance_ratio: Floats
-    g0: Floats
-    g1: Floats
-
-
-def _fit(counts: list[_PairCounts], width: float, reach: float) -> tuple[float, list[_Fit]]:
-    """Expectation maximisation over all camera pairs; alpha in 1 / distance.
-
-    First f1 = f0 tilted by exp(-alpha d), which one number describes and little data finds. From
-    there f0 and f1 are let free, under the one condition that f1 / f0 falls with distance: where
-    embeddings are good, a tilt of f0 has no mass where the same person's distances lie.
-    """
-    if not counts:
-        return 0.0, []
-    table = np.stack([c.histogram for c in counts])
-    centres = (np.arange(_N_DISTANCE_BINS) + 0.5) * width
-    total = np.maximum(table.sum(axis=(1, 2)), 1)
-    by_distance, by_time = table.sum(axis=2), table.sum(axis=1)
-    f0 = by_distance + 1e-9
-    f0 /= f0.sum(axis=1, keepdims=True)
-    g0 = np.stack([smoothed(row, np.full(len(row), 1.0 / len(row))) for row in by_time])
-    g1 = np.stack([_buddy_density(c, g0[k], reach) for k, c in enumerate(counts)])
-    verdicts = [_verdict(c, g0[k]) for k, c in enumerate(counts)]
-    use = np.array([v is Verdict.LINKED for v in verdicts])
-    prior = np.array([len(c.buddy_times) for c in counts]) / total
-    prior = np.clip(prior, 1e-6, 0.2)
-    spread = float((f0.mean(0) * centres).sum()) - _low_quantile(f0.mean(0), centres)
-    alpha = 3.0 / max(spread, 1e-9)
-    ratio = _tilt(f0, centres, alpha)
-    for step in range(_TILT_STEPS + _FREE_STEPS if use.any() else 0):
-        odds = (prior / (1 - prior))[:, None, None] * np.exp(ratio)[:, :, None]
-        odds = odds * (g1 / g0)[:, None, :]
-        same = table * (odds / (1 + odds))
-        prior = np.clip(same.sum(axis=(1, 2)) / total, 1e-7, 0.5)
-        g1 = np.stack([smoothed(row, g0[k]) for k, row in enumerate(same.sum(axis=1))])
-        same_d = same.sum(axis=2)
-        if step < _TILT_STEPS:
-            alpha = _solve_alpha(f0[use], centres, same_d[use], alpha)
-            ratio = _tilt(f0, centres, alpha)
-        else:
-            ratio = _free_ratio(same_d, by_distance - same_d, use)
-    if use.any():
-        alpha = _slope(ratio[use], same_d[use], (by_distance - same_d)[use], centres)
-    return alpha, [
-        _Fit(v, float(p), r, a, b)
-        for v, p, r, a, b in zip(verdicts, prior, ratio, g0, g1, strict=True)
-    ]
-
-
-def _tilt(f0: Floats, centres: Floats, alpha: float) -> Floats:
-    """log f1 / f0 of the tilt, (K, n distance bins)."""
-    z = (f0 * np.exp(-alpha * (centres - centres[0]))).sum(axis=1)
-    tilt: Floats = -alpha * (centres - centres[0])[None, :] - np.log(z)[:, None]
-    return tilt
-
-
-def _free_ratio(same: Floats, different: Floats, use: NDArray[np.bool_]) -> Floats:
-    """log f1 / f0 by camera pair, from expected counts; where a camera pair has few pairs of one
-    person, what all have together stands in."""
-    pooled = _spread(same[use].sum(axis=0))
-    pooled /= pooled.sum()
-    rows = []
-    for mine, others in zip(same, different, strict=True):
-        f1 = _spread(mine) + 20.0 * pooled
-        f0 = _spread(others) + 1e-3
-        ratio = np.log((f1 / f1.sum() + 1e-9) / (f0 / f0.sum() + 1e-9))
-        rows.append(_falling(ratio, mine + others + 1e-6))
-    return np.clip(np.stack(rows), -2 * LOG_ODDS_LIMIT, 2 * LOG_ODDS_LIMIT)
-
-
-def _spread(counts: Floats) -> Floats:
-    """Counts over distance, smoothed over neighbouring bins."""
-    kernel = np.array([0.06, 0.24, 0.4, 0.24, 0.06])
-    return np.convolve(counts, kernel, mode="same")
-
-
-def _falling(values: Floats, weights: Floats) -> Floats:
-    """The closest sequence that never rises (pool adjacent violators, weighted least squares)."""
-    blocks: list[list[float]] = []  # mean, weight, length
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        blocks.append([value, weight, 1])
-        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
-            mean, heavy, length = blocks.pop()
-            last = blocks[-1]
-            last[0] = (last[0] * last[1] + mean * heavy) / (last[1] + heavy)
-            last[1] += heavy
-            last[2] += length
-    return np.repeat([b[0] for b in blocks], [int(b[2]) for b in blocks])
-
-
-def _slope(ratio: Floats, same: Floats, different: Floats, centres: Floats) -> float:
-    """How fast log f1 / f0 falls with distance, where both sides have pairs."""
-    f1 = same / np.maximum(same.sum(axis=1, keepdims=True), 1e-9)
-    f0 = different / np.maximum(different.sum(axis=1, keepdims=True), 1e-9)
-    weight = (0.5 * f1 + 0.5 * f0) * same.sum(axis=1, keepdims=True)
-    total = weight.sum(axis=1, keepdims=True) + 1e-12
-    d = centres[None, :] - (weight * centres).sum(axis=1, keepdims=True) / total
-    r = ratio - (weight * ratio).sum(axis=1, keepdims=True) / total
-    spread = float((weight * d * d).sum())
-    return max(0.0, -float((weight * d * r).sum()) / spread) if spread > 0 else 0.0
-
-
-def _low_quantile(f0: Floats, centres: Floats) -> float:
-    return float(centres[np.searchsorted(np.cumsum(f0), 0.005)])
-
-
-def _solve_alpha(f0: Floats, centres: Floats, same: Floats, start: float) -> float:
-    """The tilt under which the mean distance of f1 is that of the same-person pairs found."""
-    weight = same.sum(axis=1)
-    wanted = float((same * centres).sum())
-    low, high = 0.0, max(4.0 * start, 1e-6)
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        tilted = f0 * np.exp(-middle * (centres - centres[0]))[None, :]
-        mean = (tilted * centres).sum(axis=1) / tilted.sum(axis=1)
-        if float((weight * mean).sum()) > wanted:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
-
-
-def _buddy_density(part: _PairCounts, base: Floats, reach: float) -> Floats:
-    """Where the search starts: the travel times of the best buddies, of the matched ones
-    (equation 3) where there are enough."""
-    matched = part.buddy_distances < reach
-    times = part.buddy_times[matched] if matched.sum() >= _MIN_BUDDIES else part.buddy_times
-    grid = TimeGrid(n=len(base))
-    return smoothed(np.bincount(grid.bins(times), minlength=grid.n).astype(np.float64), base)
-
-
-def _verdict(part: _PairCounts, background: Floats) -> Verdict:
-    """A G-test of the best buddies' travel times against all pairs': where cameras share no
-    people, or embeddings are noise, the two have one law."""
-    if len(part.buddy_times) < _MIN_BUDDIES:
-        return Verdict.TOO_LITTLE_DATA
-    grid = TimeGrid(n=len(background))
-    observed = np.bincount(grid.bins(part.buddy_times), minlength=grid.n).astype(np.float64)
-    expected = background * len(part.buddy_times)
-    groups = np.minimum(np.cumsum(expected) // 4, max(1, len(part.buddy_times) // 4 - 1)).astype(int)
-    o, e = np.bincount(groups, observed), np.bincount(groups, expected)
-    keep = (o > 0) & (e > 0)
-    statistic = 2.0 * float((o[keep] * np.log(o[keep] / e[keep])).sum())
-    freedom = max(1, int((e > 0).sum()) - 1)
-    limit = freedom + 3.5 * np.sqrt(2.0 * freedom)
-    return Verdict.LINKED if statistic > limit else Verdict.NOT_LINKED
-
-
-def _pair_model(part: _PairCounts, fit: _Fit, grid: TimeGrid) -> PairModel:
+def _pair_model(part: PairCounts, fit: Fit, grid: TimeGrid) -> PairModel:
     seen = TravelTimeDistribution(epsilon_s=grid.first_s * 2, relative=grid.ratio * 2)
     for time in part.buddy_times.tolist():
         seen.update(time)

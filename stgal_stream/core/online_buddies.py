@@ -181,7 +181,7 @@ class OnlineBuddies:
 
     def settle(self) -> tuple[set[Pair], set[Pair]]:
         """Brings the accepted pairs up to date: those new since the last time, those withdrawn."""
-        before = {}
+        before: dict[Pair, bool] = {}
         while self._dirty:
             for query, camera in sorted(self._dirty):
                 self._dirty.discard((query, camera))

@@ -49,7 +49,8 @@ class LinkageTable:
             self._totals[own] += total
             self._counts[own] += count
         else:
-            self._totals[own], self._counts[own] = total, count
+            self._totals[own] = np.asarray(total, dtype=np.float64)
+            self._counts[own] = count
 
     def finish(self, label: int) -> None:
         """All tracklets of an identity are in: forgets it unless it may merge with another."""
@@ -75,7 +76,9 @@ class LinkageTable:
         stamp = [0] * len(labels)
         heap = [
             (-total[i, j] / count[i, j], i, j, 0, 0)
-            for i, j in zip(*np.nonzero(np.triu((total > self.least * count) & (count > 0), 1)), strict=True)
+            for i, j in zip(
+                *np.nonzero(np.triu((total > self.least * count) & (count > 0), 1)), strict=True
+            )
         ]
         heapq.heapify(heap)
         while heap:

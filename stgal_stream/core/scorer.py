@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import LOG_ODDS_LIMIT, Calibration, Scores
+from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.mixture import LOG_ODDS_LIMIT
 from stgal_stream.core.travel_time import travel_time_s, travel_times_s
 from stgal_stream.core.visual import are_known_negatives, distances
 from stgal_stream.types import Evidence, Tracklet
@@ -76,15 +77,11 @@ class Scorer:
         """What speaks for a pair. ``scores`` are one member's against the first rows of the
         window; numbers are those of the partner and of the best tracklet not chosen."""
         gallery = self.gallery
-        found = self._evidence(
-            gallery[number], gallery[partner], scores, partner - gallery.first
-        )
+        found = self._evidence(gallery[number], gallery[partner], scores, partner - gallery.first)
         if runner_up is None:
             return found
         second_p = scores.p_association[runner_up - gallery.first]
-        return replace(
-            found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p)
-        )
+        return replace(found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p))
 
     def _evidence(self, mine: Tracklet, partner: Tracklet, scores: Scores, at: int) -> Evidence:
         assert self.calibration is not None
@@ -147,4 +144,3 @@ class Scorer:
         d = np.array([float(np.linalg.norm(mine.embedding - other.embedding))])
         odds = float(self.calibration.duplicate_log_odds(mine.camera, d)[0])
         return min(odds, LOG_ODDS_LIMIT) if odds > _CLEAR_LOG_ODDS else np.nan
-

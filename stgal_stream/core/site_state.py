@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.associator import Associator
-from stgal_stream.core.calibration import Calibration, PairModel, Verdict
+from stgal_stream.core.calibration import Calibration, PairModel
 from stgal_stream.core.identities import Identity
+from stgal_stream.core.mixture import Verdict
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.tracklets import OpenTracklet
@@ -32,7 +33,10 @@ def snapshot(tracker: SiteTracker) -> State:
         "extractor": tracker.extractor,
         "dim": tracker.dim,
         "recent": tracker.recent.dump(),
-        "pending": [_dump_detection(entry[3]) for entry in sorted(tracker.builder.pending, key=lambda e: e[:3])],
+        "pending": [
+            _dump_detection(entry[3])
+            for entry in sorted(tracker.builder.pending, key=lambda e: e[:3])
+        ],
         "open": [_dump_open(t) for t in tracker.builder.open.values()],
         "associator": _dump_associator(tracker.associator),
     }

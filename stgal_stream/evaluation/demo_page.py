@@ -30,7 +30,13 @@ def demo_page(
     quality = summary["quality"]
     head = ("setting", "precision", "recall", "IDF1", "identities")
     rows = [
-        (name, f"{q['precision']:.3f}", f"{q['recall']:.3f}", f"{q['idf1']:.3f}", str(q["n_identities"]))
+        (
+            name,
+            f"{q['precision']:.3f}",
+            f"{q['recall']:.3f}",
+            f"{q['idf1']:.3f}",
+            str(q["n_identities"]),
+        )
         for name, q in quality.items()
     ]
     return render_html(
@@ -98,7 +104,8 @@ def _identities(
             tracklet = event["tracklet"]
             tracklets[final[tracklet["id"]]].append(tracklet)
     ranked = sorted(
-        tracklets, key=lambda g: (-len({t["sensorId"] for t in tracklets[g]}), -len(tracklets[g]), g)
+        tracklets,
+        key=lambda g: (-len({t["sensorId"] for t in tracklets[g]}), -len(tracklets[g]), g),
     )
     return {
         f"identity {name[:8]}": [

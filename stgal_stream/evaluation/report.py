@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,8 @@ _COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
-table{border-collapse:collapse}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #ddd}
+table{border-collapse:collapse}
+td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}.note{color:#666}
 .row{display:flex;align-items:center;gap:.6rem;margin:.5rem 0}.row .who{width:9rem;flex:none}
 .grid{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:.8rem;color:#666}
@@ -54,7 +55,7 @@ class Report:
     table: Sequence[Sequence[str]]
     cameras: Sequence[str]
     travel_times: Sequence[TravelTimes]
-    identities: dict[str, Sequence[Sighting]] = field(default_factory=dict)
+    identities: Mapping[str, Sequence[Sighting]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
@@ -66,9 +67,7 @@ def render_html(report: Report) -> str:
     table += "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
     lines = "".join(f"<p class=note>{html.escape(note)}</p>" for note in report.notes)
     panels = "".join(_histogram(t) for t in report.travel_times if len(t.learned_s) >= 5)
-    people = "".join(
-        _time_line(name, seen, colours) for name, seen in report.identities.items()
-    )
+    people = "".join(_time_line(name, seen, colours) for name, seen in report.identities.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
@@ -118,7 +117,8 @@ def _graph(report: Report, colours: dict[str, str]) -> str:
         name = html.escape(camera)
         parts.append(
             f"<circle cx={x:.0f} cy={y:.0f} r=28 fill='{colours[camera]}' />"
-            f"<text x={x:.0f} y={y + 4:.0f} font-size=12 fill=white text-anchor=middle>{name}</text>"
+            f"<text x={x:.0f} y={y + 4:.0f} font-size=12 fill=white text-anchor=middle>"
+            f"{name}</text>"
         )
     return "".join(parts) + "</svg>"
 
@@ -147,7 +147,9 @@ def _histogram(times: TravelTimes, n_bins: int = 24) -> str:
         f"<text x={wide} y={high + 13} font-size=11 text-anchor=end>{top:.0f} s</text></svg>"
     )
     name = f"{html.escape(times.first)} – {html.escape(times.second)}"
-    caption = f"{name}: {len(times.learned_s)} associations, median {np.median(times.learned_s):.0f} s"
+    caption = (
+        f"{name}: {len(times.learned_s)} associations, median {np.median(times.learned_s):.0f} s"
+    )
     return f"<figure>{''.join(parts)}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -167,7 +169,9 @@ def _time_line(name: str, seen: Sequence[Sighting], colours: dict[str, str]) -> 
         free = x + 52
         colour = colours.get(sighting.camera, "#888")
         data = base64.b64encode(sighting.crop).decode()
-        label = html.escape(f"{sighting.camera} at {sighting.start_s - first:.0f} s {sighting.note}")
+        label = html.escape(
+            f"{sighting.camera} at {sighting.start_s - first:.0f} s {sighting.note}"
+        )
         parts.append(
             f"<g><title>{label}</title><rect x={x:.0f} y=4 width=48 height=92 fill='{colour}' />"
             f"<image x={x + 3:.0f} y=7 width=42 height=86 preserveAspectRatio='xMidYMid slice' "

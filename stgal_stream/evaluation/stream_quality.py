@@ -43,9 +43,7 @@ def pair_quality(
     """
     given, wanted = list(identities), list(people)
     both = list(zip(given, wanted, strict=True))
-    found, right, true = (
-        _n_pairs(keys, cameras, across_cameras) for keys in (given, both, wanted)
-    )
+    found, right, true = (_n_pairs(keys, cameras, across_cameras) for keys in (given, both, wanted))
     return PairQuality(right / found if found else 1.0, right / true if true else 1.0)
 
 

@@ -36,10 +36,11 @@ class CropFormat:
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32."""
-        scale = 1.0 / (255.0 * np.asarray(self.std, np.float32))
-        shift = np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)
+        std = np.asarray(self.std, dtype=np.float32)
+        scale = np.float32(1.0 / 255.0) / std
+        shift = np.asarray(self.mean, dtype=np.float32) / std
         planes = pixels.transpose(0, 3, 1, 2).astype(np.float32)
-        planes *= scale.astype(np.float32)[None, :, None, None]
+        planes *= scale[None, :, None, None]
         planes -= shift[None, :, None, None]
         return planes
 
@@ -68,7 +69,13 @@ def decode_crop(
             rgb = picture.convert("RGB")
     except BadCrop:
         raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise BadCrop(f"not a readable image: {type(error).__name__}") from error
     resized = rgb.resize((form.width_px, form.height_px), Image.Resampling.BILINEAR)
     return np.asarray(resized)

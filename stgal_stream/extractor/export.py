@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +46,21 @@ def export(
         ModelError: the file cannot be written, or differs from torch.
     """
     network.eval()
-    buffer = io.BytesIO()
     sample = torch.zeros(2, 3, height_px, width_px)
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        traced = Path(scratch) / "model.onnx"
         warnings.simplefilter("ignore")  # torch's own deprecation of the exporter it still ships
         torch.onnx.export(
             network,
             (sample,),
-            buffer,
+            traced,
             input_names=["crops"],
             output_names=["features"],
             dynamic_axes={"crops": {0: "n"}, "features": {0: "n"}},
             opset_version=_OPSET,
             dynamo=False,
         )
-    model = onnx.load_from_string(buffer.getvalue())
+        model = onnx.load(traced)
     if eight_bit:
         quantise_weights(model)
     about = {

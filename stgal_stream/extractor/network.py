@@ -31,7 +31,7 @@ class ResNet50(nn.Module):
         if last_stride not in (1, 2):
             raise ModelError(f"last stride must be 1 or 2, not {last_stride}")
         net = resnet50(weights=None)
-        net.fc = nn.Identity()  # type: ignore[assignment]
+        net.fc = nn.Identity()
         if last_stride == 1:
             first = net.layer4[0]
             first.conv2.stride = (1, 1)

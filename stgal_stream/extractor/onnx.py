@@ -40,7 +40,8 @@ class OnnxExtractor:
     ) -> None:
         if not path.is_file():
             raise ModelError(
-                f"no model at {path}", hint="make one with stgal-stream export, or leave the option out"
+                f"no model at {path}",
+                hint="make one with stgal-stream export, or leave the option out",
             )
         self.path = path
         self._session = _session(path, providers, threads)
@@ -87,11 +88,11 @@ class OnnxExtractor:
         if not np.isfinite(together).all() or not np.abs(together).sum(axis=1).all():
             raise ModelError(f"{self.path} gives NaN, infinite or zero features")
         spread = float(np.linalg.norm(together - together.mean(axis=0), axis=1).max())
-        error = float(np.linalg.norm(together - alone, axis=1).max())
-        if error > _SELF_TEST_TOLERANCE * max(spread, 1e-6):
+        difference = float(np.linalg.norm(together - alone, axis=1).max())
+        if difference > _SELF_TEST_TOLERANCE * max(spread, 1e-6):
             raise ModelError(
                 f"{self.path} fails its self-test: a batch of 4 differs from 4 batches of one by "
-                f"{error:.3g} where crops differ by {spread:.3g}",
+                f"{difference:.3g} where crops differ by {spread:.3g}",
                 hint="export it in eval mode: its features must not depend on the batch",
             )
         self.dim = int(together.shape[1])
@@ -144,8 +145,13 @@ def _crop_format(meta: dict[str, str], inputs: Sequence[Any], path: Path) -> Cro
             f"{path} takes batches of {shape[0]} only", hint="export it with a dynamic first axis"
         )
     try:
-        height, width = (int(meta.get(f"stgal.{n}", s)) for n, s in zip(("height", "width"), shape[2:], strict=True))
-        mean, std = (tuple(float(v) for v in meta[f"stgal.{n}"].split(",")) for n in ("mean", "std"))
+        height, width = (
+            int(meta.get(f"stgal.{n}", s))
+            for n, s in zip(("height", "width"), shape[2:], strict=True)
+        )
+        mean, std = (
+            tuple(float(v) for v in meta[f"stgal.{n}"].split(",")) for n in ("mean", "std")
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"{path} does not say what it wants: metadata {error} is missing or wrong",

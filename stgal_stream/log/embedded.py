@@ -86,7 +86,7 @@ class EmbeddedLog:
 
     def ensure_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Makes missing topics and sets retention and compaction of those that are there."""
-        with _writing(self.connection()) as db:
+        with _Writing(self.connection()) as db:
             for spec in specs:
                 db.execute(
                     "INSERT INTO topics (name, next_offset, retention_s, compacted) "
@@ -98,7 +98,7 @@ class EmbeddedLog:
 
     def append(self, records: Sequence[NewRecord]) -> None:
         """Writes records in one transaction."""
-        with _writing(self.connection()) as db:
+        with _Writing(self.connection()) as db:
             _insert(db, records)
         self._upkeep()
 
@@ -150,7 +150,7 @@ class EmbeddedLog:
 
     def forget(self, now_s: float) -> None:
         """Deletes what retention and compaction no longer keep. Personal data ends here."""
-        with _writing(self.connection()) as db:
+        with _Writing(self.connection()) as db:
             topics = db.execute("SELECT name, retention_s, compacted FROM topics").fetchall()
             for name, retention_s, compacted in topics:
                 if compacted:
@@ -207,7 +207,7 @@ class EmbeddedSubscription:
 
     def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
         """Writes records and offsets in one SQLite transaction."""
-        with _writing(self._log.connection()) as db:
+        with _Writing(self._log.connection()) as db:
             _insert(db, records)
             for partition, offset in offsets.items():
                 db.execute(
@@ -247,7 +247,7 @@ class EmbeddedSubscription:
         self._lock.close()
 
 
-class _writing:
+class _Writing:
     """A write transaction: BEGIN IMMEDIATE, then COMMIT or ROLLBACK."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -290,7 +290,9 @@ def _insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
             found = db.execute("SELECT next_offset FROM topics WHERE name = ?", (record.topic,))
             row = found.fetchone()
             if row is None:
-                raise LogError(f"there is no topic {record.topic!r}", hint="run stgal-stream topics")
+                raise LogError(
+                    f"there is no topic {record.topic!r}", hint="run stgal-stream topics"
+                )
             offsets[record.topic] = int(row[0])
         headers = msgspec.msgpack.encode(record.headers) if record.headers else None
         offset = offsets[record.topic]

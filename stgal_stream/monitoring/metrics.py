@@ -18,9 +18,7 @@ class Metrics:
         self.detections = Counter(
             "stgal_detections", "Records read from the detections topic", registry=r
         )
-        self.embeddings = Counter(
-            "stgal_embeddings", "Embeddings written", ["source"], registry=r
-        )
+        self.embeddings = Counter("stgal_embeddings", "Embeddings written", ["source"], registry=r)
         self.dead_letters = Counter(
             "stgal_dead_letters", "Records that could not be used", ["reason"], registry=r
         )

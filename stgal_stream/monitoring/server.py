@@ -22,7 +22,9 @@ class MonitoringServer:
         ConfigError: the address is taken or not this machine's.
     """
 
-    def __init__(self, host: str, port: int, metrics: Metrics, healthy: Check, ready: Check) -> None:
+    def __init__(
+        self, host: str, port: int, metrics: Metrics, healthy: Check, ready: Check
+    ) -> None:
         checks = {"/healthz": healthy, "/readyz": ready}
 
         class Handler(BaseHTTPRequestHandler):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stgal_stream.core.calibration import Verdict
+from stgal_stream.core.mixture import Verdict
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.types import AssociationEvent, Event, IdentityEvent
@@ -26,9 +26,7 @@ def observe_event(metrics: Metrics, site: str, event: Event) -> None:
         metrics.dead_letters.labels(str(event.reason)).inc()
 
 
-def observe_site(
-    metrics: Metrics, site: str, tracker: SiteTracker, append_time_s: float
-) -> None:
+def observe_site(metrics: Metrics, site: str, tracker: SiteTracker, append_time_s: float) -> None:
     """Sets the gauges of one site."""
     associator = tracker.associator
     window = len(associator.gallery)

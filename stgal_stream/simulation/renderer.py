@@ -242,7 +242,9 @@ def _head(
             fill=person.hair,
         )
     draw.rectangle((at.x - radius * 0.4, y, at.x + radius * 0.4, at.y(0.19)), fill=person.skin)
-    draw.ellipse((at.x - radius, y - radius * 1.2, at.x + radius, y + radius * 1.2), fill=person.hair)
+    draw.ellipse(
+        (at.x - radius, y - radius * 1.2, at.x + radius, y + radius * 1.2), fill=person.hair
+    )
     if facing > -0.35:
         shift = across * radius * 0.45
         wide = radius * (0.5 + 0.35 * max(facing, 0.0))
@@ -346,7 +348,9 @@ def _clutter(draw: ImageDraw.ImageDraw, look: CameraLook, rng: np.random.Generat
         passer = random_person(rng)
         side = -6.0 if rng.random() < 0.5 else wide + 6.0
         at = _Frame(side, 18.0 * _SCALE, 96.0 * _SCALE, 11.0 * _SCALE)
-        _figure(draw, passer, Pose(float(rng.uniform(0, 6.28)), float(rng.uniform(0, 6.28)), False), at)
+        _figure(
+            draw, passer, Pose(float(rng.uniform(0, 6.28)), float(rng.uniform(0, 6.28)), False), at
+        )
 
 
 def _occluder(draw: ImageDraw.ImageDraw, look: CameraLook, rng: np.random.Generator) -> None:

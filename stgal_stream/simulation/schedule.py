@@ -12,7 +12,13 @@ import numpy as np
 
 from stgal_stream.errors import DataError
 from stgal_stream.simulation.people import Person, random_person
-from stgal_stream.simulation.renderer import CameraLook, encode_jpeg, random_look, random_pose, render
+from stgal_stream.simulation.renderer import (
+    CameraLook,
+    encode_jpeg,
+    random_look,
+    random_pose,
+    render,
+)
 from stgal_stream.simulation.site import Label, SimulatedDetection
 
 _TIME_COLUMNS = ("time_s", "est_s")
@@ -39,10 +45,10 @@ def read_schedule(path: Path, split: str = "test") -> list[ScheduleRow]:
         DataError: the file cannot be read or lacks a column.
     """
     try:
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-        with opened as lines:
-            table = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = path.read_bytes()
+        text = gzip.decompress(content) if path.suffix == ".gz" else content
+        table = list(csv.DictReader(text.decode().splitlines()))
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
     if not table:
         raise DataError(f"{path} holds no row")

@@ -57,7 +57,9 @@ class EmbedStage:
 
     name = "embed"
 
-    def __init__(self, log: Log, config: Config, extractor: OnnxExtractor, metrics: Metrics) -> None:
+    def __init__(
+        self, log: Log, config: Config, extractor: OnnxExtractor, metrics: Metrics
+    ) -> None:
         self._log = log
         self._config = config
         self._extractor = extractor
@@ -149,7 +151,10 @@ class EmbedStage:
         return vectors
 
     def _commit(
-        self, subscription: Subscription, batch: list[_Prepared], vectors: list[NDArray[np.float32] | None]
+        self,
+        subscription: Subscription,
+        batch: list[_Prepared],
+        vectors: list[NDArray[np.float32] | None],
     ) -> None:
         out: list[NewRecord] = []
         offsets: dict[Partition, int] = {}
@@ -160,7 +165,8 @@ class EmbedStage:
             try:
                 if item.fault is not None:
                     raise item.fault
-                assert item.message is not None and vector is not None
+                assert item.message is not None
+                assert vector is not None
                 out.append(self._embedding(item, check_vector(vector)))
                 sources.append("network" if item.message.crop is not None else "upstream")
             except BadRecord as fault:
@@ -175,7 +181,9 @@ class EmbedStage:
         for reason in reasons:
             self._metrics.dead_letters.labels(str(reason)).inc()
         for item in batch:
-            self._metrics.latency.labels(self.name).observe(max(0.0, now - item.record.append_time_s))
+            self._metrics.latency.labels(self.name).observe(
+                max(0.0, now - item.record.append_time_s)
+            )
             if item.message is not None:
                 self._hear(item.message.site, item.message.time_s)
 
@@ -264,7 +272,9 @@ class EmbedStage:
 
     def _note_lag(self, subscription: Subscription) -> bool:
         """Whether everything is read; the lag goes to the metrics now and then."""
-        lags = {p: subscription.end(p) - subscription.position(p) for p in subscription.assignment()}
+        lags = {
+            p: subscription.end(p) - subscription.position(p) for p in subscription.assignment()
+        }
         for partition, lag in lags.items():
             self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())

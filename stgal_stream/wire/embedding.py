@@ -50,7 +50,8 @@ def decode(value: bytes) -> EmbeddingRecord | TickRecord:
     Raises:
         msgspec.MsgspecError: it is something else.
     """
-    return _DECODER.decode(value)
+    record: EmbeddingRecord | TickRecord = _DECODER.decode(value)
+    return record
 
 
 def as_detection(record: EmbeddingRecord) -> Detection:

@@ -68,4 +68,6 @@ class Mapping:
             writer = csv.writer(out)
             writer.writerow(COLUMNS)
             for row in self:
-                writer.writerow((row.detection_id, row.first_global_id, row.global_id, row.decided_at_s))
+                writer.writerow(
+                    (row.detection_id, row.first_global_id, row.global_id, row.decided_at_s)
+                )
