@@ -231,6 +231,8 @@ def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[PairCoun
     """Histograms of all pairs, camera pair by camera pair, and the width of a distance bin."""
     embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
     starts, ends, names = gallery.starts_s[rows], gallery.ends_s[rows], gallery.camera_names
+    if not len(embeddings):
+        return [], 1.0
     sample = embeddings[:: max(1, len(embeddings) // 256)]
     width = float(distances(sample, sample).max()) * 1.05 / N_DISTANCE_BINS or 1.0
     members = {i: np.flatnonzero(cameras == i) for i in range(len(names))}

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 N_DISTANCE_BINS = 96
 LOG_ODDS_LIMIT = 8.0
 _MIN_BUDDIES = 12
+_LINKED_SIGMAS = 6.0
 _TILT_STEPS = 20
 _FREE_STEPS = 30
 
@@ -181,19 +182,22 @@ def _buddy_density(part: PairCounts, base: Floats, reach: float) -> Floats:
 
 
 def _verdict(part: PairCounts, background: Floats) -> Verdict:
-    """A G-test of the best buddies' travel times against all pairs': where cameras share no
-    people, or embeddings are noise, the two have one law."""
-    if len(part.buddy_times) < _MIN_BUDDIES:
+    """A chi-squared test of the best buddies' travel times against all pairs': where cameras share
+    no people, or embeddings are noise, the two have one law.
+
+    The test is repeated at every calibration and for every camera pair, so it asks for much: six
+    standard deviations. Cameras that share people exceed it many times over.
+    """
+    n = len(part.buddy_times)
+    if n < _MIN_BUDDIES:
         return Verdict.TOO_LITTLE_DATA
     grid = TimeGrid(n=len(background))
     observed = np.bincount(grid.bins(part.buddy_times), minlength=grid.n).astype(np.float64)
-    expected = background * len(part.buddy_times)
-    groups = np.minimum(np.cumsum(expected) // 4, max(1, len(part.buddy_times) // 4 - 1)).astype(
-        int
-    )
+    expected = background * n
+    groups = np.minimum(np.cumsum(expected) // 4, max(1, n // 4 - 1)).astype(int)
     o, e = np.bincount(groups, observed), np.bincount(groups, expected)
-    keep = (o > 0) & (e > 0)
-    statistic = 2.0 * float((o[keep] * np.log(o[keep] / e[keep])).sum())
-    freedom = max(1, int((e > 0).sum()) - 1)
-    limit = freedom + 3.5 * np.sqrt(2.0 * freedom)
+    o, e = o[e > 0], e[e > 0]
+    statistic = float(((o - e) ** 2 / e).sum())
+    freedom = max(1, len(e) - 1)
+    limit = freedom + _LINKED_SIGMAS * np.sqrt(2.0 * freedom)
     return Verdict.LINKED if statistic > limit else Verdict.NOT_LINKED

@@ -1,0 +1,24 @@
+# The daemon. For a GPU, build with --build-arg BASE=nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04
+# (it brings its own Python 3) and run with --gpus all.
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY stgal_stream ./stgal_stream
+RUN python3 -m venv /opt/stgal && /opt/stgal/bin/pip install --no-cache-dir .
+
+FROM ${BASE}
+RUN useradd --system --create-home --home-dir /var/lib/stgal stgal
+COPY --from=build /opt/stgal /opt/stgal
+ENV PATH=/opt/stgal/bin:$PATH \
+    STGAL_DAEMON_STATE_DIR=/var/lib/stgal/state \
+    STGAL_DAEMON_HTTP_HOST=0.0.0.0
+USER stgal
+WORKDIR /var/lib/stgal
+VOLUME /var/lib/stgal
+EXPOSE 9464
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["stgal-stream"]
+CMD ["run", "--brokers", "kafka:9092"]

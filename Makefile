@@ -1,0 +1,48 @@
+# `make demo` and `make test` set up everything they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench setup setup-test kafka clean
+
+demo: $(VENV)/.run ## simulate a site and track its people
+	$(BIN)/stgal-stream demo $(ARGS)
+
+test: $(VENV)/.test kafka check ## all tests, with a real Kafka broker
+	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 \
+	  $(BIN)/python -m pytest $(ARGS); status=$$?; tools/kafka-stop; exit $$status
+
+check: $(VENV)/.test ## lint, format, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.test kafka ## speed against the parts' own limits
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	KAFKA_TEST_BROKER=$$(tools/kafka-start) $(BIN)/python tools/bench $(ARGS); \
+	  status=$$?; tools/kafka-stop; exit $$status
+
+setup: $(VENV)/.run
+setup-test: $(VENV)/.test kafka
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "setting up (packages for running, a minute or so) …"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
+	$(BIN)/python -m pip install --quiet --editable '.[train,test]'
+	touch $@ $(VENV)/.run
+
+kafka: ## Apache Kafka's own jars, and a JDK and Maven where they are missing
+	tools/kafka-setup
+
+clean:
+	tools/kafka-stop
+	rm -rf $(VENV) build *.egg-info

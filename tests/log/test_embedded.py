@@ -1,0 +1,56 @@
+"""What is particular to the embedded log: retention, compaction, locks, broken directories."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stgal_stream.errors import LogError
+from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.port import NewRecord, TopicSpec
+
+
+def test_retention_deletes_and_offsets_go_on(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+    log.append([NewRecord("t", None, b"old")])
+    log.forget(time.time() + 120)
+    assert log.read("t", 0, 0, 10) == []
+    log.append([NewRecord("t", None, b"new")])
+    assert [(r.offset, r.value) for r in log.read("t", 0, 0, 10)] == [(1, b"new")]
+    assert log.bounds("t") == (1, 2)
+    log.close()
+
+
+def test_compaction_keeps_the_last_of_every_key(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, None, compacted=True)])
+    log.append([NewRecord("t", key, value) for key, value in [(b"a", b"1"), (b"b", b"2")]])
+    log.append([NewRecord("t", b"a", b"3")])
+    log.forget(time.time())
+    assert [r.value for r in log.read("t", 0, 0, 10)] == [b"2", b"3"]
+    log.close()
+
+
+def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("not a directory")
+    with pytest.raises(LogError, match="cannot be used") as caught:
+        EmbeddedLog(tmp_path / "log")
+    assert caught.value.hint
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "log.sqlite3").write_bytes(b"garbage" * 1000)
+    with pytest.raises(LogError, match="cannot be used"):
+        EmbeddedLog(tmp_path)
+
+
+def test_an_unknown_topic_is_told(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    with pytest.raises(LogError, match="no topic"):
+        log.append([NewRecord("nope", None, b"x")])
+    with pytest.raises(LogError, match="no topic"):
+        log.subscribe("g", ["nope"])
+    log.close()

@@ -1,0 +1,66 @@
+"""What is particular to Kafka: fencing, an unreachable broker, settings that the client refuses."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from stgal_stream.errors import ConfigError, LogError
+from stgal_stream.log.kafka import KafkaLog
+from stgal_stream.log.port import NewRecord, Partition, TopicSpec
+
+
+@pytest.mark.kafka
+def test_the_past_self_of_a_member_is_fenced(broker: str) -> None:
+    name = uuid.uuid4().hex
+    logs = [KafkaLog([broker], instance="same") for _ in range(2)]
+    logs[0].ensure_topics([TopicSpec(name, 1, 60.0)])
+    logs[0].append([NewRecord(name, None, b"1")])
+    first = logs[0].subscribe(name, [name])
+    second = logs[1].subscribe(name, [name])
+    with pytest.raises(LogError):
+        first.commit([NewRecord(name, None, b"ghost")], {Partition(name, 0): 1})
+    assert [r.value for r in logs[1].read(name, 0, 0, 10)] == [b"1"]
+    for subscription in (first, second):
+        subscription.close()
+    for log in logs:
+        log.close()
+
+
+@pytest.mark.kafka
+def test_differences_of_a_topic_are_told(broker: str) -> None:
+    name = uuid.uuid4().hex
+    log = KafkaLog([broker])
+    log.ensure_topics([TopicSpec(name, 1, 60.0)])
+    notes = log.ensure_topics([TopicSpec(name, 2, 120.0)])
+    assert len(notes) == 2
+    assert "partitions" in notes[0]
+    assert "retention.ms" in notes[1]
+    log.close()
+
+
+@pytest.fixture
+def leaky_client() -> Iterator[None]:
+    """A client that fails to be made cannot be closed: kafka-python leaves its sockets to the
+    collector, which says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.mark.usefixtures("leaky_client")
+def test_no_broker_is_told_within_the_timeout() -> None:
+    with pytest.raises(LogError, match="no Kafka broker answers") as caught:
+        KafkaLog(["127.0.0.1:1"], connect_timeout_s=1.0)
+    assert caught.value.hint
+
+
+@pytest.mark.usefixtures("leaky_client")
+def test_settings_that_the_client_refuses_are_the_operators() -> None:
+    with pytest.raises(ConfigError, match="refuses"):
+        KafkaLog(["127.0.0.1:1"], security={"no_such_setting": 1}, connect_timeout_s=1.0)
