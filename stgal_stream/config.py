@@ -176,8 +176,9 @@ def _check_names(content: dict[str, Any], where: str) -> None:
 
 
 def _unknown(what: str, name: str, known: list[str], where: str) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return ConfigError(f"{where}: unknown {what}", hint=f"did you mean {near[0]!r}?")
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.0)
+    return ConfigError(f"{where}: unknown {what}", hint=f"did you mean {by_lower[near[0]]!r}?")
 
 
 def _environment_key(name: str) -> tuple[str, str]:

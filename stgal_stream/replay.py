@@ -108,6 +108,9 @@ class Sink(Protocol):
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Writes detections, each with its camera."""
 
+    def close(self) -> None:
+        """Lets go of what was opened."""
+
 
 class LogSink:
     """The detections topic of a log, keyed by camera."""
@@ -115,6 +118,9 @@ class LogSink:
     def __init__(self, log: Log, topic: str) -> None:
         self._log = log
         self._topic = topic
+
+    def close(self) -> None:
+        """The log is its owner's to close."""
 
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Appends the batch."""
@@ -129,6 +135,10 @@ class FileSink:
             self._out = path.open("ab" if resume else "wb")
         except OSError as error:
             raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._out.close()
 
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Appends the batch, a line each."""

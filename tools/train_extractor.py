@@ -49,7 +49,7 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(args.seed)
     crops, attributes = _training_set(rng, args)
-    held_out = _held_out_set(np.random.default_rng(args.seed + 1_000_003), args.size)
+    held_out = held_out_set(np.random.default_rng(args.seed + 1_000_003), args.size)
     network = ResNet50(last_stride=1).to(memory_format=torch.channels_last)
     if args.init is not None:
         network.net.load_state_dict(read_state(args.init), strict=False)
@@ -89,7 +89,7 @@ def main() -> int:
         schedule.step()
         done = iteration + 1
         if done % args.report == 0 or done == args.iterations:
-            rank1, mean_ap = _retrieval(_embed(network, held_out[0]), *held_out[1:])
+            rank1, mean_ap = retrieval(_embed(network, held_out[0]), *held_out[1:])
             spent = time.monotonic() - began
             left = spent / (done - start) * (args.iterations - done)
             log.append({"iteration": done, "loss": loss.item(), "rank1": rank1, "mAP": mean_ap})
@@ -163,7 +163,7 @@ def _training_set(
     return crops, values.astype(np.float32)
 
 
-def _held_out_set(
+def held_out_set(
     rng: np.random.Generator, size: tuple[int, int], people: int = 200, cameras: int = 6
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     looks = [random_look(rng) for _ in range(cameras)]
@@ -222,7 +222,7 @@ def _embed(network: torch.nn.Module, crops: NDArray[np.uint8]) -> NDArray[np.flo
     return np.concatenate(parts)
 
 
-def _retrieval(
+def retrieval(
     unit: NDArray[np.float32], persons: NDArray[np.int64], cameras: NDArray[np.int64]
 ) -> tuple[float, float]:
     """Rank-1 and mAP, every crop a query against all crops of other cameras."""

@@ -191,6 +191,7 @@ def _send(
             on_sent=on_sent,
             stopped=stop.is_set,
         )
+    sink.close()
     if log is not None:
         log.close()
     if sent < len(source):

@@ -7,7 +7,6 @@ nothing.
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,26 +55,18 @@ def decode_crop(
     if len(data) > max_bytes:
         raise BadCrop(f"{len(data)} bytes, at most {max_bytes} are allowed", too_large=True)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
-            wide, high = picture.size
-            if wide * high > max_pixels:
-                detail = f"{wide} x {high} pixels, at most {max_pixels} are allowed"
-                raise BadCrop(detail, too_large=True)
-            if min(wide, high) < 2:
-                raise BadCrop(f"{wide} x {high} pixels show nobody")
-            picture.draft("RGB", (2 * form.width_px, 2 * form.height_px))
-            rgb = picture.convert("RGB")
-    except BadCrop:
-        raise
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
+        picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+        wide, high = picture.size
+        if wide * high > max_pixels:
+            detail = f"{wide} x {high} pixels, at most {max_pixels} are allowed"
+            raise BadCrop(detail, too_large=True)
+        if min(wide, high) < 2:
+            raise BadCrop(f"{wide} x {high} pixels show nobody")
+        picture.draft("RGB", (2 * form.width_px, 2 * form.height_px))
+        rgb = picture.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadCrop(str(error), too_large=True) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise BadCrop(f"not a readable image: {type(error).__name__}") from error
     resized = rgb.resize((form.width_px, form.height_px), Image.Resampling.BILINEAR)
     return np.asarray(resized)

@@ -234,6 +234,10 @@ class EmbeddedSubscription:
         """The offset that is read next."""
         return self._next[partition.topic]
 
+    def lags(self) -> dict[Partition, int]:
+        """How many records are still to be read."""
+        return {p: self.end(p) - self.position(p) for p in self.assignment()}
+
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
         return self._log.bounds(partition.topic)[0]

@@ -27,6 +27,7 @@ from stgal_stream.errors import ConfigError, FencedError, LogError
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 _MAX_REQUEST_BYTES = 8 * 1024 * 1024
+_FETCH_BYTES = 1024 * 1024
 _TRANSACTION_TIMEOUT_MS = 15_000
 _RETRY_BACKOFF_MS = 5  # the library's 100 ms shows in the tail of every small transaction
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
@@ -241,6 +242,18 @@ class KafkaSubscription:
         """Reads on from an offset."""
         self._consumer.seek(TopicPartition(partition.topic, partition.number), offset)
 
+    def lags(self) -> dict[Partition, int]:
+        """How many offsets are still to be read; one request for all partitions."""
+        at = sorted(self._consumer.assignment())
+        try:
+            ends = self._consumer.end_offsets(at) if at else {}
+            return {
+                Partition(tp.topic, tp.partition): int(end) - int(self._consumer.position(tp))
+                for tp, end in ends.items()
+            }
+        except KafkaError as error:
+            raise LogError(f"Kafka could not be asked for its end: {error}") from error
+
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
         at = TopicPartition(partition.topic, partition.number)
@@ -273,7 +286,7 @@ def _consumer_settings() -> dict[str, Any]:
         "isolation_level": "read_committed",
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
-        "max_partition_fetch_bytes": _MAX_REQUEST_BYTES,
+        "max_partition_fetch_bytes": _FETCH_BYTES,
         "fetch_max_wait_ms": 50,
         "allow_auto_create_topics": False,
     }

@@ -83,6 +83,9 @@ class Subscription(Protocol):
     def position(self, partition: Partition) -> int:
         """The offset that is read next."""
 
+    def lags(self) -> dict[Partition, int]:
+        """How many offsets lie between what is read next and the end, by assigned partition."""
+
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
 

@@ -200,7 +200,7 @@ class AssociateStage:
         return NewRecord(topics.dead_letters, key, body)
 
     def _note_lag(self, subscription: Subscription) -> None:
-        lags = {p: subscription.end(p) - subscription.position(p) for p in self._states}
+        lags = subscription.lags()
         for partition, lag in lags.items():
             self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())

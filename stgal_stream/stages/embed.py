@@ -21,6 +21,7 @@ from stgal_stream.extractor.crops import BadCrop, decode_crop
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscription
 from stgal_stream.monitoring.metrics import Metrics
+from stgal_stream.stages.event_order import EventOrder
 from stgal_stream.types import Position, Reason
 from stgal_stream.wire import dead_letter
 from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
@@ -77,6 +78,7 @@ class EmbedStage:
         """
         group = f"{self._config.kafka.group_prefix}-embed"
         subscription = self._log.subscribe(group, [self._config.topics.detections])
+        source = EventOrder(subscription, self._read)
         network = ThreadPoolExecutor(1, thread_name_prefix="network")
         decoders = ThreadPoolExecutor(
             self._config.embed.decode_threads, thread_name_prefix="decode"
@@ -85,8 +87,8 @@ class EmbedStage:
         try:
             while True:
                 ending = end is not None and end.is_set()
-                records = [] if stop.is_set() else self._gather(subscription, flying is not None)
-                batch = list(decoders.map(self._prepare, records, chunksize=1))
+                records = [] if stop.is_set() else self._gather(source, flying is not None)
+                batch = list(decoders.map(self._prepare, records))
                 ready = None if flying is None else (flying[0], flying[1].result())
                 flying = (batch, network.submit(self._embed, batch)) if batch else None
                 if ready is not None:
@@ -106,38 +108,43 @@ class EmbedStage:
 
     # --- one batch ---------------------------------------------------------------------------
 
-    def _gather(self, subscription: Subscription, busy: bool) -> list[Record]:
+    def _gather(self, source: EventOrder[_Prepared], busy: bool) -> list[_Prepared]:
         """Up to a batch of records, waiting for company no longer than configured."""
         embed = self._config.embed
-        records: list[Record] = subscription.poll(
-            embed.batch_size, embed.max_wait_s if busy else _IDLE_POLL_S
-        )
+        items = source.take(embed.batch_size, embed.max_wait_s if busy else _IDLE_POLL_S)
         deadline = time.monotonic() + embed.max_wait_s
-        while records and len(records) < embed.batch_size:
+        while items and len(items) < embed.batch_size:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            records += subscription.poll(embed.batch_size - len(records), left)
-        return records
+            items += source.take(embed.batch_size - len(items), left)
+        return items
 
-    def _prepare(self, record: Record) -> _Prepared:
+    def _read(self, record: Record) -> tuple[float, _Prepared]:
+        """The record's message and event time; a crop in it is not decoded yet."""
         embed = self._config.embed
         try:
             message = decode(record, embed.max_record_bytes, embed.max_future_s)
-            if message.crop is None:
-                return _Prepared(record, message)
-            pixels = decode_crop(
-                message.crop,
+        except BadRecord as fault:
+            return float("-inf"), _Prepared(record, fault=fault)
+        return message.time_s, _Prepared(record, message)
+
+    def _prepare(self, item: _Prepared) -> _Prepared:
+        """Decodes the crop, if there is one."""
+        if item.message is None or item.message.crop is None:
+            return item
+        embed = self._config.embed
+        try:
+            item.pixels = decode_crop(
+                item.message.crop,
                 self._extractor.form,
                 max_bytes=embed.max_crop_bytes,
                 max_pixels=embed.max_crop_pixels,
             )
-            return _Prepared(record, message, pixels)
         except BadCrop as error:
             reason = Reason.IMAGE_TOO_LARGE if error.too_large else Reason.BAD_IMAGE
-            return _Prepared(record, fault=BadRecord(reason, str(error)))
-        except BadRecord as error:
-            return _Prepared(record, fault=error)
+            item.fault = BadRecord(reason, str(error))
+        return item
 
     def _embed(self, batch: Sequence[_Prepared]) -> list[NDArray[np.float32] | None]:
         """A vector for every record of the batch that can have one."""
@@ -184,7 +191,7 @@ class EmbedStage:
             self._metrics.latency.labels(self.name).observe(
                 max(0.0, now - item.record.append_time_s)
             )
-            if item.message is not None:
+            if item.message is not None and item.fault is None:
                 self._hear(item.message.site, item.message.time_s)
 
     def _embedding(self, item: _Prepared, vector: NDArray[np.float32]) -> NewRecord:
@@ -271,10 +278,8 @@ class EmbedStage:
         return NewRecord(self._config.topics.embeddings, site.encode(), body)
 
     def _note_lag(self, subscription: Subscription) -> bool:
-        """Whether everything is read; the lag goes to the metrics now and then."""
-        lags = {
-            p: subscription.end(p) - subscription.position(p) for p in subscription.assignment()
-        }
+        """Whether everything is read; the lag goes to the metrics."""
+        lags = subscription.lags()
         for partition, lag in lags.items():
             self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())

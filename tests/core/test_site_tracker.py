@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_nobody_is_in_one_camera_twice_at_one_time(seed: int) -> None:
         by_identity[identity, camera].append((min(times), max(times), track))
     for visits in by_identity.values():
         visits.sort()
-        for (_, end_s, _), (start_s, _, _) in zip(visits, visits[1:], strict=False):
+        for (_, end_s, _), (start_s, _, _) in pairwise(visits):
             assert start_s > end_s
 
 

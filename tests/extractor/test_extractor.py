@@ -1,0 +1,148 @@
+"""Extractors: the shipped one, exported ones, and those that must be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from stgal_stream.errors import ModelError
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+
+torch = pytest.importorskip("torch")
+from stgal_stream.extractor.export import export  # noqa: E402
+from stgal_stream.extractor.network import load_network, read_state  # noqa: E402
+
+CPU = ("CPUExecutionProvider",)
+META = {
+    "stgal.version": "tiny",
+    "stgal.height": "16",
+    "stgal.width": "8",
+    "stgal.mean": "0.5,0.5,0.5",
+    "stgal.std": "0.25,0.25,0.25",
+}
+
+
+def tiny(
+    path: Path, *, node: str = "", meta: dict[str, str] | None = None, batch: object = "n"
+) -> Path:
+    """A model of a few lines: crops -> (N, 6) by pooling and a matrix; ``node`` spoils it."""
+    weight = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    if node == "nan":
+        weight[0, 0] = np.nan
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["crops"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["raw"]),
+    ]
+    constants = [numpy_helper.from_array(weight, "weight")]
+    if node == "batch":
+        constants.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
+        nodes.append(helper.make_node("ReduceMean", ["raw", "axes"], ["mean"], keepdims=1))
+        nodes.append(helper.make_node("Sub", ["raw", "mean"], ["features"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["raw"], ["features"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("crops", TensorProto.FLOAT, [batch, 3, 16, 8])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, 6])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    helper.set_model_props(model, META if meta is None else meta)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_good_model_says_what_it_wants(tmp_path: Path) -> None:
+    extractor = OnnxExtractor(tiny(tmp_path / "m.onnx"), providers=CPU)
+    assert (extractor.form.height_px, extractor.form.width_px, extractor.dim) == (16, 8, 6)
+    assert extractor.version.startswith("tiny@")
+    assert extractor.provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: tiny(p, node="batch"), "fails its self-test"),
+        (lambda p: tiny(p, node="nan"), "NaN"),
+        (lambda p: tiny(p, batch=4), "batches of 4 only"),
+        (lambda p: tiny(p, meta={}), "does not say what it wants"),
+        (lambda p: tiny(p, meta=META | {"stgal.height": "32"}), "its metadata says"),
+        (lambda p: tiny(p, meta=META | {"stgal.std": "0,1,1"}), "cannot be right"),
+        (lambda p: p.write_bytes(b"garbage") and p, "not a model"),
+        (lambda p: p, "no model at"),
+    ],
+)
+def test_models_that_cannot_be_used_are_refused(
+    make: Callable[[Path], Path], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        OnnxExtractor(make(tmp_path / "m.onnx"), providers=CPU)
+
+
+def test_the_shipped_extractor_is_small_and_batches_do_not_matter() -> None:
+    assert SHIPPED.stat().st_size < 25_000_000
+    extractor = OnnxExtractor(SHIPPED, providers=CPU)
+    shape = (9, extractor.form.height_px, extractor.form.width_px, 3)
+    crops = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    whole = extractor.embed(crops)
+    assert whole.shape == (9, 2048)
+    assert np.linalg.norm(whole, axis=1) == pytest.approx(1.0, abs=1e-5)
+    parts = np.concatenate([extractor.embed(crops[i : i + 2]) for i in range(0, 9, 2)])
+    assert parts == pytest.approx(whole, abs=1e-5)
+
+
+@pytest.mark.parametrize("eight_bit", [False, True])
+def test_export_is_equal_to_torch(eight_bit: bool, tmp_path: Path) -> None:
+    network = load_network("seeded", seed=3)
+    path = tmp_path / "net.onnx"
+    parity = export(
+        network, path, height_px=64, width_px=32, version="s", eight_bit=eight_bit, unit_length=True
+    )
+    assert parity.min_cosine > (0.99 if eight_bit else 0.99999)
+    assert (path.stat().st_size < 25_000_000) == eight_bit
+    assert OnnxExtractor(path, providers=CPU).dim == 2048
+
+
+def test_toolkit_checkpoints_load(tmp_path: Path) -> None:
+    state = load_network("seeded", seed=4).net.state_dict()
+    for prefix, container in (("module.", "state_dict"), ("backbone.", "model"), ("base.", None)):
+        named = {prefix + name: tensor for name, tensor in state.items()}
+        named["classifier.weight"] = torch.zeros(751, 2048)
+        path = tmp_path / "weights.pth"
+        torch.save(named if container is None else {container: named}, path)
+        found = read_state(path)
+        assert all(bool((found[name] == state[name]).all()) for name in found)
+
+
+def test_checkpoints_that_are_something_else_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    for content, message in (
+        ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, "lacks"),
+        ({"conv1.weight": torch.zeros(1)}, "shape"),
+        ([1, 2], "not a state_dict"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ModelError, match=message):
+            read_state(path)
+    path.write_bytes(b"garbage")
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        read_state(path)
+    with pytest.raises(ModelError, match="no weights"):
+        load_network(str(tmp_path / "absent.pth"))
+
+
+def test_imagenet_weights_that_cannot_be_fetched_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*args: object, **kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_network)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    with pytest.raises(ModelError, match="could not be fetched"):
+        load_network("imagenet")

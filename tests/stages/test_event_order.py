@@ -1,0 +1,67 @@
+"""A backlog of several partitions comes out in order of event time."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stgal_stream.log.port import Partition, Record
+from stgal_stream.stages.event_order import EventOrder
+
+
+class Backlog:
+    """Partitions full of records; ``poll`` gives one partition after the other, as Kafka does."""
+
+    def __init__(self, times: list[list[float]]) -> None:
+        self.rows = {
+            Partition("t", n): [
+                Record(Partition("t", n), i, None, str(t).encode(), (), 0.0)
+                for i, t in enumerate(part)
+            ]
+            for n, part in enumerate(times)
+        }
+        self.next = dict.fromkeys(self.rows, 0)
+
+    def assignment(self) -> frozenset[Partition]:
+        return frozenset(self.rows)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        for partition, rows in self.rows.items():
+            part = rows[self.next[partition] : self.next[partition] + max_records]
+            if part:
+                self.next[partition] += len(part)
+                return part
+        return []
+
+    def lags(self) -> dict[Partition, int]:
+        return {p: len(rows) - self.next[p] for p, rows in self.rows.items()}
+
+
+def drain(backlog: Backlog, most: int) -> list[float]:
+    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    found: list[float] = []
+    while True:
+        taken = order.take(most, 0.0)
+        if not taken and not any(backlog.lags().values()) and not order.n_buffered:
+            return found
+        found += taken
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1e6), max_size=40).map(sorted), min_size=1, max_size=5),
+    st.integers(1, 16),
+)
+def test_sorted_partitions_merge_into_one_sorted_stream(
+    times: list[list[float]], most: int
+) -> None:
+    assert drain(Backlog(times), most) == sorted(t for part in times for t in part)
+
+
+def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
+    backlog = Backlog([list(np.arange(10.0))])
+    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    assert order.take(4, 0.0) == [0.0, 1.0, 2.0, 3.0]
+    order._poll(3, 0.0)
+    backlog.next[Partition("t", 0)] = 4
+    assert order.take(20, 0.0) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]

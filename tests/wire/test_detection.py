@@ -1,0 +1,186 @@
+"""stgal.detection.v1: what is taken, what is refused, and that nothing else happens."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+
+from stgal_stream.log.port import Partition, Record
+from stgal_stream.types import Box, Reason
+from stgal_stream.wire.detection import BadRecord, DetectionMessage, decode, format_time
+
+JPEG = b"\xff\xd8\xff\xe0 not a whole picture"
+SCHEMA = json.loads((files("stgal_stream") / "schemas" / "detection.v1.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
+
+
+def record(value: bytes, headers: dict[str, str] | None = None) -> Record:
+    packed = tuple((name, text.encode()) for name, text in (headers or {}).items())
+    return Record(Partition("detections", 0), 0, None, value, packed, 1.7e9)
+
+
+def take(value: bytes, headers: dict[str, str] | None = None) -> DetectionMessage:
+    return decode(record(value, headers), max_bytes=1_000_000, max_future_s=60.0)
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "id": "d1",
+        "timestamp": "2023-11-14T22:13:10.5Z",
+        "sensorId": "cam-1",
+        "object": {
+            "id": "42",
+            "type": "person",
+            "confidence": 0.9,
+            "bbox": {"leftX": 1, "topY": 2, "rightX": 30, "bottomY": 60},
+        },
+        "crop": {"mediaType": "image/jpeg", "data": base64.b64encode(JPEG).decode()},
+    }
+    return {name: value for name, value in (made | changes).items() if value is not None}
+
+
+def refused(value: bytes, headers: dict[str, str] | None = None) -> Reason:
+    with pytest.raises(BadRecord) as caught:
+        take(value, headers)
+    assert caught.value.detail
+    return caught.value.reason
+
+
+def test_json_form() -> None:
+    seen = take(json.dumps(body()).encode())
+    assert seen.id == "d1"
+    assert seen.site == "default"
+    assert seen.camera == "cam-1"
+    assert seen.time_s == 1_699_999_990.5
+    assert seen.track_id == "42"
+    assert seen.box == Box(1, 2, 30, 60)
+    assert seen.crop == JPEG
+    VALIDATOR.validate(body())
+
+
+def test_compact_form_says_the_same() -> None:
+    headers = {
+        "id": "d1",
+        "timestamp": "2023-11-14T22:13:10.5Z",
+        "sensorId": "cam-1",
+        "object.id": "42",
+        "object.type": "person",
+        "object.confidence": "0.9",
+        "object.bbox": "1,2,30,60",
+    }
+    assert take(JPEG, headers) == take(json.dumps(body()).encode())
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_vectors_embedded_upstream(as_text: bool) -> None:
+    vector = np.array([0.5, -2.0, 3.25], dtype="<f4")
+    raw = base64.b64encode(vector.tobytes()).decode() if as_text else vector.tolist()
+    made = body(crop=None, embedding={"vector": raw, "model": "osnet@1"})
+    VALIDATOR.validate(made)
+    seen = take(json.dumps(made).encode())
+    assert seen.vector is not None
+    assert seen.vector.tolist() == vector.tolist()
+    assert seen.model == "osnet@1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"id": None}, Reason.SCHEMA),
+        ({"id": ""}, Reason.SCHEMA),
+        ({"id": "x" * 300}, Reason.SCHEMA),
+        ({"id": "line\nbreak"}, Reason.SCHEMA),
+        ({"id": 7}, Reason.SCHEMA),
+        ({"sensorId": None}, Reason.SCHEMA),
+        ({"crop": None}, Reason.SCHEMA),
+        ({"schema": "stgal.detection.v9"}, Reason.UNKNOWN_TYPE),
+        ({"object": {"type": "vehicle"}}, Reason.UNKNOWN_TYPE),
+        ({"object": {"confidence": 1.5}}, Reason.SCHEMA),
+        ({"crop": {"mediaType": "image/gif", "data": ""}}, Reason.UNKNOWN_TYPE),
+        ({"crop": {"mediaType": "image/jpeg", "data": "%%%"}}, Reason.BAD_IMAGE),
+        ({"timestamp": None}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "yesterday"}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "2023-11-14T22:13:10"}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "1969-12-31T23:59:59Z"}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": 1.7e9}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "2023-11-15T22:13:10Z"}, Reason.FUTURE_TIMESTAMP),
+        ({"embedding": {"vector": [], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [0.0, 0.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [1e39, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [1e20, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": "AAA=", "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [1.0], "model": ""}}, Reason.SCHEMA),
+        ({"embedding": {"vector": [1.0]}}, Reason.SCHEMA),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_reason(
+    changes: dict[str, Any], reason: Reason
+) -> None:
+    assert refused(json.dumps(body(**changes)).encode()) is reason
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(5, 5, 5, 9), (9, 5, 5, 9), (0, 0, 1e6, 5), (float("inf"), 0, 1, 1), (float("nan"), 0, 1, 1)],
+)
+def test_absurd_boxes_are_refused(box: tuple[float, ...]) -> None:
+    headers = {
+        "id": "d",
+        "timestamp": "2023-11-14T22:13:10Z",
+        "sensorId": "c",
+        "object.bbox": ",".join(map(str, box)),
+    }
+    assert refused(JPEG, headers) is Reason.BAD_BOX
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x00\xff", b"{", b'{"a":' + b"[" * 100_000, b'{"id": "\xff"}']
+)
+def test_what_is_not_json_is_refused(value: bytes) -> None:
+    assert refused(value) is Reason.NOT_JSON
+
+
+def test_not_an_object_is_refused() -> None:
+    assert refused(b"[1, 2]") is Reason.SCHEMA
+
+
+def test_huge_records_are_refused_unread() -> None:
+    assert refused(b"x" * 2_000_000) is Reason.RECORD_TOO_LARGE
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_anything_else(value: bytes) -> None:
+    with pytest.raises(BadRecord):
+        take(value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(SCHEMA["properties"])), json_values)
+def test_any_value_in_any_place_is_taken_or_refused(name: str, value: Any) -> None:
+    made = json.dumps(body() | {name: value}).encode()
+    with contextlib.suppress(BadRecord):
+        seen = take(made)
+        assert seen.id
+        assert np.isfinite(seen.time_s)
+
+
+@given(st.floats(0, 4e9))
+def test_times_survive_formatting(time_s: float) -> None:
+    value = json.dumps(body(timestamp=format_time(time_s))).encode()
+    seen = decode(record(value), 1_000_000, float("inf"))
+    assert seen.time_s == pytest.approx(time_s, abs=2e-6)
