@@ -99,22 +99,28 @@ class Calibration:
         p_visual = visual_probability(d, self.alpha)
         p_travel = np.zeros(len(d))
         log_odds = np.full(len(d), np.nan)
-        bins = self.grid.bins(t)
-        for i, other in enumerate(others):
-            model = self.pairs.get(camera_pair(camera, other))
-            if model is None or model.verdict is not Verdict.LINKED:
-                continue
-            rows = np.flatnonzero(index == i)
-            if model.p_travel is None:
+        models = {
+            i: model
+            for i, other in enumerate(others)
+            if (model := self.pairs.get(camera_pair(camera, other))) is not None
+            and model.verdict is Verdict.LINKED
+        }
+        is_linked = np.zeros(len(others), bool)
+        is_linked[list(models)] = True
+        linked = np.flatnonzero(is_linked[index])
+        cameras, bins = index[linked], self.grid.bins(t[linked])
+        for i, model in models.items():
+            mine = np.flatnonzero(cameras == i)
+            rows = linked[mine]
+            if model.p_travel is None or model.log_time_ratio is None:
                 p_travel[rows] = model.distribution.probability(t[rows])
                 continue
             odds = self._by_distance(model, d[rows]) + model.log_prior_odds
             if self.setting == "appearance":
                 p_travel[rows] = 1.0
             else:
-                p_travel[rows] = model.p_travel[bins[rows]]
-                assert model.log_time_ratio is not None
-                odds = odds + model.log_time_ratio[bins[rows]]
+                p_travel[rows] = model.p_travel[bins[mine]]
+                odds = odds + model.log_time_ratio[bins[mine]]
             log_odds[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
         return Scores(p_visual, p_travel, p_visual * p_travel, log_odds)
 
