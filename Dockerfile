@@ -8,12 +8,12 @@ COPY stgal_stream ./stgal_stream
 RUN python3 -m venv /opt/stgal && /opt/stgal/bin/pip install --no-cache-dir .
 
 FROM ${BASE}
-RUN useradd --system --create-home --home-dir /var/lib/stgal stgal
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/stgal stgal
 COPY --from=build /opt/stgal /opt/stgal
 ENV PATH=/opt/stgal/bin:$PATH \
     STGAL_DAEMON_STATE_DIR=/var/lib/stgal/state \
     STGAL_DAEMON_HTTP_HOST=0.0.0.0
-USER stgal
+USER 10001
 WORKDIR /var/lib/stgal
 VOLUME /var/lib/stgal
 EXPOSE 9464
