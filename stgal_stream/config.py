@@ -80,6 +80,8 @@ class AssociateSection(Struct, forbid_unknown_fields=True):
     window_s: Positive = 3600.0
     max_tracklets: Count = 20_000
     max_open_tracklets: Count = 10_000
+    max_cameras: Count = 1_000
+    max_sites: Count = 1_000
     step_s: Positive = 1.0
     tracklet_gap_s: Positive = 3.0
     tracklet_max_s: Positive = 30.0
@@ -92,7 +94,9 @@ class AssociateSection(Struct, forbid_unknown_fields=True):
 
     def tracker_settings(self) -> TrackerSettings:
         """The same for the core."""
-        return TrackerSettings(**msgspec.structs.asdict(self))
+        values = msgspec.structs.asdict(self)
+        values.pop("max_sites")  # the stage's, not a tracker's
+        return TrackerSettings(**values)
 
 
 class DaemonSection(Struct, forbid_unknown_fields=True):

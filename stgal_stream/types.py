@@ -89,6 +89,8 @@ class Reason(StrEnum):
     FOREIGN_EMBEDDING = "foreign_embedding"
     BAD_VECTOR = "bad_vector"
     TOO_MANY_OPEN = "too_many_open"
+    TOO_MANY_CAMERAS = "too_many_cameras"
+    TOO_MANY_SITES = "too_many_sites"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class TrackerSettings:
     window_s: float = 3600.0
     max_tracklets: int = 20_000
     max_open_tracklets: int = 10_000
+    max_cameras: int = 1_000
     step_s: float = 1.0
     tracklet_gap_s: float = 3.0
     tracklet_max_s: float = 30.0

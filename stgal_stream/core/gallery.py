@@ -91,6 +91,10 @@ class Gallery:
         """(N,) a writable view: each tracklet's identity by index, -1 while it has none."""
         return self._labels[self._live()]
 
+    def knows_camera(self, camera: str) -> bool:
+        """Whether the camera has a number already."""
+        return camera in self._camera_index
+
     def camera_index(self, camera: str) -> int:
         """The camera's small number; a camera not seen before gets the next one."""
         return self._camera_index.setdefault(camera, len(self._camera_index))

@@ -66,6 +66,10 @@ class SiteTracker:
         if len(detection.embedding) != self.dim:
             detail = f"{len(detection.embedding)} numbers, the site's embeddings have {self.dim}"
             return Refusal(detection, Reason.FOREIGN_EMBEDDING, detail)
+        gallery = self.associator.gallery
+        most = self.settings.max_cameras
+        if not gallery.knows_camera(detection.camera) and len(gallery.camera_names) >= most:
+            return Refusal(detection, Reason.TOO_MANY_CAMERAS, f"{most} cameras are known already")
         if len(self.builder) >= self.settings.max_open_tracklets:
             detail = f"{len(self.builder)} detections and tracklets are open already"
             return Refusal(detection, Reason.TOO_MANY_OPEN, detail)

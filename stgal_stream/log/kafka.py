@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -204,10 +205,8 @@ class KafkaSubscription:
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next committed records."""
-        try:
+        with _told("read"):
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except KafkaError as error:
-            raise LogError(f"Kafka could not be read: {error}") from error
         return [_from_kafka(record) for batch in polled.values() for record in batch]
 
     def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
@@ -235,39 +234,42 @@ class KafkaSubscription:
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset."""
-        offset = self._consumer.committed(TopicPartition(partition.topic, partition.number))
+        with _told("asked for a committed offset"):
+            offset = self._consumer.committed(TopicPartition(partition.topic, partition.number))
         return None if offset is None else int(offset)
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Reads on from an offset."""
-        self._consumer.seek(TopicPartition(partition.topic, partition.number), offset)
+        with _told("made to seek"):
+            self._consumer.seek(TopicPartition(partition.topic, partition.number), offset)
 
     def lags(self) -> dict[Partition, int]:
         """How many offsets are still to be read; one request for all partitions."""
         at = sorted(self._consumer.assignment())
-        try:
+        with _told("asked for its end"):
             ends = self._consumer.end_offsets(at) if at else {}
             return {
                 Partition(tp.topic, tp.partition): int(end) - int(self._consumer.position(tp))
                 for tp, end in ends.items()
             }
-        except KafkaError as error:
-            raise LogError(f"Kafka could not be asked for its end: {error}") from error
 
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
         at = TopicPartition(partition.topic, partition.number)
-        return int(self._consumer.beginning_offsets([at])[at])
+        with _told("asked for its beginning"):
+            return int(self._consumer.beginning_offsets([at])[at])
 
     def end(self, partition: Partition) -> int:
         """The offset after the newest committed record."""
         at = TopicPartition(partition.topic, partition.number)
-        return int(self._consumer.end_offsets([at])[at])
+        with _told("asked for its end"):
+            return int(self._consumer.end_offsets([at])[at])
 
     def position(self, partition: Partition) -> int:
         """The offset that is read next."""
         at = TopicPartition(partition.topic, partition.number)
-        return int(self._consumer.position(at))
+        with _told("asked for a position"):
+            return int(self._consumer.position(at))
 
     def close(self) -> None:
         """Leaves the group."""
@@ -279,6 +281,17 @@ class KafkaSubscription:
             self._producer.abort_transaction()
         except KafkaError:
             return  # the next init_transactions of this instance ends it
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """A fault of the client as the port's error. A partition that the group just took away shows
+    as an assertion or an illegal state."""
+    try:
+        yield
+    except (KafkaError, AssertionError) as error:
+        detail = str(error) or type(error).__name__
+        raise LogError(f"Kafka could not be {what}: {detail}") from error
 
 
 def _consumer_settings() -> dict[str, Any]:

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from stgal_stream.config import Config
 from stgal_stream.core.site_state import restore, snapshot
 from stgal_stream.core.site_tracker import SiteTracker
@@ -22,8 +24,9 @@ from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscriptio
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.site_metrics import observe_event, observe_site
 from stgal_stream.stages.snapshots import Snapshot, SnapshotStore
-from stgal_stream.types import AssociationEvent, Event, IdentityEvent
+from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Position, Reason
 from stgal_stream.wire import dead_letter
+from stgal_stream.wire.detection import BadRecord, check_vector
 from stgal_stream.wire.embedding import TickRecord, as_detection, decode
 from stgal_stream.wire.events import encode_association, encode_identity
 
@@ -153,9 +156,13 @@ class AssociateStage:
             state = self._states[record.partition]
             if record.offset < state.next_offset:
                 continue
-            site, events = self._take(state, record)
             state.next_offset = record.offset + 1
             state.changed = True
+            try:
+                site, events = self._take(state, record)
+            except BadRecord as fault:
+                self._refuse(state, record, fault, out, offsets)
+                continue
             heard[site] = record
             if record.offset >= state.speak_from:
                 offsets[record.partition] = record.offset + 1
@@ -174,13 +181,39 @@ class AssociateStage:
             observe_site(self._metrics, site, tracker, record.append_time_s)
 
     def _take(self, state: _PartitionState, record: Record) -> tuple[str, list[Event]]:
-        content = decode(record.value)
+        try:
+            content = decode(record.value)
+            detection = None if isinstance(content, TickRecord) else as_detection(content)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise BadRecord(Reason.SCHEMA, f"no embedding record: {error}") from error
+        if detection is not None:
+            check_vector(detection.embedding)
         tracker = state.trackers.get(content.site)
         if tracker is None:
+            if len(state.trackers) >= self._config.associate.max_sites:
+                detail = f"{len(state.trackers)} sites are known already"
+                raise BadRecord(Reason.TOO_MANY_SITES, detail)
             tracker = state.trackers[content.site] = SiteTracker(content.site, self._settings)
-        if isinstance(content, TickRecord):
+        if detection is None:
             return content.site, tracker.tick(content.time_s)
-        return content.site, tracker.observe(as_detection(content))
+        return content.site, tracker.observe(detection)
+
+    def _refuse(
+        self,
+        state: _PartitionState,
+        record: Record,
+        fault: BadRecord,
+        out: list[NewRecord],
+        offsets: dict[Partition, int],
+    ) -> None:
+        """A record that this stage cannot use becomes a dead letter, once."""
+        if record.offset < state.speak_from:
+            return
+        at = Position(record.partition.topic, record.partition.number, record.offset)
+        body = dead_letter.encode(fault.reason, fault.detail, at)
+        out.append(NewRecord(self._config.topics.dead_letters, record.key, body))
+        offsets[record.partition] = record.offset + 1
+        self._metrics.dead_letters.labels(str(fault.reason)).inc()
 
     def _encode(self, site: str, event: Event) -> NewRecord:
         topics, key = self._config.topics, site.encode()

@@ -24,6 +24,7 @@ PERSON_TYPES = frozenset({"person", "pedestrian"})
 MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 _MAX_COORDINATE_PX = 65_536.0
 _MAX_NAME = 256
+_LAST_TIME_S = 7_258_118_400.0  # 2200-01-01
 _MAX_DIM = 16_384
 _MAGIC = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
 
@@ -243,6 +244,8 @@ def parse_time_s(timestamp: str) -> float:
         raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} is out of range") from error
     if time_s < 0:
         raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} lies before 1970")
+    if time_s > _LAST_TIME_S:
+        raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} lies after 2199")
     return time_s
 
 

@@ -6,8 +6,10 @@ import base64
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stgal_stream.config import Config
 from stgal_stream.daemon import Daemon
 from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.port import NewRecord
 from stgal_stream.monitoring.server import MonitoringServer
 
 from ..conftest import simulated_walk
@@ -103,6 +106,25 @@ def test_every_unusable_record_becomes_a_dead_letter_and_stops_nothing(
     }
     assert {d.id for d in good} <= decided
     assert embedded.bounds(config.topics.detections)[1] == len(records)
+
+
+def test_foreign_records_among_the_embeddings_stop_nothing(
+    embedded: EmbeddedLog, config: Config
+) -> None:
+    config.associate.max_sites = 2
+    config.associate.max_cameras = 3
+    topic = config.topics.embeddings
+    embedded.append([NewRecord(topic, b"x", b"rubbish"), NewRecord(topic, b"x", b"")])
+    walk = simulated_walk(1, n_people=3)
+    extra = replace(walk[-1], id="extra", camera="cam-9", time_s=walk[-1].time_s + 30)
+    sent = [embedded_upstream(d, site) for site in ("a", "b", "c") for d in walk]
+    publish(embedded, config, [*sent, embedded_upstream(extra, "a")])
+    run_to_end(embedded, config)
+    letters = [json.loads(v)["reason"] for v in results(embedded, config)["dead_letters"]]
+    wanted = {"schema": 2, "too_many_sites": len(walk) + 1, "too_many_cameras": 1}
+    assert Counter(letters) == wanted
+    run_to_end(embedded, config)
+    assert len(results(embedded, config)["dead_letters"]) == len(letters)
 
 
 def _validator(name: str) -> Draft202012Validator:

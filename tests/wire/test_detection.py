@@ -111,6 +111,7 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
         ({"timestamp": "yesterday"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "2023-11-14T22:13:10"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "1969-12-31T23:59:59Z"}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "9999-12-31T23:59:59Z"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": 1.7e9}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "2023-11-15T22:13:10Z"}, Reason.FUTURE_TIMESTAMP),
         ({"embedding": {"vector": [], "model": "m"}}, Reason.BAD_VECTOR),
