@@ -218,7 +218,7 @@ def _print(summary: dict[str, Any], qualities: dict[str, Quality], out: Path) ->
         "first prec.",
         "first recall",
         "IDF1",
-        "identities",
+        "ids",
     ):
         table.add_column(name, justify="left" if name == "setting" else "right")
     for name, q in qualities.items():
