@@ -7,6 +7,7 @@ who holds it. Commits are durable when they return (``synchronous=FULL``).
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -14,12 +15,14 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
 from stgal_stream.errors import LogError
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS topics (
@@ -35,6 +38,7 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _POLL_S = 0.02
 _UPKEEP_S = 60.0
+_DELETE_CHUNK = 500
 
 
 class EmbeddedLog:
@@ -79,6 +83,7 @@ class EmbeddedLog:
             )
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=FULL")
+            found.execute("PRAGMA secure_delete=ON")  # what retention deletes is overwritten
             self._local.connection = found
             with self._lock:
                 self._connections.append(found)
@@ -100,7 +105,7 @@ class EmbeddedLog:
         """Writes records in one transaction."""
         with _Writing(self.connection()) as db:
             _insert(db, records)
-        self._upkeep()
+        self.upkeep()
 
     def subscribe(self, group: str, topics: Sequence[str]) -> EmbeddedSubscription:
         """Joins a group.
@@ -114,25 +119,33 @@ class EmbeddedLog:
         """Records from an offset on."""
         if partition != 0:
             raise LogError(f"the embedded log has partition 0 alone, not {partition}")
-        rows = self.connection().execute(
+        rows = self.select(
             "SELECT offset, append_time_s, key, value, headers FROM records "
             "WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?",
             (topic, offset, max_records),
         )
         return [_record(topic, row) for row in rows]
 
+    def select(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """The rows of a query.
+
+        Raises:
+            LogError: the database cannot be read.
+        """
+        try:
+            return self.connection().execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise LogError(f"the embedded log cannot be read: {error}") from error
+
     def partitions(self, topic: str) -> int:
         """1, or 0 where there is no such topic."""
-        found = self.connection().execute("SELECT 1 FROM topics WHERE name = ?", (topic,))
-        return 1 if found.fetchone() else 0
+        return len(self.select("SELECT 1 FROM topics WHERE name = ?", (topic,)))
 
     def bounds(self, topic: str) -> tuple[int, int]:
         """The offsets of the oldest record kept and after the newest."""
-        found = self.connection().execute(
-            "SELECT first_offset, next_offset FROM topics WHERE name = ?", (topic,)
-        )
-        row = found.fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
+        query = "SELECT first_offset, next_offset FROM topics WHERE name = ?"
+        rows = self.select(query, (topic,))
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
 
     def close(self) -> None:
         """Closes the database."""
@@ -142,34 +155,61 @@ class EmbeddedLog:
             self._connections.clear()
         self._local = threading.local()
 
-    def _upkeep(self) -> None:
+    def upkeep(self) -> None:
+        """Forgets, now and then. What fails here fails again later, and says so: it must not make
+        a commit that is done look failed."""
         now = time.time()
-        if now >= self._next_upkeep:
-            self._next_upkeep = now + _UPKEEP_S
+        if now < self._next_upkeep:
+            return
+        self._next_upkeep = now + _UPKEEP_S
+        try:
             self.forget(now)
+        except LogError as error:
+            logger.error("retention could not be kept: %s; it is tried again", error)
 
     def forget(self, now_s: float) -> None:
-        """Deletes what retention and compaction no longer keep. Personal data ends here."""
+        """Deletes what retention and compaction no longer keep. Personal data ends here: deleted
+        records are overwritten, and the write-ahead log is cut once no reader needs it."""
+        n_deleted = 0
+        for name, retention_s, compacted in self.select(
+            "SELECT name, retention_s, compacted FROM topics", ()
+        ):
+            if compacted:
+                n_deleted += self._compact(name)
+            elif retention_s is not None:
+                n_deleted += self._expire(name, now_s - retention_s)
+        if n_deleted:
+            self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+
+    def _compact(self, topic: str) -> int:
         with _Writing(self.connection()) as db:
-            topics = db.execute("SELECT name, retention_s, compacted FROM topics").fetchall()
-            for name, retention_s, compacted in topics:
-                if compacted:
-                    db.execute(
-                        "DELETE FROM records WHERE topic = ?1 AND key IS NOT NULL AND offset < "
-                        "(SELECT max(offset) FROM records AS later WHERE later.topic = ?1 "
-                        "AND later.key = records.key)",
-                        (name,),
-                    )
-                elif retention_s is not None:
-                    db.execute(
-                        "DELETE FROM records WHERE topic = ? AND append_time_s < ?",
-                        (name, now_s - retention_s),
-                    )
+            return db.execute(
+                "DELETE FROM records WHERE topic = ?1 AND key IS NOT NULL AND offset < "
+                "(SELECT max(offset) FROM records AS later WHERE later.topic = ?1 "
+                "AND later.key = records.key)",
+                (topic,),
+            ).rowcount
+
+    def _expire(self, topic: str, before_s: float) -> int:
+        """In small transactions from the oldest record on, so that nobody who writes waits."""
+        total = 0
+        while True:
+            with _Writing(self.connection()) as db:
+                n = db.execute(
+                    "DELETE FROM records WHERE topic = ?1 AND offset IN (SELECT offset FROM "
+                    "(SELECT offset, append_time_s FROM records WHERE topic = ?1 "
+                    "ORDER BY offset LIMIT ?3) WHERE append_time_s < ?2)",
+                    (topic, before_s, _DELETE_CHUNK),
+                ).rowcount
+                if n:
                     db.execute(
                         "UPDATE topics SET first_offset = coalesce((SELECT min(offset) FROM "
                         "records WHERE topic = ?1), next_offset) WHERE name = ?1",
-                        (name,),
+                        (topic,),
                     )
+            total += n
+            if n < _DELETE_CHUNK:
+                return total
 
 
 class EmbeddedSubscription:
@@ -188,9 +228,9 @@ class EmbeddedSubscription:
             first = log.bounds(topic)[0]
             self._next[topic] = max(first, committed or 0)
 
-    def assignment(self) -> frozenset[Partition]:
-        """All topics' only partitions."""
-        return frozenset(Partition(topic, 0) for topic in self._next)
+    def assignment(self) -> dict[Partition, int]:
+        """All topics' only partitions; nobody takes them away."""
+        return {Partition(topic, 0): 0 for topic in self._next}
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next records; looks again every few milliseconds until the time is over."""
@@ -199,6 +239,7 @@ class EmbeddedSubscription:
             found: list[Record] = []
             for topic, offset in self._next.items():
                 found += self._log.read(topic, 0, offset, max_records - len(found))
+            self._log.upkeep()  # a log that nobody writes to forgets as well
             if found or time.monotonic() >= deadline:
                 for record in found:
                     self._next[record.partition.topic] = record.offset + 1
@@ -215,16 +256,15 @@ class EmbeddedSubscription:
                     "DO UPDATE SET next = ?3",
                     (self._group, partition.topic, offset),
                 )
-        self._log._upkeep()
+        self._log.upkeep()
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset."""
-        found = self._log.connection().execute(
+        rows = self._log.select(
             "SELECT next FROM offsets WHERE member_group = ? AND topic = ?",
             (self._group, partition.topic),
         )
-        row = found.fetchone()
-        return None if row is None else int(row[0])
+        return int(rows[0][0]) if rows else None
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Reads on from an offset."""
@@ -236,7 +276,11 @@ class EmbeddedSubscription:
 
     def lags(self) -> dict[Partition, int]:
         """How many records are still to be read."""
-        return {p: self.end(p) - self.position(p) for p in self.assignment()}
+        lags = {}
+        for p in self.assignment():
+            first, end = self._log.bounds(p.topic)
+            lags[p] = end - max(self.position(p), first)
+        return lags
 
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""
@@ -317,7 +361,10 @@ def _record(topic: str, row: tuple[int, float, bytes | None, bytes, bytes | None
 
 def _hold(path: Path, group: str) -> IO[str]:
     """Takes the group's lock for as long as the process (or the subscription) lives."""
-    lock = path.open("a+")
+    try:
+        lock = path.open("a+")
+    except OSError as error:
+        raise LogError(f"{path} cannot be opened: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

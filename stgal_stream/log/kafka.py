@@ -7,15 +7,23 @@ the offsets (KIP-447), so a member that lost its partitions cannot commit.
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import (
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaProducer,
+    TopicPartition,
+)
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import (
+    CorruptRecordError,
     InvalidProducerEpochError,
     KafkaConfigurationError,
     KafkaError,
@@ -27,10 +35,14 @@ from kafka.structs import OffsetAndMetadata
 from stgal_stream.errors import ConfigError, FencedError, LogError
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
+logger = logging.getLogger(__name__)
+
 _MAX_REQUEST_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 1024 * 1024
 _TRANSACTION_TIMEOUT_MS = 15_000
 _RETRY_BACKOFF_MS = 5  # the library's 100 ms shows in the tail of every small transaction
+_PROBE_S = 5.0
+_READ_S = 10.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
 
@@ -135,28 +147,45 @@ class KafkaLog:
         return KafkaSubscription(self._common, group, self._instance, topics)
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
-        """Committed records from an offset on."""
-        at = TopicPartition(topic, partition)
+        """Committed records from an offset on.
+
+        Raises:
+            LogError: the broker did not give them in time.
+        """
+        with _told(f"read {topic}"):
+            return self._read(TopicPartition(topic, partition), offset, max_records)
+
+    def _read(self, at: TopicPartition, offset: int, max_records: int) -> list[Record]:
         reader = self._readers.get(at)
         if reader is None:
             reader = self._readers[at] = KafkaConsumer(**self._common, **_consumer_settings())
             reader.assign([at])
         end = reader.end_offsets([at])[at]
-        first = reader.beginning_offsets([at])[at]
-        offset = max(offset, first)
+        offset = max(offset, reader.beginning_offsets([at])[at])
         found: list[Record] = []
         reader.seek(at, offset)
-        deadline = time.monotonic() + 10.0
-        while len(found) < max_records and offset < end and time.monotonic() < deadline:
-            polled = reader.poll(timeout_ms=200, max_records=max_records - len(found))
-            for batch in polled.values():
-                found += [_from_kafka(r) for r in batch]
+        deadline = time.monotonic() + _READ_S
+        while len(found) < max_records and offset < end:
+            if time.monotonic() > deadline:
+                raise LogError(f"{at.topic} could not be read to its end within {_READ_S:.0f} s")
+            try:
+                polled = reader.poll(timeout_ms=200, max_records=max_records - len(found))
+            except CorruptRecordError as error:
+                if _is_damaged(error):
+                    raise
+                reader.seek(at, reader.position(at) + 1)
+                polled = {}
+            fresh = [_from_kafka(r) for batch in polled.values() for r in batch]
+            if fresh:
+                deadline = time.monotonic() + _READ_S
+            found += fresh
             offset = reader.position(at)
         return found
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 if there is no such topic."""
-        described = self._admin.describe_topics([topic])
+        with _told(f"asked about topic {topic}"):
+            described = self._admin.describe_topics([topic])
         for entry in described:
             if entry.get("error_code", 0) == 0:
                 return len(entry["partitions"])
@@ -165,10 +194,27 @@ class KafkaLog:
     def close(self) -> None:
         """Closes all connections."""
         if self._producer is not None:
-            self._producer.close(timeout=5)
+            _close(self._producer, timeout=5)
         for reader in self._readers.values():
-            reader.close(autocommit=False)
-        self._admin.close()
+            _close(reader, autocommit=False)
+        _close(self._admin)
+
+
+class _Held(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """The partitions that are held, each with the number of the rebalance that gave it."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[Partition, int] = {}
+        self._n_rebalances = 0
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        for at in revoked:
+            self.epochs.pop(Partition(at.topic, at.partition), None)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._n_rebalances += 1
+        for at in assigned:
+            self.epochs[Partition(at.topic, at.partition)] = self._n_rebalances
 
 
 class KafkaSubscription:
@@ -178,6 +224,7 @@ class KafkaSubscription:
         self, common: Mapping[str, Any], group: str, instance: str, topics: Sequence[str]
     ) -> None:
         self._group = group
+        self._common = common
         try:
             self._producer = KafkaProducer(
                 **common,
@@ -195,19 +242,55 @@ class KafkaSubscription:
                 group_instance_id=f"{group}-{instance}",
                 session_timeout_ms=10_000,
             )
-            self._consumer.subscribe(list(topics))
+            self._held = _Held()
+            self._consumer.subscribe(list(topics), listener=self._held)
         except KafkaError as error:
             raise LogError(f"group {group} could not be joined: {error}") from error
 
-    def assignment(self) -> frozenset[Partition]:
-        """The partitions that the group gives this member."""
-        return frozenset(Partition(tp.topic, tp.partition) for tp in self._consumer.assignment())
+    def assignment(self) -> dict[Partition, int]:
+        """The partitions that the group gives this member, with their epochs."""
+        return dict(self._held.epochs)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next committed records."""
         with _told("read"):
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+            try:
+                polled = self._consumer.poll(
+                    timeout_ms=int(timeout_s * 1000), max_records=max_records
+                )
+            except CorruptRecordError as error:
+                if _is_damaged(error):
+                    raise
+                return self._step_over()
         return [_from_kafka(record) for batch in polled.values() for record in batch]
+
+    def _step_over(self) -> list[Record]:
+        """Goes past a record that the client cannot parse (a header's name that is no UTF-8); it
+        comes out as a record with a fault. The client does not say where it lies, so every
+        partition is tried at its position."""
+        for at in sorted(self._consumer.assignment()):
+            position = int(self._consumer.position(at))
+            fault = self._fault_at(at, position)
+            if fault is not None:
+                self._consumer.seek(at, position + 1)
+                where = Partition(at.topic, at.partition)
+                return [Record(where, position, None, b"", (), time.time(), fault)]
+        raise LogError("a record cannot be parsed, and it could not be found")
+
+    def _fault_at(self, at: TopicPartition, position: int) -> str | None:
+        probe = KafkaConsumer(**self._common, **_consumer_settings())
+        try:
+            probe.assign([at])
+            probe.seek(at, position)
+            deadline = time.monotonic() + _PROBE_S
+            while time.monotonic() < deadline and probe.end_offsets([at])[at] > position:
+                if probe.poll(timeout_ms=200, max_records=1):
+                    return None
+        except CorruptRecordError as error:
+            return f"Kafka's client cannot parse the record: {error}"
+        finally:
+            probe.close(autocommit=False)
+        return None
 
     def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
         """Writes records and offsets in one transaction."""
@@ -247,9 +330,13 @@ class KafkaSubscription:
         """How many offsets are still to be read; one request for all partitions."""
         at = sorted(self._consumer.assignment())
         with _told("asked for its end"):
-            ends = self._consumer.end_offsets(at) if at else {}
+            if not at:
+                return {}
+            ends, firsts = self._consumer.end_offsets(at), self._consumer.beginning_offsets(at)
             return {
-                Partition(tp.topic, tp.partition): int(end) - int(self._consumer.position(tp))
+                Partition(tp.topic, tp.partition): _lag(
+                    int(self._consumer.position(tp)), int(firsts[tp]), int(end)
+                )
                 for tp, end in ends.items()
             }
 
@@ -273,14 +360,22 @@ class KafkaSubscription:
 
     def close(self) -> None:
         """Leaves the group."""
-        self._consumer.close(autocommit=False)
-        self._producer.close(timeout=5)
+        _close(self._consumer, autocommit=False)
+        _close(self._producer, timeout=5)
 
     def _abort(self) -> None:
         try:
             self._producer.abort_transaction()
         except KafkaError:
             return  # the next init_transactions of this instance ends it
+
+
+def _close(client: Any, **options: Any) -> None:
+    """Lets go of a client; that a broker is gone by then is nobody's fault any more."""
+    try:
+        client.close(**options)
+    except KafkaError as error:
+        logger.info("%s did not close in order: %s", type(client).__name__, error)
 
 
 @contextmanager
@@ -292,6 +387,17 @@ def _told(what: str) -> Iterator[None]:
     except (KafkaError, AssertionError) as error:
         detail = str(error) or type(error).__name__
         raise LogError(f"Kafka could not be {what}: {detail}") from error
+
+
+def _is_damaged(error: CorruptRecordError) -> bool:
+    """Whether a batch fails its checksum (the broker's disk, and for the operator to see) rather
+    than being what somebody sent."""
+    return "crc" in str(error).lower()
+
+
+def _lag(position: int, first: int, end: int) -> int:
+    """Offsets left to read; what retention took before it was read does not count."""
+    return end - max(position, first)
 
 
 def _consumer_settings() -> dict[str, Any]:

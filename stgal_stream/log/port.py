@@ -22,7 +22,10 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it lies in the log; ``append_time_s`` is when it was written (Unix seconds)."""
+    """A record as it lies in the log; ``append_time_s`` is when it was written (Unix seconds).
+
+    ``fault`` says why the client could not read what is at this offset; the rest is empty then.
+    """
 
     partition: Partition
     offset: int
@@ -30,6 +33,7 @@ class Record:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     append_time_s: float
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,13 @@ class TopicSpec:
 class Subscription(Protocol):
     """One member of a group reading topics."""
 
-    def assignment(self) -> frozenset[Partition]:
-        """The partitions that are this member's now."""
+    def assignment(self) -> Mapping[Partition, int]:
+        """The partitions that are this member's now, each with its epoch.
+
+        A partition that was taken away and given back has another epoch: others may have worked on
+        it, and it is read again from what the group has committed. So what was polled under one
+        epoch must not be committed under another.
+        """
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next committed records, in order by partition; empty when none came in time.

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_RECORDS = 500
 _IDLE_POLL_S = 0.2
+_LOOK_S = 1.0
 _STATE_VERSION = "1"
 
 
@@ -41,6 +42,7 @@ _STATE_VERSION = "1"
 class _PartitionState:
     """Trackers by site; up to ``speak_from`` the output is in the log already."""
 
+    epoch: int
     speak_from: int
     trackers: dict[str, SiteTracker] = field(default_factory=dict)
     next_offset: int = 0
@@ -80,17 +82,22 @@ class AssociateStage:
         subscription = self._log.subscribe(group, [self._config.topics.embeddings])
         self._states.clear()
         self._next_snapshot_s = time.monotonic() + self._config.daemon.snapshot_every_s
+        look_s = 0.0
         try:
             while not stop.is_set():
                 finishing = until is not None and until.is_set()
                 records = subscription.poll(_POLL_RECORDS, _IDLE_POLL_S)
                 moved = self._take_partitions(subscription)
-                records = [r for r in records if r.partition not in moved]
+                records = [
+                    r for r in records if r.partition in self._states and r.partition not in moved
+                ]
                 if records:
                     self._process(subscription, records)
-                elif not moved:
+                idle = not records and not moved
+                if idle or time.monotonic() >= look_s:
+                    look_s = time.monotonic() + _LOOK_S
                     self._note_lag(subscription)
-                    if finishing and self.caught_up:
+                    if idle and finishing and self.caught_up:
                         break
                 if time.monotonic() >= self._next_snapshot_s:
                     self.save_snapshots()
@@ -116,19 +123,33 @@ class AssociateStage:
     # --- partitions --------------------------------------------------------------------------
 
     def _take_partitions(self, subscription: Subscription) -> set[Partition]:
-        """Recovers the partitions that are new; those whose reading position moved."""
-        assigned = subscription.assignment()
-        for partition in set(self._states) - assigned:
-            del self._states[partition]
-        new = assigned - set(self._states)
-        for partition in new:
-            self._states[partition] = self._recover(subscription, partition)
-        return set(new)
+        """Recovers the partitions that are new; those whose reading position moved.
 
-    def _recover(self, subscription: Subscription, partition: Partition) -> _PartitionState:
-        committed = subscription.committed(partition) or 0
+        A partition that was lost and given back between two looks has another epoch. If nobody
+        else worked on it meanwhile, its state goes on; else the state has a gap and is recovered.
+        """
+        assigned = subscription.assignment()
+        for partition in set(self._states) - set(assigned):
+            del self._states[partition]
+        moved = set()
+        for partition, epoch in assigned.items():
+            state = self._states.get(partition)
+            if state is not None and state.epoch == epoch:
+                continue
+            moved.add(partition)
+            committed = subscription.committed(partition) or 0
+            if state is not None and max(state.speak_from, state.next_offset) == committed:
+                state.epoch = epoch
+                subscription.seek(partition, state.next_offset)
+            else:
+                self._states[partition] = self._recover(subscription, partition, epoch, committed)
+        return moved
+
+    def _recover(
+        self, subscription: Subscription, partition: Partition, epoch: int, committed: int
+    ) -> _PartitionState:
         beginning = subscription.beginning(partition)
-        state = _PartitionState(speak_from=committed, next_offset=beginning)
+        state = _PartitionState(epoch, speak_from=committed, next_offset=beginning)
         saved = self._store.load(partition, at_most=committed, at_least=beginning)
         if saved is not None:
             state.next_offset = saved.offset

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -34,16 +34,20 @@ logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.2
 _READ_CHUNK = 500
+_LOOK_S = 1.0
+_TAIL = 20
 
 
 @dataclass(slots=True)
 class _Prepared:
-    """A record that is read: a message with pixels or a vector, or what is wrong with it."""
+    """A record that is read: a message with pixels or a vector, or what is wrong with it. Of the
+    record itself only the place, key and time are kept."""
 
     record: Record
     message: DetectionMessage | None = None
     pixels: NDArray[np.uint8] | None = None
     fault: BadRecord | None = None
+    epoch: int = 0
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class EmbedStage:
         self._extractor = extractor
         self._metrics = metrics
         self._clocks: dict[str, _SiteClock] = {}
+        self._held: dict[Partition, int] = {}
         self.progress = 0
         self.caught_up = False
         metrics.extractor.labels(extractor.version, extractor.provider).set(1)
@@ -86,21 +91,25 @@ class EmbedStage:
             self._config.embed.decode_threads, thread_name_prefix="decode"
         )
         flying: tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]] | None = None
+        self._held = {}
+        look_s = 0.0
         try:
             while True:
                 ending = end is not None and end.is_set()
-                records = [] if stop.is_set() else self._gather(source, flying is not None)
+                records = [] if stop.is_set() else self._gather(subscription, source, bool(flying))
                 batch = list(decoders.map(self._prepare, records))
                 ready = None if flying is None else (flying[0], flying[1].result())
                 flying = (batch, network.submit(self._embed, batch)) if batch else None
                 if ready is not None:
                     self._commit(subscription, *ready)
-                elif not records:
-                    at_end = self._note_lag(subscription)
-                    if stop.is_set() or (ending and at_end):
+                idle = ready is None and not records
+                if idle or time.monotonic() >= look_s:
+                    look_s = time.monotonic() + _LOOK_S
+                    at_end = self._note_lag(subscription) and not source.n_buffered
+                    if idle and (stop.is_set() or (ending and at_end)):
                         break
                     if at_end:
-                        self._tick(subscription)
+                        self._tick(subscription, batch)
             if end is not None and not stop.is_set():
                 self._close_sites(subscription)
         finally:
@@ -110,26 +119,50 @@ class EmbedStage:
 
     # --- one batch ---------------------------------------------------------------------------
 
-    def _gather(self, source: EventOrder[_Prepared], busy: bool) -> list[_Prepared]:
+    def _gather(
+        self, subscription: Subscription, source: EventOrder[_Prepared], busy: bool
+    ) -> list[_Prepared]:
         """Up to a batch of records, waiting for company no longer than configured."""
         embed = self._config.embed
-        items = source.take(embed.batch_size, embed.max_wait_s if busy else _IDLE_POLL_S)
+        wait_s = embed.max_wait_s if busy else _IDLE_POLL_S
         deadline = time.monotonic() + embed.max_wait_s
-        while items and len(items) < embed.batch_size:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            items += source.take(embed.batch_size - len(items), left)
-        return items
+        items: list[_Prepared] = []
+        while True:
+            taken = source.take(embed.batch_size - len(items), wait_s)
+            self._take_partitions(subscription)
+            for item in taken:
+                item.epoch = source.epoch(item.record.partition)
+            items += taken
+            wait_s = deadline - time.monotonic()
+            if not items or len(items) == embed.batch_size or wait_s <= 0:
+                return items
+
+    def _take_partitions(self, subscription: Subscription) -> None:
+        """Sets the sites' clocks anew where partitions came or went: a site is ticked by those who
+        hear its cameras, also when they were all silent since this worker started."""
+        held = dict(subscription.assignment())
+        if held == self._held:
+            return
+        self._held = held
+        self._clocks.clear()
+        for partition in sorted(held):
+            committed = subscription.committed(partition) or 0
+            for record in self._log.read(
+                partition.topic, partition.number, max(0, committed - _TAIL), _TAIL
+            ):
+                message = self._read(record)[1].message
+                if message is not None and record.offset < committed:
+                    self._hear(message.site, message.time_s)
 
     def _read(self, record: Record) -> tuple[float, _Prepared]:
         """The record's message and event time; a crop in it is not decoded yet."""
         embed = self._config.embed
+        kept = replace(record, value=b"", headers=())
         try:
             message = decode(record, embed.max_record_bytes, embed.max_future_s)
         except BadRecord as fault:
-            return float("-inf"), _Prepared(record, fault=fault)
-        return message.time_s, _Prepared(record, message)
+            return float("-inf"), _Prepared(kept, fault=fault)
+        return message.time_s, _Prepared(kept, message)
 
     def _prepare(self, item: _Prepared) -> _Prepared:
         """Decodes the crop, if there is one."""
@@ -169,7 +202,12 @@ class EmbedStage:
         offsets: dict[Partition, int] = {}
         reasons: list[Reason] = []
         sources: list[str] = []
+        done: list[_Prepared] = []
+        held = subscription.assignment()
         for item, vector in zip(batch, vectors, strict=True):
+            if held.get(item.record.partition) != item.epoch:
+                continue  # the group gave it to another member, or again to this one: read again
+            done.append(item)
             offsets[item.record.partition] = item.record.offset + 1
             try:
                 if item.fault is not None:
@@ -181,15 +219,16 @@ class EmbedStage:
             except BadRecord as fault:
                 reasons.append(fault.reason)
                 out.append(self._dead_letter(item, fault))
-        subscription.commit(out, offsets)
+        if offsets:
+            subscription.commit(out, offsets)
         now = time.time()
-        self._metrics.detections.inc(len(batch))
-        self.progress += len(batch)
+        self._metrics.detections.inc(len(done))
+        self.progress += len(done)
         for source in sources:
             self._metrics.embeddings.labels(source).inc()
         for reason in reasons:
             self._metrics.dead_letters.labels(str(reason)).inc()
-        for item in batch:
+        for item in done:
             self._metrics.latency.labels(self.name).observe(
                 max(0.0, now - item.record.append_time_s)
             )
@@ -239,8 +278,9 @@ class EmbedStage:
             clock.time_s = max(clock.time_s, time_s)
             clock.heard_s = clock.ticked_s = now
 
-    def _tick(self, subscription: Subscription) -> None:
+    def _tick(self, subscription: Subscription, flying: Sequence[_Prepared]) -> None:
         """Lets event time go on at sites that are silent, as long as anything can wait for it."""
+        heard = {item.message.site for item in flying if item.message is not None}
         embed, associate = self._config.embed, self._config.associate
         now = time.monotonic()
         ticks = []
@@ -248,7 +288,7 @@ class EmbedStage:
             silent_s = now - clock.heard_s
             if silent_s > associate.window_s + 10 * embed.tick_after_s:
                 del self._clocks[site]
-            elif now - clock.ticked_s >= embed.tick_after_s:
+            elif site not in heard and now - clock.ticked_s >= embed.tick_after_s:
                 clock.ticked_s = now
                 ticks.append(self._tick_record(site, clock.time_s + silent_s))
         if ticks:

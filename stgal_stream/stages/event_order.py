@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from stgal_stream.log.port import Partition, Record, Subscription
@@ -18,30 +19,52 @@ Item = TypeVar("Item")
 
 _PATIENCE_S = 1.0
 _MAX_BUFFERED = 4_000
+_MAX_BUFFERED_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item]):
+    time_s: float
+    item: Item
+    n_bytes: int
 
 
 class EventOrder(Generic[Item]):
     """Merges what a subscription gives.
 
     ``read`` makes an item of a record and says its event time (seconds); one without a usable time
-    gives minus infinity and comes out at once.
+    gives minus infinity and comes out at once. Memory is bounded: beyond ``max_buffered`` items or
+    ``max_bytes`` of records nothing more is read, and no partition is waited for.
     """
 
     def __init__(
-        self, subscription: Subscription, read: Callable[[Record], tuple[float, Item]]
+        self,
+        subscription: Subscription,
+        read: Callable[[Record], tuple[float, Item]],
+        *,
+        max_buffered: int = _MAX_BUFFERED,
+        max_bytes: int = _MAX_BUFFERED_BYTES,
     ) -> None:
         self._subscription = subscription
         self._read = read
-        self._waiting: dict[Partition, deque[tuple[float, int, Item]]] = {}
+        self._max_buffered = max_buffered
+        self._max_bytes = max_bytes
+        self._waiting: dict[Partition, deque[_Waiting[Item]]] = {}
+        self._epochs: dict[Partition, int] = {}
 
     @property
     def n_buffered(self) -> int:
         """Items read and not yet taken."""
         return sum(map(len, self._waiting.values()))
 
+    def epoch(self, partition: Partition) -> int:
+        """Under which epoch of its partition an item was read that came out just now."""
+        return self._epochs[partition]
+
     def take(self, most: int, timeout_s: float) -> list[Item]:
         """Up to ``most`` items, the earliest first; empty where none came in time."""
-        self._poll(most, 0.0 if self.n_buffered else timeout_s)
+        if not self._is_full():
+            self._poll(most, 0.0 if self.n_buffered else timeout_s)
         if self.n_buffered:
             self._wait_for_laggards(most)
         taken: list[Item] = []
@@ -49,29 +72,36 @@ class EventOrder(Generic[Item]):
             full = {p: items for p, items in self._waiting.items() if items}
             if not full:
                 break
-            first = min(full, key=lambda p: (full[p][0][0], p))
-            taken.append(full[first].popleft()[2])
-            if not full[first] and len(full) > 1:
+            first = min(full, key=lambda p: (full[p][0].time_s, p))
+            out = full[first].popleft()
+            taken.append(out.item)
+            if not full[first] and len(full) > 1 and out.time_s > float("-inf"):
                 break  # it may hold more that comes before what the others have
         return taken
 
-    def _poll(self, most: int, timeout_s: float) -> int:
+    def _is_full(self) -> bool:
+        if self.n_buffered >= self._max_buffered:
+            return True
+        return sum(w.n_bytes for q in self._waiting.values() for w in q) >= self._max_bytes
+
+    def _poll(self, most: int, timeout_s: float) -> None:
         records = self._subscription.poll(most, timeout_s)
-        assigned = self._subscription.assignment()
-        self._waiting = {p: self._waiting.get(p, deque()) for p in sorted(assigned)}
+        epochs = dict(self._subscription.assignment())
+        # What was read under another epoch is read again.
+        self._waiting = {
+            p: self._waiting[p] if self._epochs.get(p) == epoch else deque()
+            for p, epoch in sorted(epochs.items())
+        }
+        self._epochs = epochs
         for record in records:
             items = self._waiting.get(record.partition)
-            if items is None:
-                continue
-            if items and record.offset <= items[-1][1]:
-                items.clear()  # the partition went away and came back: it is read again
-            time_s, item = self._read(record)
-            items.append((time_s, record.offset, item))
-        return len(records)
+            if items is not None:
+                time_s, item = self._read(record)
+                items.append(_Waiting(time_s, item, len(record.value)))
 
     def _wait_for_laggards(self, most: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S
-        while self.n_buffered < _MAX_BUFFERED and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._is_full():
             empty = [p for p, items in self._waiting.items() if not items]
             if not empty:
                 return

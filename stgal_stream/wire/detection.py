@@ -98,6 +98,8 @@ def decode(record: Record, max_bytes: int, max_future_s: float) -> DetectionMess
     Raises:
         BadRecord: with the reason code and what is wrong.
     """
+    if record.fault is not None:
+        raise BadRecord(Reason.SCHEMA, record.fault)
     if len(record.value) > max_bytes:
         detail = f"{len(record.value)} bytes, at most {max_bytes} are allowed"
         raise BadRecord(Reason.RECORD_TOO_LARGE, detail)

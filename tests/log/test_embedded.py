@@ -54,3 +54,54 @@ def test_an_unknown_topic_is_told(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="no topic"):
         log.subscribe("g", ["nope"])
     log.close()
+
+
+def test_deleted_crops_are_not_left_in_the_file(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+    log.append([NewRecord("t", None, b"personal" * 500) for _ in range(1200)])
+    log.forget(time.time() + 120)
+    assert log.bounds("t") == (1200, 1200)
+    for path in tmp_path.glob("log.sqlite3*"):
+        assert b"personalpersonal" not in path.read_bytes(), path.name
+    log.close()
+
+
+def test_an_idle_log_forgets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stgal_stream.log.embedded._UPKEEP_S", 0.0)
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=0.2), TopicSpec("u", 1, 60.0)])
+    log.append([NewRecord("t", None, b"x")])
+    reader = log.subscribe("g", ["u"])
+    reader.poll(1, 0.5)
+    assert log.bounds("t") == (1, 1)
+    reader.close()
+    log.close()
+
+
+def test_a_failing_upkeep_does_not_undo_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+
+    def fail(now_s: float) -> None:
+        raise LogError("the disk is full")
+
+    monkeypatch.setattr(log, "forget", fail)
+    log.append([NewRecord("t", None, b"x")])
+    assert [r.value for r in log.read("t", 0, 0, 10)] == [b"x"]
+    assert "the disk is full" in caplog.text
+    log.close()
+
+
+def test_a_lag_counts_only_what_is_still_there(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+    reader = log.subscribe("g", ["t"])
+    log.append([NewRecord("t", None, b"x") for _ in range(5)])
+    assert list(reader.lags().values()) == [5]
+    log.forget(time.time() + 120)
+    assert list(reader.lags().values()) == [0]
+    reader.close()
+    log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from stgal_stream.errors import ConfigError, LogError
 from stgal_stream.log.kafka import KafkaLog
-from stgal_stream.log.port import NewRecord, Partition, TopicSpec
+from stgal_stream.log.port import NewRecord, Partition, Record, Subscription, TopicSpec
 
 
 @pytest.mark.kafka
@@ -40,6 +41,71 @@ def test_differences_of_a_topic_are_told(broker: str) -> None:
     assert len(notes) == 2
     assert "partitions" in notes[0]
     assert "retention.ms" in notes[1]
+    log.close()
+
+
+@pytest.mark.kafka
+def test_a_partition_given_back_has_another_epoch(broker: str) -> None:
+    name = uuid.uuid4().hex
+    logs = [KafkaLog([broker], instance=who) for who in ("one", "two")]
+    logs[0].ensure_topics([TopicSpec(name, 2, 60.0)])
+    logs[0].append([NewRecord(name, None, bytes([n]), partition=n) for n in range(2)])
+    first = logs[0].subscribe(name, [name])
+    alone = _assignment(first, 2)
+    second = logs[1].subscribe(name, [name])
+    deadline = time.monotonic() + 30
+    while len(first.assignment()) != 1 or not second.assignment():
+        first.poll(10, 0.1)
+        second.poll(10, 0.1)
+        assert time.monotonic() < deadline
+    shared = dict(first.assignment())
+    assert set(shared) | set(second.assignment()) == set(alone)
+    second.close()  # a static member's share comes back when its session has timed out
+    again = _assignment(first, 2)
+    for partition in set(again) - set(shared):
+        assert again[partition] > alone[partition]
+    assert set(again) - set(shared), "nothing came back"
+    for closing in (first, *logs):
+        closing.close()
+
+
+def _assignment(subscription: Subscription, n: int) -> dict[Partition, int]:
+    deadline = time.monotonic() + 30
+    while len(subscription.assignment()) != n:
+        subscription.poll(10, 0.1)
+        assert time.monotonic() < deadline
+    return dict(subscription.assignment())
+
+
+class _NoUtf8(str):
+    """A header's name as no producer in Python would write it, and one in another language can."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xff\xfe"
+
+
+@pytest.mark.kafka
+def test_a_header_that_is_no_utf8_is_stepped_over(broker: str) -> None:
+    name = uuid.uuid4().hex
+    log = KafkaLog([broker])
+    log.ensure_topics([TopicSpec(name, 1, 60.0)])
+    log.append([NewRecord(name, None, b"before")])
+    log.append([NewRecord(name, None, b"hostile", ((_NoUtf8("name"), b"x"),))])
+    log.append([NewRecord(name, None, b"after")])
+    subscription = log.subscribe(name, [name])
+    found: list[Record] = []
+    deadline = time.monotonic() + 30
+    while len(found) < 3 and time.monotonic() < deadline:
+        found += subscription.poll(10, 0.2)
+    assert [(r.offset, r.value, r.fault is None) for r in found] == [
+        (0, b"before", True),
+        (1, b"", False),
+        (2, b"after", True),
+    ]
+    assert [r.value for r in log.read(name, 0, 0, 10)] == [b"before", b"after"]
+    subscription.close()
     log.close()
 
 

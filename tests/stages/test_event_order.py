@@ -22,9 +22,10 @@ class Backlog:
             for n, part in enumerate(times)
         }
         self.next = dict.fromkeys(self.rows, 0)
+        self.epoch = 1
 
-    def assignment(self) -> frozenset[Partition]:
-        return frozenset(self.rows)
+    def assignment(self) -> dict[Partition, int]:
+        return dict.fromkeys(self.rows, self.epoch)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         for partition, rows in self.rows.items():
@@ -64,4 +65,17 @@ def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
     assert order.take(4, 0.0) == [0.0, 1.0, 2.0, 3.0]
     order._poll(3, 0.0)
     backlog.next[Partition("t", 0)] = 4
+    backlog.epoch += 1
     assert order.take(20, 0.0) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+
+
+def test_memory_is_bounded_whatever_the_backlog() -> None:
+    backlog = Backlog([list(np.arange(100.0)), list(np.arange(50.0, 150.0))])
+    read = lambda r: (float(r.value), float(r.value))  # noqa: E731
+    few = EventOrder(backlog, read, max_buffered=10)  # type: ignore[arg-type]
+    small = EventOrder(Backlog([list(np.arange(100.0))] * 2), read, max_bytes=30)  # type: ignore[arg-type]
+    for _ in range(20):
+        few.take(2, 0.0)
+        small.take(2, 0.0)
+        assert few.n_buffered <= 12
+        assert small.n_buffered <= 12
