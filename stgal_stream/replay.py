@@ -225,14 +225,15 @@ def replay(
     return sent
 
 
-def write_truth(source: Source, path: Path) -> None:
-    """``detection_id,person_id,camera,time_s`` of every detection: for evaluation only."""
+def write_truth(source: Source, path: Path, start_s: float = 0.0) -> None:
+    """``detection_id,person_id,camera,time_s`` of every detection, in seconds of the event time
+    that a replay beginning at ``start_s`` gives them: for evaluation only."""
     try:
         with path.open("w", newline="") as out:
             writer = csv.writer(out)
             writer.writerow(("detection_id", "person_id", "camera", "time_s"))
             for label in source.truth():
-                time_s = f"{label.time_s:.3f}"
+                time_s = f"{start_s + label.time_s:.3f}"
                 writer.writerow((label.detection_id, label.person, label.camera, time_s))
     except OSError as error:
         raise DataError(f"{path} cannot be written to: {error.strerror}") from error

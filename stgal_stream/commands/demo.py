@@ -141,7 +141,7 @@ def _finish(
             lines.write(json.dumps(event) + "\n")
             found.take(event)
     found.write(out / "mapping.csv")
-    replaying.write_truth(source, out / "truth.csv")
+    replaying.write_truth(source, out / "truth.csv", _START_S)
     qualities = {"calibrated (what ran)": _quality(found, labels)}
     for setting in ("paper", "appearance"):
         settings = replace(config.associate.tracker_settings(), setting=setting)

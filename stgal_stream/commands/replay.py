@@ -172,7 +172,7 @@ def _send(
     if first:
         console.print(f"going on after {first} detections that were sent before")
     if truth is not None:
-        core.write_truth(source, truth)
+        core.write_truth(source, truth, start_s)
     stop = threading.Event()
     with _progress(console) as progress, stop_on_signals(stop):
         task = progress.add_task("sent", total=len(source), completed=first)

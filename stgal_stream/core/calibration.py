@@ -3,13 +3,13 @@
 Two ways of estimating the same things. ``calibrate_paper`` follows the paper's equations 2 to 4
 with its constants. ``calibrate`` fits, per camera pair, a mixture of same-person and
 different-person pairs to the 2-D histogram (distance x travel time) of all pairs of the window, by
-expectation maximisation and without a label: distance and travel time are independent given which
-of the two it is, f1 = f0 tilted by exp(-alpha d), the travel times of one person a smooth free
-density. Both are pure functions of the gallery.
+expectation maximisation and without a label. Alpha is the one under which the ranking P_v P_t
+agrees best with what the mixture holds for the same person. Both are pure functions of the gallery.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from stgal_stream.core.mixture import (
     Verdict,
     fit_mixture,
 )
+from stgal_stream.core.pair_counts import WindowCounts, camera_pair, count_window
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
 from stgal_stream.core.visual import (
@@ -36,7 +37,12 @@ from stgal_stream.core.visual import (
 )
 from stgal_stream.types import TrackerSettings
 
+__all__ = ["Calibration", "PairModel", "Scores", "calibrate", "calibrate_paper", "camera_pair"]
+
 _MIN_NEGATIVES = 50
+_MIN_EPSILON_S = 1.0
+_N_SCORE_BINS = 4096
+_BLOCK = 256
 _DUPLICATE_STEPS = 30
 
 
@@ -46,7 +52,8 @@ class PairModel:
 
     ``p_travel`` and ``log_time_ratio`` (log g1 / g0) are tables over the bins of the time grid,
     ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds of being
-    one person are the two ratios and the log prior odds, added.
+    one person are the two ratios and the log prior odds, added. A pair with too little data of its
+    own may hold the parts that all such pairs have together.
     """
 
     verdict: Verdict
@@ -57,13 +64,18 @@ class PairModel:
     log_distance_ratio: Floats | None = None
     log_prior_odds: float = 0.0
 
+    @property
+    def scores(self) -> bool:
+        """Whether pairs of these cameras can be scored."""
+        return self.verdict is Verdict.LINKED or self.log_time_ratio is not None
+
 
 @dataclass(frozen=True)
 class Calibration:
     """Everything the tracker needs to score a pair; one travel-time version.
 
-    ``alpha`` is that of equation 1, ``sigma`` that of equation 3. Camera pairs are unordered and
-    sorted; a pair that is absent was never seen.
+    ``alpha`` is that of equation 1, ``sigma`` that of equation 3, ``epsilon_s`` that of equation 4.
+    Camera pairs are unordered and sorted; a pair that is absent was never seen.
     """
 
     version: str
@@ -74,6 +86,7 @@ class Calibration:
     grid: TimeGrid = field(default_factory=TimeGrid)
     distance_width: float = 1.0
     log_duplicate_odds: float = -np.inf
+    epsilon_s: float = 10.0
 
     def duplicate_log_odds(self, camera: str, d: Floats) -> Floats:
         """Log odds that boxes of one camera and one time, at distances ``d`` (N,), are one person
@@ -102,8 +115,7 @@ class Calibration:
         models = {
             i: model
             for i, other in enumerate(others)
-            if (model := self.pairs.get(camera_pair(camera, other))) is not None
-            and model.verdict is Verdict.LINKED
+            if (model := self.pairs.get(camera_pair(camera, other))) is not None and model.scores
         }
         is_linked = np.zeros(len(others), bool)
         is_linked[list(models)] = True
@@ -136,29 +148,41 @@ class Scores:
     log_odds: Floats
 
 
-def camera_pair(first: str, second: str) -> CameraPair:
-    """The unordered pair."""
-    return (first, second) if first <= second else (second, first)
-
-
 def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -> Calibration:
     """Equations 2 to 4 with the paper's constants: matched pairs are those of two cameras with
     P_v above the largest P_v of a known negative."""
     alpha = settings.paper_alpha
-    distance = distances(gallery.embeddings, gallery.embeddings)
-    p_visual = visual_probability(distance, alpha)
-    sigma = threshold([p_visual[i, j] for i, j in known_negatives(gallery)])
-    cameras, names = gallery.cameras, gallery.camera_names
-    times = travel_times_s(gallery.starts_s, gallery.ends_s, gallery.starts_s, gallery.ends_s)
-    rows, columns = np.nonzero(np.triu(p_visual > sigma, 1))
+    embeddings = gallery.embeddings
+    negatives = np.array(known_negatives(gallery), np.int64).reshape(-1, 2)
+    apart = embeddings[negatives[:, 0]] - embeddings[negatives[:, 1]]
+    sigma = threshold(visual_probability(np.linalg.norm(apart, axis=1), alpha))
     found: dict[CameraPair, TravelTimeDistribution] = {}
-    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-        if cameras[i] != cameras[j]:
-            pair = camera_pair(names[cameras[i]], names[cameras[j]])
-            seen = found.setdefault(pair, TravelTimeDistribution(settings.paper_epsilon_s))
-            seen.update(float(times[i, j]))
+    for pair, times in _matched_times(gallery, alpha, sigma):
+        found[pair] = TravelTimeDistribution.of(times, settings.paper_epsilon_s)
     pairs = {pair: PairModel(Verdict.LINKED, seen.n, seen) for pair, seen in sorted(found.items())}
-    return Calibration(version, "paper", alpha, sigma, pairs)
+    return Calibration(version, "paper", alpha, sigma, pairs, epsilon_s=settings.paper_epsilon_s)
+
+
+def _matched_times(
+    gallery: Gallery, alpha: float, sigma: float
+) -> Iterator[tuple[CameraPair, Floats]]:
+    """The travel times of the pairs of two cameras with P_v above sigma, block by block."""
+    embeddings, starts, ends = gallery.embeddings, gallery.starts_s, gallery.ends_s
+    names = gallery.camera_names
+    members = [np.flatnonzero(gallery.cameras == i) for i in range(len(names))]
+    for a in range(len(names)):
+        for b in range(a + 1, len(names)):
+            parts = []
+            for start in range(0, len(members[a]), _BLOCK):
+                rows, columns = members[a][start : start + _BLOCK], members[b]
+                p_visual = visual_probability(
+                    distances(embeddings[rows], embeddings[columns]), alpha
+                )
+                times = travel_times_s(starts[rows], ends[rows], starts[columns], ends[columns])
+                parts.append(times[p_visual > sigma])
+            matched = np.concatenate(parts) if parts else np.zeros(0)
+            if len(matched):
+                yield camera_pair(names[a], names[b]), matched
 
 
 def calibrate(
@@ -167,24 +191,107 @@ def calibrate(
     """Alpha, sigma, P_t and the log odds of the window, estimated from the window alone."""
     grid = grid or TimeGrid()
     newest = slice(max(0, len(gallery) - settings.calibration_tracklets), None)
-    counts, width = _count(gallery, newest, grid)
+    counts = count_window(gallery, newest, grid)
     negatives = known_negatives(gallery, first=newest.start)
     embeddings, tracklets = gallery.embeddings, gallery.tracklets
     negative_d = np.array([np.linalg.norm(embeddings[i] - embeddings[j]) for i, j in negatives])
     reach = _negative_reach(negative_d)
-    alpha, fits = fit_mixture(counts, width, reach)
-    pairs = {}
-    for part, fit in zip(counts, fits, strict=True):
-        pairs[part.pair] = _pair_model(part, fit, grid)
+    across = fit_mixture(counts.across, counts.width, reach)
+    within = fit_mixture(counts.within, counts.width, reach)
+    linked = [f for f in across if f.same is not None] or [f for f in within if f.same is not None]
+    epsilon_s = _epsilon_s(linked, grid)
+    alpha = _alpha(linked, counts, epsilon_s, grid)
+    pairs = _pair_models(counts, across, within, epsilon_s, grid)
     sigma = float(visual_probability(reach, alpha)) if np.isfinite(reach) else 1.0
-    found = Calibration(version, settings.setting, alpha, sigma, pairs, grid, width)
+    found = Calibration(
+        version,
+        settings.setting,
+        alpha,
+        sigma,
+        pairs,
+        grid,
+        counts.width,
+        epsilon_s=epsilon_s,
+    )
     loose = [
-        float(found._by_distance(pairs[camera, camera], d))
+        float(found._by_distance(model, d))
         for (i, j), d in zip(negatives, negative_d, strict=True)
         if tracklets[i].track_id is None and tracklets[j].track_id is None
-        for camera in [tracklets[i].camera]
+        for model in [pairs.get((tracklets[i].camera, tracklets[i].camera))]
+        if model is not None and model.log_distance_ratio is not None
     ]
     return replace(found, log_duplicate_odds=_duplicate_odds(np.array(loose)))
+
+
+def _epsilon_s(linked: list[Fit], grid: TimeGrid) -> float:
+    """Epsilon of equation 4: half a bin of the time grid at the median travel time, so that it is
+    short where people take seconds and long where they take minutes."""
+    if not linked:
+        return _MIN_EPSILON_S
+    same = np.sum([fit.same.sum() * fit.g1 for fit in linked if fit.same is not None], axis=0)
+    shares = np.cumsum(same) / same.sum()
+    median_s = float(grid.centres_s()[np.searchsorted(shares, 0.5)])
+    return max(_MIN_EPSILON_S, 0.5 * (grid.first_s + grid.ratio * median_s))
+
+
+def _alpha(linked: list[Fit], counts: WindowCounts, epsilon_s: float, grid: TimeGrid) -> float:
+    """The alpha under which the window's pairs, ranked by P_v P_t, have the highest average
+    precision, each counted as one person with its posterior probability.
+
+    The posterior knows more than a ranking needs (a slope that changes with distance, priors), and
+    P_t is no likelihood ratio; so this is asked directly and not read off a slope. Without a linked
+    camera pair it is one over the typical spread of distances.
+    """
+    centres = (np.arange(N_DISTANCE_BINS) + 0.5) * counts.width
+    if not linked:
+        return 1.0 / counts.spread
+    log_travel = np.log(
+        np.maximum(grid.share_within(np.stack([f.g1 for f in linked]), epsilon_s), 1e-12)
+    )
+    same = np.stack([f.same for f in linked if f.same is not None])
+    total = np.stack([f.total for f in linked if f.total is not None])
+    cells = np.flatnonzero(total.ravel() > 0)
+    d = np.broadcast_to(centres[None, :, None], total.shape).ravel()[cells]
+    t = np.broadcast_to(log_travel[:, None, :], total.shape).ravel()[cells]
+    weights = same.ravel()[cells], total.ravel()[cells]
+    found = 1.0
+    for span, n in ((50.0, 15), (1.6, 9)):
+        tried = found * np.geomspace(1 / span, span, n)
+        marks = [_average_precision(t - a / counts.spread * d, *weights) for a in tried]
+        found = float(tried[int(np.argmax(marks))])
+    return found / counts.spread
+
+
+def _average_precision(scores: Floats, same: Floats, total: Floats) -> float:
+    """Average precision of a ranking of cells that hold ``same`` right ones among ``total``."""
+    low, high = float(scores.min()), float(scores.max())
+    bins = ((high - scores) * ((_N_SCORE_BINS - 1) / max(high - low, 1e-12))).astype(np.int64)
+    right = np.bincount(bins, same, minlength=_N_SCORE_BINS)
+    seen = np.maximum(np.cumsum(np.bincount(bins, total, minlength=_N_SCORE_BINS)), 1e-12)
+    return float((right * np.cumsum(right) / seen).sum() / max(right.sum(), 1e-12))
+
+
+def _pair_models(
+    counts: WindowCounts, across: list[Fit], within: list[Fit], epsilon_s: float, grid: TimeGrid
+) -> dict[CameraPair, PairModel]:
+    models = {}
+    for parts, fits in ((counts.across, across), (counts.within, within)):
+        for part, fit in zip(parts, fits, strict=True):
+            models[part.pair] = _pair_model(part, fit, epsilon_s, grid)
+    # What all pairs with too little data have together speaks for each of them.
+    together = models.pop(counts.POOLED_ACROSS, None), models.pop(counts.POOLED_WITHIN, None)
+    for pair, times in counts.few.items():
+        pooled = together[pair[0] == pair[1]]
+        verdict, seen = Verdict.TOO_LITTLE_DATA, _distribution(times, grid)
+        if pooled is None or pooled.log_time_ratio is None:
+            models[pair] = PairModel(verdict, len(times), seen)
+        else:
+            models[pair] = replace(pooled, verdict=verdict, n_buddies=len(times), distribution=seen)
+    return dict(sorted(models.items()))
+
+
+def _distribution(times_s: Floats, grid: TimeGrid) -> TravelTimeDistribution:
+    return TravelTimeDistribution.of(times_s, grid.first_s * 2, grid.ratio * 2)
 
 
 def _duplicate_odds(log_ratios: Floats) -> float:
@@ -233,65 +340,18 @@ def _negative_reach(negative_d: Floats) -> float:
     return float(max(0.0, middle - 3.0 * (far - middle) / 0.6745))
 
 
-def _count(gallery: Gallery, rows: slice, grid: TimeGrid) -> tuple[list[PairCounts], float]:
-    """Histograms of all pairs, camera pair by camera pair, and the width of a distance bin."""
-    embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
-    starts, ends, names = gallery.starts_s[rows], gallery.ends_s[rows], gallery.camera_names
-    if not len(embeddings):
-        return [], 1.0
-    sample = embeddings[:: max(1, len(embeddings) // 256)]
-    width = float(distances(sample, sample).max()) * 1.05 / N_DISTANCE_BINS or 1.0
-    members = {i: np.flatnonzero(cameras == i) for i in range(len(names))}
-    found = []
-    for a in range(len(names)):
-        for b in range(a, len(names)):
-            qs, gs = members[a], members[b]
-            if len(qs) == 0 or len(gs) == 0:
-                continue
-            d = distances(embeddings[qs], embeddings[gs])
-            t = travel_times_s(starts[qs], ends[qs], starts[gs], ends[gs])
-            # In one camera at one time they are two people; and each pair counts once.
-            usable = (t > 0) if a == b else np.ones(d.shape, bool)
-            once = usable & (np.triu(np.ones(d.shape, bool), 1) if a == b else True)
-            d_bin = np.minimum((d[once] / width).astype(np.int64), N_DISTANCE_BINS - 1)
-            flat = d_bin * grid.n + grid.bins(t[once])
-            table = np.bincount(flat, minlength=N_DISTANCE_BINS * grid.n).astype(np.float64)
-            i, j = _mutual_nearest(d, usable, symmetric=a == b)
-            found.append(
-                PairCounts(
-                    camera_pair(names[a], names[b]),
-                    table.reshape(N_DISTANCE_BINS, grid.n),
-                    d[i, j].astype(np.float64),
-                    t[i, j],
-                )
-            )
-    return sorted(found, key=lambda c: c.pair), width
-
-
-def _mutual_nearest(
-    d: NDArray[np.float32], usable: NDArray[np.bool_], *, symmetric: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Best buddies by P_v alone: the pairs that are each other's nearest."""
-    masked = np.where(usable, d, np.inf)
-    nearest, back = masked.argmin(axis=1), masked.argmin(axis=0)
-    i = np.arange(len(d))
-    mutual = (back[nearest] == i) & np.isfinite(masked[i, nearest])
-    if symmetric:
-        mutual &= i < nearest
-    return i[mutual], nearest[mutual]
-
-
-def _pair_model(part: PairCounts, fit: Fit, grid: TimeGrid) -> PairModel:
-    seen = TravelTimeDistribution(epsilon_s=grid.first_s * 2, relative=grid.ratio * 2)
-    for time in part.buddy_times.tolist():
-        seen.update(time)
-    log_prior = float(np.log(fit.prior / (1 - fit.prior)))
+def _pair_model(part: PairCounts, fit: Fit, epsilon_s: float, grid: TimeGrid) -> PairModel:
+    seen = _distribution(part.buddy_times, grid)
+    if fit.logit is None or fit.same is None:
+        return PairModel(fit.verdict, len(part.buddy_times), seen)
+    prior = float(fit.same.sum() / part.histogram.sum())
+    log_prior = float(np.log(prior / (1 - prior)))
     return PairModel(
         verdict=fit.verdict,
         n_buddies=len(part.buddy_times),
         distribution=seen,
-        p_travel=fit.g1 / fit.g1.max(),
+        p_travel=grid.share_within(fit.g1, epsilon_s),
         log_time_ratio=np.log(fit.g1 / fit.g0),
-        log_distance_ratio=fit.log_distance_ratio,
+        log_distance_ratio=fit.logit - log_prior,
         log_prior_odds=log_prior,
     )

@@ -2,7 +2,9 @@
 
 The law: given which of the two a pair is, its distance and its travel time are independent. So a
 camera pair's histogram (distance x travel time) is pi f1 g1 + (1 - pi) f0 g0, and expectation
-maximisation finds the five.
+maximisation finds the parts. Two views alone do not fix pi: whatever f1 may borrow from f0, pi can
+give back. So log f1 / f0 is a quadratic in distance, shared by all camera pairs of a kind, with f0
+left free (a density-ratio model: its M-step is a logistic regression); the travel times are free.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ Floats = NDArray[np.float64]
 
 N_DISTANCE_BINS = 96
 LOG_ODDS_LIMIT = 8.0
-_MIN_BUDDIES = 12
+MIN_BUDDIES = 12
 _LINKED_SIGMAS = 6.0
-_TILT_STEPS = 20
-_FREE_STEPS = 30
+_STEPS = 40
+_NEWTON_STEPS = 3
+_RIDGE = 1e-6
+_LOGIT_LIMIT = 40.0
 
 
 class Verdict(StrEnum):
@@ -36,7 +40,8 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class PairCounts:
-    """All pairs of one camera pair in the window, as a histogram, and its best buddies by P_v."""
+    """All pairs of one camera pair in the window, as a histogram (distance x travel time), and its
+    best buddies by P_v: their distances and travel times (seconds)."""
 
     pair: CameraPair
     histogram: Floats
@@ -46,84 +51,89 @@ class PairCounts:
 
 @dataclass(slots=True)
 class Fit:
-    """The mixture of one camera pair: prior, log f1 / f0 by distance, travel-time densities."""
+    """The mixture of one camera pair: verdict and densities g0, g1 over the time grid; ``logit``
+    is the log odds of being one person by distance alone (prior included); ``same`` the expected
+    histogram of same-person pairs and ``total`` that of all. Without a link the three are None."""
 
     verdict: Verdict
-    prior: float
-    log_distance_ratio: Floats
     g0: Floats
     g1: Floats
+    logit: Floats | None = None
+    same: Floats | None = None
+    total: Floats | None = None
 
 
-def fit_mixture(counts: list[PairCounts], width: float, reach: float) -> tuple[float, list[Fit]]:
-    """Expectation maximisation over all camera pairs; alpha in 1 / distance.
+def fit_mixture(counts: list[PairCounts], width: float, reach: float) -> list[Fit]:
+    """Expectation maximisation over camera pairs of one kind (across cameras, or within one).
 
-    First f1 = f0 tilted by exp(-alpha d), which one number describes and little data finds. From
-    there f0 and f1 are let free, under the one condition that f1 / f0 falls with distance: where
-    embeddings are good, a tilt of f0 has no mass where the same person's distances lie.
+    ``width`` is that of a distance bin, ``reach`` the distance under which hardly any known
+    negative lies. Camera pairs that are not linked are told so and left out.
     """
-    if not counts:
-        return 0.0, []
+    fits = []
+    for part in counts:
+        g0 = smoothed(part.histogram.sum(axis=0), np.full(part.histogram.shape[1], 1.0))
+        verdict = link_verdict(part.buddy_times, g0)
+        fits.append(Fit(verdict, g0, _buddy_density(part, g0, reach)))
+    linked = [k for k, fit in enumerate(fits) if fit.verdict is Verdict.LINKED]
+    if linked:
+        _maximise([counts[k] for k in linked], [fits[k] for k in linked])
+    return fits
+
+
+def _maximise(counts: list[PairCounts], fits: list[Fit]) -> None:
     table = np.stack([c.histogram for c in counts])
-    centres: Floats = (np.arange(N_DISTANCE_BINS, dtype=np.float64) + 0.5) * width
-    total = np.maximum(table.sum(axis=(1, 2)), 1)
-    by_distance, by_time = table.sum(axis=2), table.sum(axis=1)
-    f0 = by_distance + 1e-9
-    f0 /= f0.sum(axis=1, keepdims=True)
-    g0 = np.stack([smoothed(row, np.full(len(row), 1.0 / len(row))) for row in by_time])
-    g1 = np.stack([_buddy_density(c, g0[k], reach) for k, c in enumerate(counts)])
-    verdicts = [_verdict(c, g0[k]) for k, c in enumerate(counts)]
-    use = np.array([v is Verdict.LINKED for v in verdicts])
-    prior = np.array([len(c.buddy_times) for c in counts]) / total
-    prior = np.clip(prior, 1e-6, 0.2)
-    spread = float((f0.mean(0) * centres).sum()) - _low_quantile(f0.mean(0), centres)
-    alpha = 3.0 / max(spread, 1e-9)
-    ratio = _tilt(f0, centres, alpha)
-    for step in range(_TILT_STEPS + _FREE_STEPS if use.any() else 0):
-        odds = (prior / (1 - prior))[:, None, None] * np.exp(ratio)[:, :, None]
-        odds = odds * (g1 / g0)[:, None, :]
+    by_distance = table.sum(axis=2)
+    total = by_distance.sum(axis=1)
+    phi = _quadratic(by_distance)
+    g0 = np.stack([fit.g0 for fit in fits])
+    g1 = np.stack([fit.g1 for fit in fits])
+    theta = np.array([-1.5, 0.0])
+    prior = np.clip(np.array([len(c.buddy_times) for c in counts]) / total, 1e-6, 0.2)
+    f0 = by_distance / total[:, None]
+    intercept = np.log(prior / (1 - prior)) - np.log((f0 * np.exp(phi @ theta)).sum(axis=1))
+    same = np.zeros_like(table)
+    for _ in range(_STEPS):
+        logit = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+        odds = np.exp(logit)[:, :, None] * (g1 / g0)[:, None, :]
         same = table * (odds / (1 + odds))
-        prior = np.clip(same.sum(axis=(1, 2)) / total, 1e-7, 0.5)
         g1 = np.stack([smoothed(row, g0[k]) for k, row in enumerate(same.sum(axis=1))])
-        same_d = same.sum(axis=2)
-        if step < _TILT_STEPS:
-            alpha = _solve_alpha(f0[use], centres, same_d[use], alpha)
-            ratio = _tilt(f0, centres, alpha)
-        else:
-            ratio = _free_ratio(same_d, by_distance - same_d, use)
-    if use.any():
-        alpha = _slope(ratio[use], same_d[use], (by_distance - same_d)[use], centres)
-    return alpha, [
-        Fit(v, float(p), r, a, b)
-        for v, p, r, a, b in zip(verdicts, prior, ratio, g0, g1, strict=True)
-    ]
+        intercept, theta = _regress(phi, same.sum(axis=2), by_distance, intercept, theta)
+    logit = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    for k, fit in enumerate(fits):
+        fit.g1, fit.same, fit.total = g1[k], same[k], table[k]
+        fit.logit = _falling(logit[k], by_distance[k] + 1e-6)
 
 
-def _tilt(f0: Floats, centres: Floats, alpha: float) -> Floats:
-    """log f1 / f0 of the tilt, (K, n distance bins)."""
-    z = (f0 * np.exp(-alpha * (centres - centres[0]))).sum(axis=1)
-    tilt: Floats = -alpha * (centres - centres[0])[None, :] - np.log(z)[:, None]
-    return tilt
+def _quadratic(by_distance: Floats) -> Floats:
+    """(n, 2) the regressors z and z^2, z the distance in typical standard deviations."""
+    n = by_distance.shape[1]
+    x = (np.arange(n) + 0.5) / n
+    total = by_distance.sum(axis=1)
+    mean = by_distance @ x / total
+    spread = np.sqrt((by_distance * (x[None, :] - mean[:, None]) ** 2).sum(axis=1) / total)
+    z = (x - np.median(mean)) / max(float(np.median(spread)), 1.0 / n)
+    return np.stack([z, z * z], axis=1)
 
 
-def _free_ratio(same: Floats, different: Floats, use: NDArray[np.bool_]) -> Floats:
-    """log f1 / f0 by camera pair, from expected counts; where a camera pair has few pairs of one
-    person, what all have together stands in."""
-    pooled = _spread(same[use].sum(axis=0))
-    pooled /= pooled.sum()
-    rows = []
-    for mine, others in zip(same, different, strict=True):
-        f1 = _spread(mine) + 20.0 * pooled
-        f0 = _spread(others) + 1e-3
-        ratio = np.log((f1 / f1.sum() + 1e-9) / (f0 / f0.sum() + 1e-9))
-        rows.append(_falling(ratio, mine + others + 1e-6))
-    return np.clip(np.stack(rows), -2 * LOG_ODDS_LIMIT, 2 * LOG_ODDS_LIMIT)
-
-
-def _spread(counts: Floats) -> Floats:
-    """Counts over distance, smoothed over neighbouring bins."""
-    kernel = np.array([0.06, 0.24, 0.4, 0.24, 0.06])
-    return np.convolve(counts, kernel, mode="same")
+def _regress(
+    phi: Floats, same: Floats, total: Floats, intercept: Floats, theta: Floats
+) -> tuple[Floats, Floats]:
+    """Newton steps of the logistic regression of "same" on distance, with an intercept for each
+    camera pair: its normal equations are an arrow, solved by eliminating the intercepts."""
+    for _ in range(_NEWTON_STEPS):
+        eta = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+        p = 1 / (1 + np.exp(-eta))
+        weight = total * p * (1 - p) + 1e-12
+        rest = same - total * p
+        diagonal, border = weight.sum(axis=1), weight @ phi
+        inner = phi.T @ (weight.sum(axis=0)[:, None] * phi) + _RIDGE * np.eye(len(theta))
+        slim = border / diagonal[:, None]
+        gradient = rest.sum(axis=0) @ phi - _RIDGE * theta - slim.T @ rest.sum(axis=1)
+        step = np.clip(np.linalg.solve(inner - slim.T @ border, gradient), -1.0, 1.0)
+        theta = theta + step
+        shift = (rest.sum(axis=1) - border @ step) / diagonal
+        intercept = intercept + np.clip(shift, -2.0, 2.0)
+    return intercept, theta
 
 
 def _falling(values: Floats, weights: Floats) -> Floats:
@@ -140,59 +150,28 @@ def _falling(values: Floats, weights: Floats) -> Floats:
     return np.repeat([b[0] for b in blocks], [int(b[2]) for b in blocks])
 
 
-def _slope(ratio: Floats, same: Floats, different: Floats, centres: Floats) -> float:
-    """How fast log f1 / f0 falls with distance, where both sides have pairs."""
-    f1 = same / np.maximum(same.sum(axis=1, keepdims=True), 1e-9)
-    f0 = different / np.maximum(different.sum(axis=1, keepdims=True), 1e-9)
-    weight = (0.5 * f1 + 0.5 * f0) * same.sum(axis=1, keepdims=True)
-    total = weight.sum(axis=1, keepdims=True) + 1e-12
-    d = centres[None, :] - (weight * centres).sum(axis=1, keepdims=True) / total
-    r = ratio - (weight * ratio).sum(axis=1, keepdims=True) / total
-    spread = float((weight * d * d).sum())
-    return max(0.0, -float((weight * d * r).sum()) / spread) if spread > 0 else 0.0
-
-
-def _low_quantile(f0: Floats, centres: Floats) -> float:
-    return float(centres[np.searchsorted(np.cumsum(f0), 0.005)])
-
-
-def _solve_alpha(f0: Floats, centres: Floats, same: Floats, start: float) -> float:
-    """The tilt under which the mean distance of f1 is that of the same-person pairs found."""
-    weight = same.sum(axis=1)
-    wanted = float((same * centres).sum())
-    low, high = 0.0, max(4.0 * start, 1e-6)
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        tilted = f0 * np.exp(-middle * (centres - centres[0]))[None, :]
-        mean = (tilted * centres).sum(axis=1) / tilted.sum(axis=1)
-        if float((weight * mean).sum()) > wanted:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
-
-
 def _buddy_density(part: PairCounts, base: Floats, reach: float) -> Floats:
     """Where the search starts: the travel times of the best buddies, of the matched ones
     (equation 3) where there are enough."""
     matched = part.buddy_distances < reach
-    times = part.buddy_times[matched] if matched.sum() >= _MIN_BUDDIES else part.buddy_times
+    times = part.buddy_times[matched] if matched.sum() >= MIN_BUDDIES else part.buddy_times
     grid = TimeGrid(n=len(base))
     return smoothed(np.bincount(grid.bins(times), minlength=grid.n).astype(np.float64), base)
 
 
-def _verdict(part: PairCounts, background: Floats) -> Verdict:
-    """A chi-squared test of the best buddies' travel times against all pairs': where cameras share
-    no people, or embeddings are noise, the two have one law.
+def link_verdict(buddy_times: Floats, background: Floats) -> Verdict:
+    """A chi-squared test of the best buddies' travel times (seconds) against all pairs'
+    ``background`` over the time grid: where cameras share no people, or embeddings are noise, the
+    two have one law.
 
     The test is repeated at every calibration and for every camera pair, so it asks for much: six
     standard deviations. Cameras that share people exceed it many times over.
     """
-    n = len(part.buddy_times)
-    if n < _MIN_BUDDIES:
+    n = len(buddy_times)
+    if n < MIN_BUDDIES:
         return Verdict.TOO_LITTLE_DATA
     grid = TimeGrid(n=len(background))
-    observed = np.bincount(grid.bins(part.buddy_times), minlength=grid.n).astype(np.float64)
+    observed = np.bincount(grid.bins(buddy_times), minlength=grid.n).astype(np.float64)
     expected = background * n
     groups = np.minimum(np.cumsum(expected) // 4, max(1, n // 4 - 1)).astype(int)
     o, e = np.bincount(groups, observed), np.bincount(groups, expected)

@@ -111,6 +111,7 @@ def _dump_calibration(found: Calibration | None) -> State | None:
         "grid": [found.grid.first_s, found.grid.ratio, found.grid.n],
         "distance_width": found.distance_width,
         "log_duplicate_odds": found.log_duplicate_odds,
+        "epsilon_s": found.epsilon_s,
         "pairs": [
             {
                 "cameras": list(cameras),
@@ -156,6 +157,7 @@ def _load_calibration(state: State | None) -> Calibration | None:
         TimeGrid(first_s, ratio, n),
         state["distance_width"],
         state["log_duplicate_odds"],
+        state["epsilon_s"],
     )
 
 

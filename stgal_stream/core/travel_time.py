@@ -38,6 +38,15 @@ class TravelTimeDistribution:
         self.relative = relative
         self._times: list[float] = []
 
+    @classmethod
+    def of(
+        cls, times_s: ArrayLike, epsilon_s: float = 10.0, relative: float = 0.0
+    ) -> TravelTimeDistribution:
+        """A distribution of many travel times at once."""
+        made = cls(epsilon_s, relative)
+        made._times = np.sort(np.asarray(times_s, dtype=np.float64)).tolist()
+        return made
+
     @property
     def n(self) -> int:
         """How many travel times are in the window."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 
-# Start of every Market-1501 sequence, in frames at 25 fps, on one clock for all cameras. The
-# published frame counters restart in every sequence of every camera. Derived by us from train
-# identities alone: the shifts under which the same person's sightings in two cameras lie closest in
-# time. A fit on test identities agrees within 0 to 6 s (camera 4's last sequences: 7 to 11 s).
+from stgal_stream.errors import DataError
+
 MARKET_FPS = 25.0
-MARKET_STARTS: dict[int, tuple[int, ...]] = {
-    1: (-498, 72315, 147293, 222096, 297197, 372229),
-    2: (111, 164590, 329775),
-    3: (0, 161757, 323520),
-    4: (-635, 72293, 147659, 222123, 297455, 372384),
-    5: (-516, 161138, 323080),
-    6: (-580, 167628, 299785, 396970),
-}
+# Start of every sequence, in frames at 25 fps, on one clock for all cameras. The published frame
+# counters restart in every sequence of every camera. Derived by us from train identities alone: the
+# shifts under which the same person's sightings in two cameras lie closest in time. A fit on test
+# identities agrees within 0 to 6 s (camera 4's last sequences: 7 to 11 s).
+MARKET_STARTS_FILE = Path(__file__).parent / "market1501_starts.csv"
+
+Starts = Mapping[tuple[int, int], int]
 
 # DukeMTMC's official start frames: global = local + start - 1, at 59.940059 fps.
 DUKE_FPS = 59.940059
@@ -35,11 +34,29 @@ DUKE_STARTS: dict[int, int] = {
 MSMT_SLOT_HOURS = {"morning": 8, "noon": 12, "afternoon": 16}
 
 
-def market_corrected_s(camera: int, sequence: int, frame: int) -> float:
+def read_starts(path: Path = MARKET_STARTS_FILE) -> dict[tuple[int, int], int]:
+    """Starts of sequences in frames by (camera, sequence), from CSV
+    ``camera,sequence,start_frame``.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column.
+    """
+    try:
+        with path.open(newline="") as lines:
+            return {
+                (int(row["camera"]), int(row["sequence"])): int(row["start_frame"])
+                for row in csv.DictReader(line for line in lines if not line.startswith("#"))
+            }
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read as sequence starts: {error}",
+            hint="its columns are camera,sequence,start_frame, all whole numbers",
+        ) from error
+
+
+def market_corrected_s(camera: int, sequence: int, frame: int, starts: Starts) -> float:
     """Seconds on one clock for all cameras; a sequence that is not known counts from 0."""
-    starts = MARKET_STARTS.get(camera, ())
-    start = starts[sequence - 1] if sequence <= len(starts) else 0
-    return (start + frame) / MARKET_FPS
+    return (starts.get((camera, sequence), 0) + frame) / MARKET_FPS
 
 
 def market_concatenated_s(

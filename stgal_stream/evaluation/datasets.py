@@ -14,6 +14,7 @@ from stgal_stream.evaluation.clocks import (
     market_corrected_s,
     market_same_sequence_s,
     msmt_s,
+    read_starts,
 )
 
 MARKET_CLOCKS = ("corrected", "concatenated", "same-sequence")
@@ -47,14 +48,19 @@ _MSMT_LISTS = {
 }
 
 
-def load_dataset(name: str, root: Path, *, clock: str = "corrected") -> list[DatasetImage]:
-    """All images in order of time.
+def load_dataset(
+    name: str, root: Path, *, clock: str = "corrected", starts: Path | None = None
+) -> list[DatasetImage]:
+    """All images in order of time. ``starts`` is a file of sequence starts for Market's corrected
+    clock; without it the shipped one holds.
 
     Raises:
         DataError: ``root`` is not that data set, or the clock is not one of its clocks.
     """
+    if starts is not None and (name, clock) != ("market1501", "corrected"):
+        raise DataError("sequence starts are for Market-1501's corrected clock alone")
     loaders: dict[str, Callable[[Path, str], list[DatasetImage]]] = {
-        "market1501": _market,
+        "market1501": lambda path, which: _market(path, which, starts),
         "duke": _duke,
         "msmt17": _msmt,
     }
@@ -71,10 +77,11 @@ def load_dataset(name: str, root: Path, *, clock: str = "corrected") -> list[Dat
     return sorted(images, key=lambda image: (image.time_s, image.camera, image.path.name))
 
 
-def _market(root: Path, clock: str) -> list[DatasetImage]:
+def _market(root: Path, clock: str, starts: Path | None) -> list[DatasetImage]:
     if clock not in MARKET_CLOCKS:
         raise DataError(f"Market-1501 has no clock {clock!r}", hint=", ".join(MARKET_CLOCKS))
     found = []
+    first = read_starts(starts) if starts is not None else read_starts()
     last: dict[tuple[int, int], int] = {}
     for split, path in _folder_images(root):
         match = _MARKET_NAME.match(path.name)
@@ -86,7 +93,7 @@ def _market(root: Path, clock: str) -> list[DatasetImage]:
 
     def time_s(camera: int, sequence: int, frame: int) -> float:
         if clock == "corrected":
-            return market_corrected_s(camera, sequence, frame)
+            return market_corrected_s(camera, sequence, frame, first)
         if clock == "concatenated":
             return market_concatenated_s(camera, sequence, frame, last)
         return market_same_sequence_s(sequence, frame)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
-_STYLE = """
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5")
+STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
 table{border-collapse:collapse}
@@ -61,7 +61,7 @@ class Report:
 
 def render_html(report: Report) -> str:
     """The page."""
-    colours = {c: _COLOURS[i % len(_COLOURS)] for i, c in enumerate(report.cameras)}
+    colours = {c: COLOURS[i % len(COLOURS)] for i, c in enumerate(report.cameras)}
     head, *rows = [[html.escape(cell) for cell in row] for row in report.table]
     table = "<tr>" + "".join(f"<th>{c}</th>" for c in head) + "</tr>"
     table += "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in rows)
@@ -71,7 +71,7 @@ def render_html(report: Report) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{html.escape(report.title)}</title><style>{_STYLE}</style>"
+        f"<title>{html.escape(report.title)}</title><style>{STYLE}</style>"
         f"<h1>{html.escape(report.title)}</h1><p class=note>{html.escape(report.subtitle)}</p>"
         f"<table>{table}</table>{lines}"
         "<h2>Cameras, and how people go between them</h2>"

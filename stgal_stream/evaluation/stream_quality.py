@@ -93,3 +93,60 @@ def _best_matching(overlap: coo_matrix) -> float:
         dense[i, j] = pairs.data[part]
         total += dense[linear_sum_assignment(dense, maximize=True)].sum()
     return float(total)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamQuality:
+    """What a stream's identities are worth. ``ass_a`` is the association part of HOTA (Luiten et
+    al. 2021) where detections are given; ``fragments`` is identities per person, less one;
+    ``mixed`` is the share of identities that hold more than one person."""
+
+    across: PairQuality
+    within: PairQuality
+    idf1: float
+    ass_a: float
+    fragments: float
+    mixed: float
+    n_identities: int
+
+
+def stream_quality(
+    identities: Sequence[Hashable], people: Sequence[Hashable | None], cameras: Sequence[Hashable]
+) -> StreamQuality:
+    """All figures of one mapping. ``None`` among people is somebody without a label."""
+    persons: list[Hashable] = [
+        ("nobody", n) if person is None else person for n, person in enumerate(people)
+    ]
+    labelled = [(i, p) for i, p in zip(identities, people, strict=True) if p is not None]
+    ids_of: dict[Hashable, set[Hashable]] = {}
+    for identity, person in labelled:
+        ids_of.setdefault(person, set()).add(identity)
+    people_of: dict[Hashable, set[Hashable]] = {}
+    for identity, someone in zip(identities, persons, strict=True):
+        people_of.setdefault(identity, set()).add(someone)
+    n_people = max(1, len(ids_of))
+    return StreamQuality(
+        pair_quality(identities, persons, cameras),
+        pair_quality(identities, persons, cameras, across_cameras=False),
+        idf1(identities, people),
+        association_accuracy(identities, people),
+        sum(len(found) - 1 for found in ids_of.values()) / n_people,
+        sum(len(found) > 1 for found in people_of.values()) / max(1, len(people_of)),
+        len(people_of),
+    )
+
+
+def association_accuracy(
+    identities: Sequence[Hashable], people: Sequence[Hashable | None]
+) -> float:
+    """AssA of HOTA where every detection is given: the mean over labelled detections of what their
+    identity and their person share, over all that either holds."""
+    both = Counter(zip(identities, people, strict=True))
+    of_identity, of_person = Counter(identities), Counter(people)
+    total = n = 0.0
+    for (identity, person), shared in both.items():
+        if person is not None:
+            union = of_identity[identity] + of_person[person] - shared
+            total += shared * shared / union
+            n += shared
+    return total / n if n else 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stgal_stream.errors import DataError
-from stgal_stream.evaluation.clocks import market_concatenated_s, market_corrected_s
+from stgal_stream.evaluation.clocks import market_concatenated_s, market_corrected_s, read_starts
 from stgal_stream.evaluation.datasets import load_dataset
 
 from ..conftest import SHARED_DATA
@@ -90,7 +90,7 @@ def test_the_clocks_are_those_of_the_real_metadata() -> None:
         last[key] = max(last.get(key, 0), int(row["frame"]))
     for row in table:
         camera, sequence, frame = (int(row[n]) for n in ("camera", "sequence", "frame"))
-        assert market_corrected_s(camera, sequence, frame) == pytest.approx(
+        assert market_corrected_s(camera, sequence, frame, read_starts()) == pytest.approx(
             float(row["est_s"]), abs=0.05
         )
         laid = market_concatenated_s(camera, sequence, frame, last)

@@ -1,0 +1,258 @@
+"""``evaluate``: the tables of a data set, or the figures of a stream's mapping."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from stgal_stream.config import load_config
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.evaluation.benchmark import RULES, Benchmark, benchmark
+from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
+from stgal_stream.evaluation.evaluation_page import render_evaluation
+from stgal_stream.evaluation.labelled_set import LabelledSet, embed_dataset, load_embeddings
+from stgal_stream.evaluation.mapping_file import MappingQuality, score_mapping
+from stgal_stream.evaluation.printed import PAPER_GAIN_MARKET, PRINTED
+from stgal_stream.evaluation.stream_quality import StreamQuality
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+
+_EPILOG = """\b
+Examples:
+  stgal-stream evaluate market1501 --root Market-1501-v15.09.15 --model market.onnx
+  stgal-stream evaluate --embeddings features.npz --json tables.json --html tables.html
+  stgal-stream evaluate --mapping mapping.csv --truth truth.csv
+"""
+_DATASETS = ("market1501", "duke", "msmt17")
+_NAMES = {
+    "p_v": "P_v (appearance)",
+    "p_a_paper": "P_a, setting paper",
+    "p_a_calibrated": "P_a, setting calibrated",
+    "tfusion": "Bayes fusion (TFusion)",
+    "st_reid": "logistic fusion (st-reID)",
+    "p_a_oracle": "P_a, travel times from labels",
+}
+Report = Callable[[str, int, int], None]
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("dataset", required=False, type=click.Choice(_DATASETS))
+@click.option("--root", type=click.Path(path_type=Path), help="Where the data set was unpacked.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="ONNX extractor; default: the shipped one."
+)
+@click.option(
+    "--clock",
+    default=None,
+    help=f"market1501: {', '.join(MARKET_CLOCKS)}; duke: official; msmt17: ticks.",
+)
+@click.option(
+    "--starts",
+    type=click.Path(path_type=Path),
+    help="For the corrected clock: CSV camera,sequence,start_frame instead of the shipped one.",
+)
+@click.option(
+    "--embeddings", type=click.Path(path_type=Path), help="A .npz instead of a data set and model."
+)
+@click.option("--mapping", type=click.Path(path_type=Path), help="What a stream answered.")
+@click.option("--truth", type=click.Path(path_type=Path), help="What was true: replay --truth.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Figures to a file.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="A page to look at.")
+def evaluate(
+    dataset: str | None,
+    root: Path | None,
+    model: Path | None,
+    clock: str | None,
+    starts: Path | None,
+    embeddings: Path | None,
+    mapping: Path | None,
+    truth: Path | None,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:
+    """Retrieval tables of a data set or of embeddings; or the figures of a stream's mapping."""
+    asked = [dataset is not None, embeddings is not None, mapping is not None or truth is not None]
+    if sum(asked) != 1:
+        raise ConfigError(
+            "name one thing to evaluate: a data set, --embeddings, or --mapping with --truth",
+            hint="stgal-stream evaluate --help shows one of each",
+        )
+    console = Console()
+    if mapping is not None or truth is not None:
+        if mapping is None or truth is None:
+            raise ConfigError("--mapping and --truth go together")
+        if html_path is not None or starts is not None or clock is not None:
+            raise ConfigError("--html, --clock and --starts are not for a mapping")
+        found = score_mapping(mapping, truth)
+        _print_mapping(console, found)
+        _write_json(json_path, found.as_json())
+        return
+    for path in (json_path, html_path):
+        _check_writable(path)
+    with _progress() as report:
+        data, title = _load(dataset, root, model, clock, starts, embeddings, report)
+        settings = load_config(None).associate.tracker_settings()
+        everything = replace(settings, calibration_tracklets=max(1, len(data.person)))
+        result = benchmark(data, everything, report)
+    _print_tables(console, title, data, result, dataset or "market1501")
+    _write_json(json_path, result.as_json())
+    if html_path is not None:
+        _write(html_path, render_evaluation(title, data, result))
+        console.print(f"look at  {html_path}")
+
+
+def _load(
+    dataset: str | None,
+    root: Path | None,
+    model: Path | None,
+    clock: str | None,
+    starts: Path | None,
+    embeddings: Path | None,
+    report: Report,
+) -> tuple[LabelledSet, str]:
+    if embeddings is not None:
+        if root is not None or model is not None or clock is not None or starts is not None:
+            raise ConfigError("--root, --model, --clock and --starts are not for --embeddings")
+        data = load_embeddings(embeddings)
+        return data, f"{embeddings.name}: embeddings and times as given"
+    assert dataset is not None
+    if root is None:
+        raise ConfigError(f"{dataset} needs --root", hint="the directory where it was unpacked")
+    images = load_dataset(dataset, root, clock=clock or "corrected", starts=starts)
+    extractor = OnnxExtractor(model or SHIPPED)
+    n = sum(image.split != "train" for image in images)
+    data = embed_dataset(images, extractor, lambda done: report("embedding", done, n))
+    used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
+    title = f"{dataset} at {root.name}, clock {used}, extractor {extractor.version}"
+    if data.n_broken:
+        title += f"; {data.n_broken} images could not be read and are left out"
+    return data, title
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Bars by step, on standard error."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, int] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = int(progress.add_task(what, total=total))
+            progress.update(tasks[what], completed=done)  # type: ignore[arg-type]
+
+        yield report
+
+
+def _print_tables(
+    console: Console, title: str, data: LabelledSet, result: Benchmark, dataset: str
+) -> None:
+    n_distractors = int((data.person[data.gallery] == 0).sum())
+    console.print(
+        f"{title}\n{result.retrieval['p_v'].n_queries} queries, {len(data.gallery)} gallery images "
+        f"({n_distractors} distractors), {len(data.camera_names)} cameras"
+    )
+    table = Table(title="Retrieval, percent")
+    for name in ("score", "rank-1", "rank-5", "rank-10", "mAP", "mINP"):
+        table.add_column(name, justify="left" if name == "score" else "right")
+    for rule in RULES:
+        r = result.retrieval[rule]
+        values = (r.rank(1), r.rank(5), r.rank(10), r.mAP, r.mINP)
+        table.add_row(_NAMES[rule], *(f"{100 * v:.1f}" for v in values))
+    console.print(table)
+    pairs = Table(title="Pairs across cameras (distractors and junk are nobody)")
+    for name in ("selection", "pairs", "precision", "recall"):
+        pairs.add_column(name, justify="left" if name == "selection" else "right")
+    labels = {"threshold": "P_v > sigma", "bbp": "BBP", "ibbs": "IBBS"}
+    for name, label in labels.items():
+        p = result.pairs[name]
+        pairs.add_row(label, str(p.n), f"{p.precision:.3f}", f"{p.recall:.3f}")
+    console.print(pairs)
+    _print_calibration(console, result)
+    printed = Table(title="Printed elsewhere, percent; not measured here")
+    for name in ("method", "printed in", "rank-1", "mAP"):
+        printed.add_column(name)
+    for row in PRINTED:
+        figures = ["-" if v is None else f"{v:.1f}" for v in row.on(dataset)]
+        printed.add_row(row.method, row.source, *figures)
+    console.print(printed)
+    rank1, mean = PAPER_GAIN_MARKET
+    console.print(
+        f"ST-GAL (Wu et al., ICIP 2020) printed {rank1:+.1f} rank-1 and {mean:+.1f} mAP of P_a "
+        f"over P_v on Market-1501.\n{result.seconds:.0f} s, {result.peak_mb:.0f} MB at the peak"
+    )
+
+
+def _print_calibration(console: Console, result: Benchmark) -> None:
+    figures = result.as_json()["calibration"]
+    verdicts = [m.verdict for m in result.calibration.pairs.values()]
+    counts = ", ".join(
+        f"{verdicts.count(v)} {v.replace('_', ' ')}" for v in dict.fromkeys(verdicts)
+    )
+    if not figures["learned"]:
+        console.print(
+            "[bold]nothing learned:[/bold] no camera pair's best buddies differ in time from all "
+            "pairs; the cameras share no people, or the embeddings do not tell people apart"
+        )
+    console.print(
+        f"calibration without labels: alpha {figures['alpha']:.4g}, sigma {figures['sigma']:.4g}, "
+        f"epsilon {figures['epsilon_s']:.1f} s; camera pairs: {counts or 'none'}\n"
+        f"expected precision of the {figures['n_pairs']} pairs by IBBS "
+        f"{figures['expected_precision']:.3f}, true {result.pairs['ibbs'].precision:.3f}"
+    )
+
+
+def _print_mapping(console: Console, found: MappingQuality) -> None:
+    console.print(f"{found.n_mapped} detections mapped, {found.n_truth} in the truth")
+    table = Table(title="Identities against the truth")
+    for name in ("", "first published", "after renames"):
+        table.add_column(name, justify="right" if name else "left")
+    first, final = found.first, found.final
+    rows: tuple[tuple[str, Callable[[StreamQuality], float]], ...] = (
+        ("precision across cameras", lambda q: q.across.precision),
+        ("recall across cameras", lambda q: q.across.recall),
+        ("F1 across cameras", lambda q: q.across.f1),
+        ("precision within a camera", lambda q: q.within.precision),
+        ("recall within a camera", lambda q: q.within.recall),
+        ("IDF1", lambda q: q.idf1),
+        ("AssA (HOTA)", lambda q: q.ass_a),
+        ("surplus identities a person", lambda q: q.fragments),
+        ("share of mixed identities", lambda q: q.mixed),
+    )
+    for label, of in rows:
+        table.add_row(label, f"{of(first):.3f}", f"{of(final):.3f}")
+    table.add_row("identities", str(first.n_identities), str(final.n_identities))
+    console.print(table)
+    if found.decided_after_s is not None:
+        p50, p90, p99 = found.decided_after_s
+        console.print(f"known after {p50:.1f} s (median), {p90:.1f} s (p90), {p99:.1f} s (p99)")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Minutes of work must not end in a path that cannot be written to."""
+    if path is not None and not path.resolve().parent.is_dir():
+        raise ConfigError(f"{path.parent} is not a directory")
+
+
+def _write_json(path: Path | None, content: object) -> None:
+    if path is not None:
+        _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written to: {error.strerror}") from error

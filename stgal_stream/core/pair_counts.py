@@ -1,0 +1,150 @@
+"""All pairs of the window, counted: what the mixture is fitted to.
+
+The law: memory is bounded by the histograms, one for each camera pair that has enough best buddies
+and one for all others together, whatever the number of pairs; distances are taken block by block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.mixture import (
+    MIN_BUDDIES,
+    N_DISTANCE_BINS,
+    CameraPair,
+    Floats,
+    PairCounts,
+)
+from stgal_stream.core.time_grid import TimeGrid
+from stgal_stream.core.travel_time import travel_times_s
+from stgal_stream.core.visual import distances
+
+_BLOCK = 256
+_SAMPLE = 256
+
+
+def camera_pair(first: str, second: str) -> CameraPair:
+    """The unordered pair."""
+    return (first, second) if first <= second else (second, first)
+
+
+@dataclass(slots=True)
+class WindowCounts:
+    """Counts of pairs across cameras and within one (people who come back), the width of a
+    distance bin, and the typical spread of distances. ``few`` holds the best buddies' travel times
+    (seconds) of the camera pairs that were too few to count apart."""
+
+    POOLED_ACROSS: ClassVar[CameraPair] = ("", "*")
+    POOLED_WITHIN: ClassVar[CameraPair] = ("*", "*")
+
+    width: float
+    spread: float
+    across: list[PairCounts] = field(default_factory=list)
+    within: list[PairCounts] = field(default_factory=list)
+    few: dict[CameraPair, Floats] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Members:
+    """One camera's tracklets."""
+
+    embeddings: NDArray[np.float32]
+    squares: NDArray[np.float32]
+    starts_s: Floats
+    ends_s: Floats
+
+
+def count_window(gallery: Gallery, rows: slice, grid: TimeGrid) -> WindowCounts:
+    """Counts all pairs of the tracklets in ``rows``."""
+    embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
+    names = gallery.camera_names
+    width, spread = _scale(embeddings)
+    counts = WindowCounts(width, spread)
+    if not len(embeddings):
+        return counts
+    members = {}
+    for i, name in enumerate(names):
+        mine = np.flatnonzero(cameras == i)
+        if len(mine):
+            members[name] = _Members(
+                embeddings[mine],
+                gallery.squares[rows][mine],
+                gallery.starts_s[rows][mine],
+                gallery.ends_s[rows][mine],
+            )
+    for first in sorted(members):
+        for second in sorted(members):
+            if first <= second:
+                _place(counts, _count_pair((first, second), members, width, grid))
+    counts.across.sort(key=lambda c: c.pair)
+    counts.within.sort(key=lambda c: c.pair)
+    return counts
+
+
+def _scale(embeddings: NDArray[np.float32]) -> tuple[float, float]:
+    """The width of a distance bin and the standard deviation of distances, from a sample."""
+    sample = embeddings[:: max(1, len(embeddings) // _SAMPLE)]
+    if len(sample) < 2:
+        return 1.0, 1.0
+    d = distances(sample, sample)
+    apart = d[np.triu_indices(len(sample), 1)]
+    return float(d.max()) * 1.05 / N_DISTANCE_BINS or 1.0, float(apart.std()) or 1.0
+
+
+def _place(counts: WindowCounts, found: PairCounts) -> None:
+    """Keeps a camera pair apart, or adds it to all those with too little data."""
+    within = found.pair[0] == found.pair[1]
+    kind = counts.within if within else counts.across
+    if len(found.buddy_times) >= MIN_BUDDIES:
+        kind.append(found)
+        return
+    counts.few[found.pair] = found.buddy_times
+    name = counts.POOLED_WITHIN if within else counts.POOLED_ACROSS
+    pooled = next((c for c in kind if c.pair == name), None)
+    if pooled is None:
+        kind.append(PairCounts(name, found.histogram, found.buddy_distances, found.buddy_times))
+        return
+    pooled.histogram += found.histogram
+    pooled.buddy_distances = np.concatenate([pooled.buddy_distances, found.buddy_distances])
+    pooled.buddy_times = np.concatenate([pooled.buddy_times, found.buddy_times])
+
+
+def _count_pair(
+    pair: CameraPair, members: dict[str, _Members], width: float, grid: TimeGrid
+) -> PairCounts:
+    queries, gallery = members[pair[0]], members[pair[1]]
+    n_queries, n_gallery = len(queries.starts_s), len(gallery.starts_s)
+    within = pair[0] == pair[1]
+    table = np.zeros(N_DISTANCE_BINS * grid.n, np.int64)
+    nearest, nearest_d, nearest_t = (np.zeros(n_queries, k) for k in (np.int64, float, float))
+    back, back_d = np.zeros(n_gallery, np.int64), np.full(n_gallery, np.inf)
+    for start in range(0, n_queries, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, n_queries))
+        d = distances(queries.embeddings[rows], gallery.embeddings, gallery.squares)
+        t = travel_times_s(
+            queries.starts_s[rows], queries.ends_s[rows], gallery.starts_s, gallery.ends_s
+        )
+        cells = np.minimum((d * (1 / width)).astype(np.int32), N_DISTANCE_BINS - 1) * grid.n
+        cells += grid.bins(t)
+        if within:  # in one camera at one time they are two people, or a tracklet and itself
+            cells = cells[t > 0]
+            d[t == 0] = np.inf
+        table += np.bincount(cells.ravel(), minlength=len(table))
+        here = np.arange(len(d))
+        nearest[rows] = d.argmin(axis=1)
+        nearest_d[rows], nearest_t[rows] = d[here, nearest[rows]], t[here, nearest[rows]]
+        best = d.argmin(axis=0)
+        closest = d[best, np.arange(n_gallery)]
+        better = closest < back_d
+        back[better], back_d[better] = best[better] + start, closest[better]
+    own = np.arange(n_queries)
+    mutual = (back[nearest] == own) & np.isfinite(nearest_d)
+    if within:
+        mutual &= own < nearest
+    histogram = table.reshape(N_DISTANCE_BINS, grid.n) / (2.0 if within else 1.0)
+    return PairCounts(pair, histogram, nearest_d[mutual], nearest_t[mutual])

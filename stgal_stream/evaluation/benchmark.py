@@ -1,0 +1,294 @@
+"""The tables: retrieval under every fusion rule, pairs under every selection, the calibration."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.calibration import Calibration, calibrate, calibrate_paper, camera_pair
+from stgal_stream.core.mixture import Verdict
+from stgal_stream.core.time_grid import smoothed
+from stgal_stream.core.visual import distances
+from stgal_stream.evaluation.fusion import Candidates, Densities, rules
+from stgal_stream.evaluation.labelled_set import LabelledSet
+from stgal_stream.evaluation.pair_selection import best_buddies_of
+from stgal_stream.evaluation.retrieval import Ranking, Retrieval
+from stgal_stream.types import TrackerSettings
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_QUERIES_AT_ONCE = 64
+_N_DISTANCE_BINS = 80
+_N_CONFUSIONS = 24
+RULES = ("p_v", "p_a_paper", "p_a_calibrated", "tfusion", "st_reid", "p_a_oracle")
+
+
+@dataclass(slots=True)
+class PairFigures:
+    """Pairs that a selection accepted: how many, how many of them are one person, of all there
+    are. Distractors and junk are nobody: a pair with one is wrong."""
+
+    n: int = 0
+    n_right: int = 0
+    n_true: int = 0
+    expected_right: float = 0.0
+
+    @property
+    def precision(self) -> float:
+        """Share of right ones; 0 where there is none."""
+        return self.n_right / self.n if self.n else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of all pairs of one person."""
+        return self.n_right / self.n_true if self.n_true else 0.0
+
+
+@dataclass(slots=True)
+class Confusion:
+    """A wrong first match: rows of the query and of what was found."""
+
+    query: int
+    found: int
+
+
+@dataclass(slots=True)
+class Benchmark:
+    """All that ``evaluate`` found. ``reliability`` is, by bin of the posterior of accepted pairs,
+    (expected share, true share, n); ``distances`` holds bin edges and counts of same-person and
+    different-person pairs across cameras."""
+
+    retrieval: dict[str, Retrieval]
+    pairs: dict[str, PairFigures]
+    calibration: Calibration
+    paper: Calibration
+    true_times: Densities
+    n_true_by_pair: dict[tuple[str, str], int]
+    reliability: list[tuple[float, float, int]]
+    distances: tuple[Floats, Integers, Integers]
+    confusions: list[Confusion] = field(default_factory=list)
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The published shape; figures are fractions."""
+        ibbs = self.pairs["ibbs"]
+        return {
+            "retrieval": {
+                name: {
+                    "rank1": found.rank(1),
+                    "rank5": found.rank(5),
+                    "rank10": found.rank(10),
+                    "mAP": found.mAP,
+                    "mINP": found.mINP,
+                }
+                for name, found in self.retrieval.items()
+            },
+            "pairs": {
+                name: {"n": found.n, "precision": found.precision, "recall": found.recall}
+                for name, found in self.pairs.items()
+            },
+            "calibration": {
+                "alpha": self.calibration.alpha,
+                "sigma": self.calibration.sigma,
+                "epsilon_s": self.calibration.epsilon_s,
+                "n_pairs": ibbs.n,
+                "expected_precision": ibbs.expected_right / ibbs.n if ibbs.n else 0.0,
+                "learned": any(
+                    m.verdict is Verdict.LINKED for m in self.calibration.pairs.values()
+                ),
+            },
+            "seconds": self.seconds,
+            "peak_mb": self.peak_mb,
+        }
+
+
+def benchmark(
+    data: LabelledSet,
+    settings: TrackerSettings,
+    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> Benchmark:
+    """Runs everything on the test split. ``on_progress`` hears the step and how far it is."""
+    began_s = time.perf_counter()
+    on_progress("calibrating", 0, 1)
+    window = data.gallery_of_window()
+    calibrated = calibrate(window, settings, "evaluated")
+    paper = calibrate_paper(window, settings, "evaluated")
+    on_progress("calibrating", 1, 1)
+    true_times, n_true = _true_times(data, calibrated)
+    retrieval, confusions = _retrieve(data, paper, calibrated, true_times, on_progress)
+    found = Benchmark(
+        retrieval,
+        {},
+        calibrated,
+        paper,
+        true_times,
+        n_true,
+        [],
+        (np.zeros(1), np.zeros(0, np.int64), np.zeros(0, np.int64)),
+        confusions,
+    )
+    _select(data, found, on_progress)
+    found.seconds = time.perf_counter() - began_s
+    found.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
+def _true_times(
+    data: LabelledSet, calibration: Calibration
+) -> tuple[dict[tuple[str, str], Floats], dict[tuple[str, str], int]]:
+    """Densities of the true travel times by camera pair, and how many there are."""
+    grid, rows = calibration.grid, data.window
+    rows = rows[data.person[rows] > 0]
+    counts: dict[tuple[str, str], Floats] = {}
+    for person in np.unique(data.person[rows]):
+        mine = rows[data.person[rows] == person]
+        i, j = np.triu_indices(len(mine), 1)
+        a, b = mine[i], mine[j]
+        across = data.camera[a] != data.camera[b]
+        bins = grid.bins(np.abs(data.time_s[a] - data.time_s[b]))
+        for first, second, at in zip(
+            data.camera[a[across]].tolist(),
+            data.camera[b[across]].tolist(),
+            bins[across].tolist(),
+            strict=True,
+        ):
+            pair = camera_pair(data.camera_names[first], data.camera_names[second])
+            counts.setdefault(pair, np.zeros(grid.n))[at] += 1
+    flat = np.full(grid.n, 1.0 / grid.n)
+    densities = {pair: smoothed(c, flat, pseudo=0.1) for pair, c in counts.items()}
+    return densities, {pair: int(c.sum()) for pair, c in counts.items()}
+
+
+def _retrieve(
+    data: LabelledSet,
+    paper: Calibration,
+    calibrated: Calibration,
+    true_times: Densities,
+    on_progress: Callable[[str, int, int], None],
+) -> tuple[dict[str, Retrieval], list[Confusion]]:
+    gallery = data.gallery
+    table = rules(paper, calibrated, true_times)
+    rankings = {name: Ranking(data.person[gallery], data.camera[gallery]) for name in RULES}
+    columns = [np.flatnonzero(data.camera[gallery] == c) for c in range(len(data.camera_names))]
+    confusions: list[Confusion] = []
+    done, total = 0, len(data.queries)
+    for queries in _by_camera(data):
+        camera = int(data.camera[queries[0]])
+        scores = {name: np.full((len(queries), len(gallery)), -np.inf) for name in RULES}
+        for other, at in enumerate(columns):
+            candidates = _candidates(data, queries, gallery[at], camera, other)
+            for name in RULES:
+                scores[name][:, at] = table[name](candidates)
+        for i, query in enumerate(queries.tolist()):
+            person = int(data.person[query])
+            for name in RULES:
+                ranks = rankings[name].add(scores[name][i], person, camera)
+            shown = scores["p_a_calibrated"][i]
+            if ranks is not None and len(confusions) < _N_CONFUSIONS:
+                confusions += _confusion(data, query, gallery, shown)
+        done += len(queries)
+        on_progress("retrieval", done, total)
+    return {name: rankings[name].result() for name in RULES}, confusions
+
+
+def _confusion(data: LabelledSet, query: int, gallery: Integers, scores: Floats) -> list[Confusion]:
+    person, camera = data.person[query], data.camera[query]
+    out = (data.person[gallery] == -1) | (
+        (data.person[gallery] == person) & (data.camera[gallery] == camera)
+    )
+    best = int(gallery[np.argmax(np.where(out, -np.inf, scores))])
+    return [] if data.person[best] == person else [Confusion(query, best)]
+
+
+def _by_camera(data: LabelledSet) -> Iterator[Integers]:
+    """Queries of one camera at a time, in blocks."""
+    for camera in range(len(data.camera_names)):
+        mine = data.queries[data.camera[data.queries] == camera]
+        for start in range(0, len(mine), _QUERIES_AT_ONCE):
+            yield mine[start : start + _QUERIES_AT_ONCE]
+
+
+def _candidates(
+    data: LabelledSet, queries: Integers, gallery: Integers, first: int, second: int
+) -> Candidates:
+    q, g = data.embedding[queries], data.embedding[gallery]
+    d = distances(q, g).astype(np.float64)
+    lengths = np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(g, axis=1)[None, :]
+    cosine = (q @ g.T) / np.maximum(lengths, 1e-12)
+    times = np.abs(data.time_s[queries][:, None] - data.time_s[gallery][None, :])
+    names = data.camera_names
+    return Candidates(names[first], names[second], d, cosine, times)
+
+
+def _select(
+    data: LabelledSet, found: Benchmark, on_progress: Callable[[str, int, int], None]
+) -> None:
+    """Pairs by threshold, BBP and IBBS, camera pair by camera pair across the window."""
+    calibration, names = found.calibration, data.camera_names
+    rule = rules(found.paper, calibration, found.true_times)["p_a_calibrated"]
+    members = [data.window[data.camera[data.window] == c] for c in range(len(names))]
+    found.pairs = {name: PairFigures() for name in ("threshold", "bbp", "ibbs")}
+    every = [(a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
+    reach = _reach(calibration)
+    edges = np.linspace(0, calibration.distance_width * 96, _N_DISTANCE_BINS + 1)
+    same_d, other_d = np.zeros(_N_DISTANCE_BINS, np.int64), np.zeros(_N_DISTANCE_BINS, np.int64)
+    posterior: list[Floats] = []
+    rights: list[Floats] = []
+    for done, (a, b) in enumerate(every):
+        rows, columns = members[a], members[b]
+        c = _candidates(data, rows, columns, a, b)
+        p, q = data.person[rows], data.person[columns]
+        same = (p[:, None] == q[None, :]) & (p > 0)[:, None]
+        same_d += np.histogram(c.distance[same], edges)[0]
+        other_d += np.histogram(c.distance, edges)[0]
+        scores = rule(c)
+        chosen = {
+            "threshold": np.argwhere(c.distance < reach),
+            "bbp": best_buddies_of(scores, iterated=False),
+            "ibbs": best_buddies_of(scores),
+        }
+        for name, pairs in chosen.items():
+            figures = found.pairs[name]
+            right = same[pairs[:, 0], pairs[:, 1]]
+            figures.n += len(pairs)
+            figures.n_right += int(right.sum())
+            figures.n_true += int(same.sum())
+        odds = _log_odds(calibration, c, chosen["ibbs"])
+        sure = 1 / (1 + np.exp(-odds))
+        found.pairs["ibbs"].expected_right += float(sure.sum())
+        posterior.append(sure)
+        rights.append(same[chosen["ibbs"][:, 0], chosen["ibbs"][:, 1]].astype(np.float64))
+        on_progress("pairs", done + 1, len(every))
+    found.distances = edges, same_d, other_d - same_d
+    found.reliability = _reliability(np.concatenate(posterior), np.concatenate(rights))
+
+
+def _reach(calibration: Calibration) -> float:
+    """The distance of sigma: P_v above it is matched (equation 3)."""
+    if not 0 < calibration.sigma < 1 or calibration.alpha <= 0:
+        return 0.0
+    return -float(np.log(calibration.sigma)) / calibration.alpha
+
+
+def _log_odds(calibration: Calibration, c: Candidates, pairs: Integers) -> Floats:
+    i, j = pairs[:, 0], pairs[:, 1]
+    index = np.zeros(len(pairs), np.int64)
+    found = calibration.score(c.first, (c.second,), index, c.distance[i, j], c.time_s[i, j])
+    return np.nan_to_num(found.log_odds, nan=-np.inf)
+
+
+def _reliability(expected: Floats, right: Floats) -> list[tuple[float, float, int]]:
+    bins = np.minimum((expected * 10).astype(int), 9)
+    return [
+        (float(expected[bins == b].mean()), float(right[bins == b].mean()), int((bins == b).sum()))
+        for b in range(10)
+        if (bins == b).any()
+    ]
