@@ -12,6 +12,7 @@ from stgal_stream.commands.configuration import check_config, topics
 from stgal_stream.commands.demo import demo
 from stgal_stream.commands.evaluate import evaluate
 from stgal_stream.commands.export import export
+from stgal_stream.commands.inspect import inspect
 from stgal_stream.commands.replay import replay
 from stgal_stream.commands.run import run
 from stgal_stream.errors import StgalError
@@ -31,7 +32,7 @@ def cli() -> None:
     """Streaming multi-camera person tracking: detections in, global identities out."""
 
 
-for command in (run, replay, demo, evaluate, export, topics, check_config, completion):
+for command in (run, replay, demo, evaluate, inspect, export, topics, check_config, completion):
     cli.add_command(command)
 
 

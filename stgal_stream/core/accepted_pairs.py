@@ -6,6 +6,8 @@ are in the window (``update`` when a pair is accepted, ``revert`` when it goes o
 
 from __future__ import annotations
 
+import math
+
 from stgal_stream.core.best_buddies import Pair
 from stgal_stream.core.calibration import camera_pair
 from stgal_stream.core.mixture import CameraPair
@@ -17,9 +19,10 @@ class AcceptedPairs:
     """Accepted pairs by tracklet number, with a sliding distribution for each camera pair."""
 
     def __init__(self) -> None:
-        self._seen: dict[Pair, tuple[CameraPair, float]] = {}
+        self._seen: dict[Pair, tuple[CameraPair, float, float]] = {}
         self._of: dict[int, set[Pair]] = {}
         self.travel_times: dict[CameraPair, TravelTimeDistribution] = {}
+        self._expected_right = 0.0
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -38,19 +41,28 @@ class AcceptedPairs:
         """The accepted pairs in the window."""
         return set(self._seen)
 
-    def accept(self, first: Tracklet, second: Tracklet) -> None:
-        """Counts a pair's travel time."""
+    @property
+    def expected_precision(self) -> float:
+        """The mean posterior probability of the pairs: the share that is right, as far as anybody
+        can say without labels. 0 where there is no pair."""
+        return min(1.0, max(0.0, self._expected_right / len(self._seen))) if self._seen else 0.0
+
+    def accept(self, first: Tracklet, second: Tracklet, log_odds: float = 0.0) -> None:
+        """Counts a pair's travel time and its posterior probability of being one person."""
         cameras = camera_pair(first.camera, second.camera)
         time_s = travel_time_s(first, second)
         pair = (min(first.number, second.number), max(first.number, second.number))
-        self._seen[pair] = (cameras, time_s)
+        posterior = 1.0 / (1.0 + math.exp(-log_odds))
+        self._seen[pair] = (cameras, time_s, posterior)
+        self._expected_right += posterior
         for number in pair:
             self._of.setdefault(number, set()).add(pair)
         self.travel_times.setdefault(cameras, TravelTimeDistribution()).update(time_s)
 
     def withdraw(self, pair: Pair) -> None:
         """Takes a pair out again."""
-        cameras, time_s = self._seen.pop(pair)
+        cameras, time_s, posterior = self._seen.pop(pair)
+        self._expected_right -= posterior
         for number in pair:
             mine = self._of.get(number)
             if mine is not None:

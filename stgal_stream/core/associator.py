@@ -13,6 +13,7 @@ import numpy as np
 from stgal_stream.core.accepted_pairs import AcceptedPairs
 from stgal_stream.core.best_buddies import Pair
 from stgal_stream.core.calibration import Scores, calibrate, calibrate_paper
+from stgal_stream.core.calibration_history import CalibrationHistory
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.identities import Identities
 from stgal_stream.core.online_buddies import OnlineBuddies
@@ -44,6 +45,7 @@ class Associator:
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
         self.continued: dict[tuple[str, str], int] = {}
+        self.history = CalibrationHistory()
         self._n_judged = 0
         self._n_conflicts = 0
 
@@ -119,7 +121,7 @@ class Associator:
             events.append(AssociationEvent("withdrawn", at_s, query, evidence))
         for pair in sorted(added):
             evidence = self.scorer.pair_evidence(pair[1], pair[0])
-            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]])
+            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], evidence.log_odds)
             self._judge(pair)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("accepted", at_s, query, evidence))
@@ -234,6 +236,7 @@ class Associator:
         table = self._score_anew()
         before, now = self.accepted.pairs, self.buddies.accepted
         events = self._publish(now - before, before - now, at_s)
+        self.history.note(at_s, self.scorer.calibration, self.accepted)
         if self._by_chains:
             return events + self._merge_chains(now, at_s)
         for first, second in table.merges():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.associator import Associator
 from stgal_stream.core.calibration import Calibration, PairModel
+from stgal_stream.core.calibration_history import PastCalibration
 from stgal_stream.core.identities import Identity
 from stgal_stream.core.mixture import Verdict
 from stgal_stream.core.site_tracker import SiteTracker
@@ -73,6 +74,10 @@ def _dump_associator(associator: Associator) -> State:
         "n_calibrations": associator.n_calibrations,
         "n_until_calibration": associator.n_until_calibration,
         "continued": [[*key, number] for key, number in associator.continued.items()],
+        "history": [
+            [e.at_s, e.alpha, e.expected_precision, [[*p, m] for p, m in e.medians_s.items()]]
+            for e in associator.history.entries
+        ],
     }
 
 
@@ -94,7 +99,12 @@ def _load_associator(associator: Associator, state: State) -> None:
     associator.scorer.calibration = _load_calibration(state["calibration"])
     associator.buddies.load(state["buddies"])
     for first, second in sorted(associator.buddies.accepted):
-        associator.accepted.accept(gallery[first], gallery[second])
+        log_odds = associator.scorer.pair_evidence(second, first).log_odds
+        associator.accepted.accept(gallery[first], gallery[second], log_odds)
+    associator.history.entries = [
+        PastCalibration(at_s, alpha, expected, {(a, b): m for a, b, m in medians})
+        for at_s, alpha, expected, medians in state["history"]
+    ]
     associator.n_calibrations = state["n_calibrations"]
     associator.n_until_calibration = state["n_until_calibration"]
     associator.continued = {(c, t): number for c, t, number in state["continued"]}

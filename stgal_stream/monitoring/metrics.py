@@ -81,6 +81,12 @@ class Metrics:
         )
         self.alpha = Gauge("stgal_alpha", "Alpha of the calibration in force", ["site"], registry=r)
         self.sigma = Gauge("stgal_sigma", "Sigma of the calibration in force", ["site"], registry=r)
+        self.expected_precision = Gauge(
+            "stgal_expected_precision",
+            "Mean posterior probability of the accepted pairs in the window, found without labels",
+            ["site"],
+            registry=r,
+        )
         self.linked = Gauge(
             "stgal_linked_camera_pairs", "Camera pairs found to share people", ["site"], registry=r
         )

@@ -40,5 +40,6 @@ def observe_site(metrics: Metrics, site: str, tracker: SiteTracker, append_time_
     if calibration is not None:
         metrics.alpha.labels(site).set(calibration.alpha)
         metrics.sigma.labels(site).set(calibration.sigma)
+        metrics.expected_precision.labels(site).set(associator.accepted.expected_precision)
         linked = sum(m.verdict is Verdict.LINKED for m in calibration.pairs.values())
         metrics.linked.labels(site).set(linked)

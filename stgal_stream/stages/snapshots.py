@@ -94,6 +94,21 @@ class SnapshotStore:
         return self._directory / f"{name}-{partition.number}.snapshot"
 
 
+def read_sites(directory: Path) -> dict[str, Any]:
+    """The state of every site in a directory of snapshots, whatever log and settings it is of.
+
+    Raises:
+        SnapshotError: there is none, or one cannot be read.
+    """
+    paths = sorted(directory.glob("*.snapshot"))
+    if not paths:
+        raise SnapshotError(
+            f"{directory} holds no snapshot",
+            hint="a daemon writes one every daemon.snapshot_every_s and when it stops",
+        )
+    return {site: state for path in paths for site, state in _read(path)[2].items()}
+
+
 def _read(path: Path) -> tuple[str, int, dict[str, Any]]:
     try:
         content = path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 from stgal_stream.core.calibration import Calibration, calibrate, known_negatives
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.mixture import Verdict
+from stgal_stream.core.pair_counts import count_window
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.time_grid import TimeGrid
+from stgal_stream.core.travel_time import travel_time_s
+from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.types import TrackerSettings, Tracklet
 
 from ..conftest import simulated_walk
@@ -59,6 +64,82 @@ def test_noise_links_no_cameras(seed: int) -> None:
     found, _ = calibrated(seed, noise=True)
     linked = [pair for pair, m in found.pairs.items() if m.verdict is Verdict.LINKED]
     assert linked == []
+
+
+def test_times_dealt_anew_link_no_cameras() -> None:
+    """The second control: embeddings as good as ever, times that say nothing."""
+    _, gallery = calibrated(3)
+    rng = np.random.default_rng(0)
+    starts = rng.permutation(gallery.starts_s)
+    shuffled = Gallery()
+    for number, row in enumerate(np.argsort(starts, kind="stable").tolist()):
+        at, old = float(starts[row]), gallery.tracklets[row]
+        shuffled.add(replace(old, number=number, start_s=at, end_s=at + 4), at + 4)
+    found = calibrate(shuffled, TrackerSettings(), "v")
+    assert [pair for pair, m in found.pairs.items() if m.verdict is Verdict.LINKED] == []
+
+
+def test_the_counts_are_those_of_all_pairs() -> None:
+    _, gallery = calibrated(5)
+    grid = TimeGrid()
+    counts = count_window(gallery, slice(0, None), grid)
+    names = [t.camera for t in gallery.tracklets]
+    for part in counts.across + counts.within:
+        d, t = [], []
+        for i, j in itertools.combinations(range(len(gallery)), 2):
+            if {names[i], names[j]} == set(part.pair):
+                gap = travel_time_s(gallery.tracklets[i], gallery.tracklets[j])
+                if names[i] != names[j] or gap > 0:
+                    gap_vector = gallery.embeddings[i] - gallery.embeddings[j]
+                    d.append(float(np.linalg.norm(gap_vector)))
+                    t.append(gap)
+        assert part.histogram.sum() == len(d)
+        assert np.array_equal(
+            part.histogram.sum(axis=0), np.bincount(grid.bins(t), minlength=grid.n)
+        )
+        centres = (np.arange(len(part.histogram)) + 0.5) * counts.width
+        mean = float(part.histogram.sum(axis=1) @ centres / len(d))
+        assert mean == pytest.approx(np.mean(d), abs=counts.width)
+
+
+def test_alpha_ranks_as_well_as_the_best_in_hindsight() -> None:
+    found, gallery = calibrated(6)
+    person = np.array([int(t.id.split("-")[0][1:]) for t in gallery.tracklets])
+    camera = np.array([int(t.camera[-1]) for t in gallery.tracklets])
+
+    def mean_precision(alpha: float) -> float:
+        ranking = Ranking(person, camera)
+        scorer = Scorer(gallery)
+        scorer.calibration = replace(found, alpha=alpha)
+        for number, scores in scorer.rows(gallery.numbers.tolist()):
+            across = np.where(camera != camera[number], scores.p_association, 0.0)
+            ranking.add(across, int(person[number]), int(camera[number]))
+        return ranking.result().mAP
+
+    best = max(mean_precision(found.alpha * m) for m in np.geomspace(0.1, 10, 12))
+    assert mean_precision(found.alpha) > 0.95 * best
+
+
+def test_camera_pairs_with_too_little_data_share_one_fit() -> None:
+    """Sixteen cameras in pairs, a few people each: no pair can speak alone, all together can."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for site in range(8):
+        for _ in range(9):
+            at, point = rng.uniform(0, 3000), rng.normal(size=24)
+            for camera, offset_s in ((2 * site, 0.0), (2 * site + 1, rng.uniform(35, 45))):
+                vector = (point + 0.3 * rng.normal(size=24)).astype(np.float32)
+                rows.append((at + offset_s, f"cam-{camera:02d}", vector))
+    gallery = Gallery()
+    for number, (at, camera, vector) in enumerate(sorted(rows, key=lambda r: r[0])):
+        gallery.add(Tracklet(number, camera, at, at, vector, "x", (f"d{number}",)), at)
+    found = calibrate(gallery, TrackerSettings(), "v")
+    model = found.pairs["cam-00", "cam-01"]
+    assert model.verdict is Verdict.TOO_LITTLE_DATA
+    assert model.scores
+    assert model.log_time_ratio is not None
+    mode_s = found.grid.edges_s()[int(np.argmax(model.log_time_ratio))]
+    assert mode_s == pytest.approx(40, rel=0.3)
 
 
 def test_an_empty_gallery_and_a_single_tracklet_are_no_error() -> None:

@@ -12,7 +12,14 @@ import time
 import uuid
 from pathlib import Path
 
+import numpy
 import pytest
+
+from stgal_stream.core.site_state import snapshot
+from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.log.port import Partition
+from stgal_stream.stages.snapshots import Snapshot, SnapshotStore
+from stgal_stream.types import TrackerSettings
 
 from ..conftest import simulated_walk
 from .streams import embedded_upstream, values
@@ -142,6 +149,82 @@ def test_what_helps_before_a_run(tmp_path: Path) -> None:
     assert "detections" in made
     stgal("topics", "--embedded", "log", "--check", cwd=tmp_path)
     stgal("topics", "--embedded", "other", "--check", cwd=tmp_path, check=3)
+
+
+def small_set(path: Path) -> None:
+    """Forty people in three cameras, one image a visit: the second is the query."""
+    walk = [
+        d
+        for d in simulated_walk(5, n_people=150, tracked=False)
+        if int(d.id[1:].split("-")[1]) % 5 == 0
+    ]
+    numpy.savez(
+        path,
+        embedding=numpy.stack([d.embedding for d in walk]),
+        person_id=numpy.array([int(d.id[1:].split("-")[0]) for d in walk]),
+        camera=numpy.array([d.camera for d in walk]),
+        time_s=numpy.array([d.time_s for d in walk]),
+        split=numpy.array(["query" if d.camera == "cam-1" else "gallery" for d in walk]),
+    )
+
+
+def test_evaluate_embeddings(tmp_path: Path) -> None:
+    small_set(tmp_path / "set.npz")
+    done = stgal(
+        "evaluate", "--embeddings", "set.npz", "--json", "a.json", "--html", "a.html", cwd=tmp_path
+    )
+    assert "Printed elsewhere" in done.stdout
+    found = json.loads((tmp_path / "a.json").read_text())
+    retrieval = found["retrieval"]
+    assert set(retrieval) == {
+        "p_v", "p_a_paper", "p_a_calibrated", "tfusion", "st_reid", "p_a_oracle",
+    }  # fmt: skip
+    assert set(retrieval["p_v"]) == {"rank1", "rank5", "rank10", "mAP", "mINP"}
+    assert retrieval["p_a_calibrated"]["mAP"] > retrieval["p_v"]["mAP"]
+    assert found["pairs"]["ibbs"]["precision"] > 0.9
+    assert found["calibration"]["learned"]
+    page = (tmp_path / "a.html").read_text()
+    assert "<svg" in page
+    assert "http" not in page.replace("http-equiv", "")
+    stgal("evaluate", "--embeddings", "set.npz", "--json", "b.json", cwd=tmp_path)
+    again = json.loads((tmp_path / "b.json").read_text())
+    for part in ("retrieval", "pairs", "calibration"):
+        assert again[part] == found[part], "figures must match from one run to the next"
+
+
+def test_evaluate_a_mapping_and_inspect_the_state(tmp_path: Path) -> None:
+    walk = simulated_walk(4, n_people=60)
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join(embedded_upstream(d) for d in walk))
+    stgal("run", "--from", "in.jsonl", "--to", "out.jsonl", "--mapping", "m.csv", cwd=tmp_path)
+    with (tmp_path / "truth.csv").open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("detection_id", "person_id", "camera", "time_s"))
+        writer.writerows((d.id, d.id[1:].split("-")[0], d.camera, d.time_s) for d in walk)
+    done = stgal(
+        "evaluate", "--mapping", "m.csv", "--truth", "truth.csv", "--json", "q.json", cwd=tmp_path
+    )
+    assert "F1 across cameras" in done.stdout
+    found = json.loads((tmp_path / "q.json").read_text())
+    assert found["final"]["across"]["f1"] > 0.9
+    assert 0 < found["decided_after_s"]["p50"] < 60
+
+
+def test_inspect_a_daemons_state(tmp_path: Path) -> None:
+    done = stgal("inspect", "--state-dir", str(tmp_path), cwd=tmp_path, check=2)
+    assert "no snapshot" in done.stderr
+    tracker = SiteTracker("yard", TrackerSettings())
+    store = SnapshotStore(tmp_path / "state", "f")
+    store.save(Partition("embeddings", 0), Snapshot(1, {"yard": snapshot(tracker)}))
+    assert "needs about 60 more" in stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
+    for detection in simulated_walk(1, n_people=80):
+        tracker.observe(detection)
+    store.save(Partition("embeddings", 0), Snapshot(2, {"yard": snapshot(tracker)}))
+    text = stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
+    assert "expected precision" in text
+    facts = json.loads(stgal("inspect", "--state-dir", "state", "--json", cwd=tmp_path).stdout)
+    (pair,) = [p for p in facts["yard"]["pairs"] if p["cameras"] == ["cam-0", "cam-1"]]
+    assert pair["verdict"] == "linked"
+    assert 28 < pair["median_s"] < 44
 
 
 def test_export_by_command(tmp_path: Path) -> None:

@@ -1,0 +1,166 @@
+"""``inspect``: what a daemon knows about its sites, read from its snapshots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stgal_stream.config import load_config
+from stgal_stream.core.calibration import PairModel
+from stgal_stream.core.calibration_history import PastCalibration
+from stgal_stream.core.mixture import MIN_BUDDIES, CameraPair, Verdict
+from stgal_stream.core.site_state import restore
+from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.errors import DataError, SnapshotError
+from stgal_stream.stages.snapshots import read_sites
+
+_EPILOG = """\b
+Examples:
+  stgal-stream inspect
+  stgal-stream inspect --state-dir /var/lib/stgal-stream --json
+"""
+_QUANTILES = (0.1, 0.5, 0.9)
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), help="Default: daemon.state_dir of the config."
+)
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--site", default=None, help="This site alone.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def inspect(
+    state_dir: Path | None, config_path: Path | None, site: str | None, as_json: bool
+) -> None:
+    """Camera graph, travel times, alpha, sigma, expected precision and drift of each site.
+
+    Reads the newest snapshot of a running or stopped daemon; it never touches the daemon.
+    """
+    config = load_config(config_path)
+    directory = state_dir or Path(config.daemon.state_dir)
+    try:
+        states = read_sites(directory)
+        settings = config.associate.tracker_settings()
+        found = {name: summary(restore(state, settings)) for name, state in states.items()}
+    except SnapshotError as error:
+        raise DataError(str(error), hint=error.hint) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"a snapshot in {directory} is of another version", hint="let the daemon write anew"
+        ) from error
+    if site is not None:
+        if site not in found:
+            raise DataError(f"no site {site!r}", hint=f"there is {', '.join(sorted(found))}")
+        found = {site: found[site]}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, facts in found.items():
+        _print(Console(), name, facts)
+
+
+def summary(tracker: SiteTracker) -> dict[str, Any]:
+    """Everything that ``inspect`` tells of one site, as plain values."""
+    associator = tracker.associator
+    calibration = associator.scorer.calibration
+    facts: dict[str, Any] = {
+        "extractor": tracker.extractor,
+        "event_time_s": tracker.watermark.value_s if len(associator.gallery) else None,
+        "cameras": sorted(associator.gallery.camera_names),
+        "n_tracklets": len(associator.gallery),
+        "n_identities": len(associator.identities),
+        "n_associations": len(associator.accepted),
+        "calibration": None,
+        "needed_tracklets": max(0, associator.n_until_calibration),
+        "pairs": [],
+    }
+    if calibration is None:
+        return facts
+    before = associator.history.a_day_before(tracker.watermark.value_s)
+    facts["calibration"] = {
+        "version": calibration.version,
+        "setting": calibration.setting,
+        "alpha": calibration.alpha,
+        "sigma": calibration.sigma,
+        "epsilon_s": calibration.epsilon_s,
+        "expected_precision": associator.accepted.expected_precision,
+        "learned": any(m.verdict is Verdict.LINKED for m in calibration.pairs.values()),
+        "compared_with_s_ago": None if before is None else tracker.watermark.value_s - before.at_s,
+        "alpha_before": None if before is None else before.alpha,
+    }
+    facts["pairs"] = [
+        _pair(tracker, pair, model, before) for pair, model in sorted(calibration.pairs.items())
+    ]
+    return facts
+
+
+def _pair(
+    tracker: SiteTracker, pair: CameraPair, model: PairModel, before: PastCalibration | None
+) -> dict[str, Any]:
+    seen = tracker.associator.accepted.travel_times.get(pair)
+    n = seen.n if seen is not None else 0
+    low, median, high = (seen.quantile(q) if seen is not None else None for q in _QUANTILES)
+    past = None if before is None else before.medians_s.get(pair)
+    return {
+        "cameras": list(pair),
+        "verdict": str(model.verdict),
+        "n_buddies": model.n_buddies,
+        "needed_buddies": max(0, MIN_BUDDIES - model.n_buddies),
+        "n_associations": n,
+        "p10_s": low,
+        "median_s": median,
+        "p90_s": high,
+        "median_drift_s": None if past is None or median is None else median - past,
+    }
+
+
+def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
+    console.print(
+        f"[bold]site {name}[/bold]: {len(facts['cameras'])} cameras, {facts['n_tracklets']} "
+        f"tracklets in the window, {facts['n_identities']} identities, "
+        f"{facts['n_associations']} associations, extractor {facts['extractor']}"
+    )
+    found = facts["calibration"]
+    if found is None:
+        console.print(
+            f"not calibrated yet, needs about {facts['needed_tracklets']} more tracklets\n"
+        )
+        return
+    console.print(
+        f"alpha {found['alpha']:.4g}, sigma {found['sigma']:.3g}, epsilon {found['epsilon_s']:.1f} "
+        f"s, expected precision {found['expected_precision']:.3f} (version {found['version']})"
+    )
+    if not found["learned"]:
+        console.print("nothing learned: no camera pair is known to share people")
+    if found["compared_with_s_ago"] is None:
+        console.print("no drift to tell yet: the calibrations kept are less than an hour apart")
+    else:
+        hours = found["compared_with_s_ago"] / 3600
+        console.print(f"drift is against {hours:.1f} h ago, alpha then {found['alpha_before']:.4g}")
+    table = Table()
+    for column in ("cameras", "verdict", "n", "p10", "median", "p90", "drift"):
+        table.add_column(column, justify="left" if column in ("cameras", "verdict") else "right")
+    for pair in facts["pairs"]:
+        table.add_row(
+            " – ".join(pair["cameras"]),
+            _verdict(pair),
+            str(pair["n_associations"]),
+            *(_seconds(pair[key]) for key in ("p10_s", "median_s", "p90_s", "median_drift_s")),
+        )
+    console.print(table)
+    console.print()
+
+
+def _verdict(pair: dict[str, Any]) -> str:
+    if pair["verdict"] == Verdict.TOO_LITTLE_DATA:
+        return f"no overlap seen yet, needs about {pair['needed_buddies']} more"
+    return str(pair["verdict"]).replace("_", " ")
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
