@@ -9,6 +9,7 @@ left free (a density-ratio model: its M-step is a logistic regression); the trav
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,7 @@ N_DISTANCE_BINS = 96
 LOG_ODDS_LIMIT = 8.0
 MIN_BUDDIES = 12
 _LINKED_SIGMAS = 6.0
+_OVERLAP_CHANCE = 1e-6
 _STEPS = 40
 _NEWTON_STEPS = 3
 _RIDGE = 1e-6
@@ -165,13 +167,16 @@ def link_verdict(buddy_times: Floats, background: Floats) -> Verdict:
     two have one law.
 
     The test is repeated at every calibration and for every camera pair, so it asks for much: six
-    standard deviations. Cameras that share people exceed it many times over.
+    standard deviations. Cameras that share people exceed it many times over. Views that overlap
+    show in one bin, travel time zero, which is therefore asked by itself, exactly.
     """
     n = len(buddy_times)
     if n < MIN_BUDDIES:
         return Verdict.TOO_LITTLE_DATA
     grid = TimeGrid(n=len(background))
     observed = np.bincount(grid.bins(buddy_times), minlength=grid.n).astype(np.float64)
+    if _binomial_tail(int(observed[0]), n, float(background[0])) < _OVERLAP_CHANCE:
+        return Verdict.LINKED
     expected = background * n
     groups = np.minimum(np.cumsum(expected) // 4, max(1, n // 4 - 1)).astype(int)
     o, e = np.bincount(groups, observed), np.bincount(groups, expected)
@@ -180,3 +185,12 @@ def link_verdict(buddy_times: Floats, background: Floats) -> Verdict:
     freedom = max(1, len(e) - 1)
     limit = freedom + _LINKED_SIGMAS * np.sqrt(2.0 * freedom)
     return Verdict.LINKED if statistic > limit else Verdict.NOT_LINKED
+
+
+def _binomial_tail(k: int, n: int, p: float) -> float:
+    """The chance of ``k`` or more of ``n`` where each has probability ``p``."""
+    if k <= n * p:
+        return 1.0
+    i = np.arange(k, n + 1)
+    log_choose = [math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1) for j in i]
+    return float(np.exp(log_choose + i * math.log(p) + (n - i) * math.log1p(-p)).sum())

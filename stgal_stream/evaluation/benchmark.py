@@ -180,11 +180,11 @@ def _retrieve(
     columns = [np.flatnonzero(data.camera[gallery] == c) for c in range(len(data.camera_names))]
     confusions: list[Confusion] = []
     done, total = 0, len(data.queries)
-    for queries in _by_camera(data):
+    for queries in queries_by_camera(data):
         camera = int(data.camera[queries[0]])
         scores = {name: np.full((len(queries), len(gallery)), -np.inf) for name in RULES}
         for other, at in enumerate(columns):
-            candidates = _candidates(data, queries, gallery[at], camera, other)
+            candidates = candidates_of(data, queries, gallery[at], camera, other)
             for name in RULES:
                 scores[name][:, at] = table[name](candidates)
         for i, query in enumerate(queries.tolist()):
@@ -208,7 +208,7 @@ def _confusion(data: LabelledSet, query: int, gallery: Integers, scores: Floats)
     return [] if data.person[best] == person else [Confusion(query, best)]
 
 
-def _by_camera(data: LabelledSet) -> Iterator[Integers]:
+def queries_by_camera(data: LabelledSet) -> Iterator[Integers]:
     """Queries of one camera at a time, in blocks."""
     for camera in range(len(data.camera_names)):
         mine = data.queries[data.camera[data.queries] == camera]
@@ -216,7 +216,7 @@ def _by_camera(data: LabelledSet) -> Iterator[Integers]:
             yield mine[start : start + _QUERIES_AT_ONCE]
 
 
-def _candidates(
+def candidates_of(
     data: LabelledSet, queries: Integers, gallery: Integers, first: int, second: int
 ) -> Candidates:
     q, g = data.embedding[queries], data.embedding[gallery]
@@ -244,7 +244,7 @@ def _select(
     rights: list[Floats] = []
     for done, (a, b) in enumerate(every):
         rows, columns = members[a], members[b]
-        c = _candidates(data, rows, columns, a, b)
+        c = candidates_of(data, rows, columns, a, b)
         p, q = data.person[rows], data.person[columns]
         same = (p[:, None] == q[None, :]) & (p > 0)[:, None]
         same_d += np.histogram(c.distance[same], edges)[0]

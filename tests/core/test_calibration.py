@@ -10,7 +10,7 @@ import pytest
 
 from stgal_stream.core.calibration import Calibration, calibrate, known_negatives
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.mixture import Verdict
+from stgal_stream.core.mixture import Verdict, link_verdict
 from stgal_stream.core.pair_counts import count_window
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.site_tracker import SiteTracker
@@ -162,3 +162,17 @@ def test_known_negatives_equal_brute_force() -> None:
         and second.start_s <= first.end_s
     }
     assert {(min(p), max(p)) for p in known_negatives(gallery)} == wanted
+
+
+def test_views_that_overlap_are_linked_by_travel_time_zero_alone() -> None:
+    background = np.full(96, 0.9 / 95)
+    background[0] = 0.1
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(1, 2000, 15)
+    overlapping = np.where(np.arange(15) < 12, 0.0, spread)
+    assert link_verdict(overlapping, background) is Verdict.LINKED
+    assert link_verdict(overlapping[:11], background) is Verdict.TOO_LITTLE_DATA
+    for seed in range(200):  # what chance alone brings
+        draws = np.random.default_rng(seed).choice(96, 15, p=background)
+        times = TimeGrid().centres_s()[draws]
+        assert link_verdict(times, background) is not Verdict.LINKED
