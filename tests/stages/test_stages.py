@@ -20,9 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stgal_stream.config import Config
 from stgal_stream.daemon import Daemon
-from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.log.port import NewRecord
+from stgal_stream.log.embedded import EmbeddedLog, EmbeddedSubscription
+from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.monitoring.server import MonitoringServer
+from stgal_stream.wire.embedding import EmbeddingRecord, decode
 
 from ..conftest import simulated_walk
 from ..end_to_end.streams import embedded_upstream, publish, rendered, results, values
@@ -279,3 +280,38 @@ def test_logs_hold_no_personal_data(
     run_to_end(embedded, config)
     assert json.loads(sent[0])["crop"]["data"][:40] not in caplog.text
     assert list(values(embedded, config.topics.identities))
+
+
+def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_doubled(
+    embedded: EmbeddedLog, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rebalance gives a partition away and back inside one poll, as Kafka may: another epoch,
+    and reading starts again at what the group has committed."""
+    walk = simulated_walk(2, n_people=30)
+    config.embed.batch_size = 8
+    plain_poll = EmbeddedSubscription.poll
+    polls: Counter[str] = Counter()
+    epochs: Counter[str] = Counter()
+
+    def poll(self: EmbeddedSubscription, most: int, timeout_s: float) -> list[Record]:
+        polls[self._group] += 1
+        if polls[self._group] % 5 == 3:
+            epochs[self._group] += 1
+            for partition in self.assignment():
+                self.seek(partition, self.committed(partition) or 0)
+        return plain_poll(self, min(most, 40), timeout_s)
+
+    def assignment(self: EmbeddedSubscription) -> dict[Partition, int]:
+        return {Partition(topic, 0): epochs[self._group] for topic in self._next}
+
+    monkeypatch.setattr(EmbeddedSubscription, "poll", poll)
+    monkeypatch.setattr(EmbeddedSubscription, "assignment", assignment)
+    publish(embedded, config, [embedded_upstream(d) for d in walk])
+    run_to_end(embedded, config)
+    assert all(n > 5 for n in epochs.values()), epochs
+    once = Counter(d.id for d in walk)
+    records = map(decode, values(embedded, config.topics.embeddings))
+    assert Counter(r.id for r in records if isinstance(r, EmbeddingRecord)) == once
+    events = map(json.loads, values(embedded, config.topics.identities))
+    said = [e["tracklet"]["detections"] for e in events if e["type"] in ("created", "joined")]
+    assert Counter(name for names in said for name in names) == once
