@@ -166,6 +166,6 @@ class TrackerSettings:
     first_calibration: int = 60
     calibration_growth: float = 0.5
     calibration_tracklets: int = 4_000
-    least_log_odds: float = 2.0
+    least_log_odds: float = 3.0
     paper_alpha: float = 0.01
     paper_epsilon_s: float = 10.0

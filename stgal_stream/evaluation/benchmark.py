@@ -27,6 +27,7 @@ Integers = NDArray[np.int64]
 _QUERIES_AT_ONCE = 64
 _N_DISTANCE_BINS = 80
 _N_CONFUSIONS = 24
+_LAST = -1e6  # under every logarithm of a probability
 RULES = ("p_v", "p_a_paper", "p_a_calibrated", "tfusion", "st_reid", "p_a_oracle")
 
 
@@ -183,10 +184,14 @@ def _retrieve(
     for queries in queries_by_camera(data):
         camera = int(data.camera[queries[0]])
         scores = {name: np.full((len(queries), len(gallery)), -np.inf) for name in RULES}
+        distance = np.zeros((len(queries), len(gallery)))
         for other, at in enumerate(columns):
             candidates = candidates_of(data, queries, gallery[at], camera, other)
+            distance[:, at] = candidates.distance
             for name in RULES:
                 scores[name][:, at] = table[name](candidates)
+        for name in RULES:
+            scores[name] = _untied(scores[name], distance)
         for i, query in enumerate(queries.tolist()):
             person = int(data.person[query])
             for name in RULES:
@@ -197,6 +202,12 @@ def _retrieve(
         done += len(queries)
         on_progress("retrieval", done, total)
     return {name: rankings[name].result() for name in RULES}, confusions
+
+
+def _untied(scores: Floats, distance: Floats) -> Floats:
+    """Candidates that time rules out (P_a of 0) come last, among themselves by appearance."""
+    last = _LAST - distance / max(float(distance.max()), 1e-12)
+    return np.where(np.isneginf(scores), last, scores)
 
 
 def _confusion(data: LabelledSet, query: int, gallery: Integers, scores: Floats) -> list[Confusion]:

@@ -2,7 +2,7 @@
 
 The law: every rule that uses time is given the same travel times, and scores candidates of the
 query's own camera 0: travel times are between cameras, and the protocol counts no match there.
-Scores are logarithms where only their order matters.
+Scores are logarithms where only their order matters; minus infinity is a probability of 0.
 """
 
 from __future__ import annotations
