@@ -22,7 +22,6 @@ class AcceptedPairs:
         self._seen: dict[Pair, tuple[CameraPair, float, float]] = {}
         self._of: dict[int, set[Pair]] = {}
         self.travel_times: dict[CameraPair, TravelTimeDistribution] = {}
-        self._expected_right = 0.0
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -45,24 +44,27 @@ class AcceptedPairs:
     def expected_precision(self) -> float:
         """The mean posterior probability of the pairs: the share that is right, as far as anybody
         can say without labels. 0 where there is no pair."""
-        return min(1.0, max(0.0, self._expected_right / len(self._seen))) if self._seen else 0.0
+        if not self._seen:
+            return 0.0
+        return math.fsum(posterior for _, _, posterior in self._seen.values()) / len(self._seen)
 
-    def accept(self, first: Tracklet, second: Tracklet, log_odds: float = 0.0) -> None:
-        """Counts a pair's travel time and its posterior probability of being one person."""
+    def posterior(self, pair: Pair) -> float:
+        """A pair's probability of being one person, as it was when the pair was accepted."""
+        return self._seen[pair][2]
+
+    def accept(self, first: Tracklet, second: Tracklet, posterior: float) -> None:
+        """Counts a pair's travel time, and its posterior probability of being one person."""
         cameras = camera_pair(first.camera, second.camera)
         time_s = travel_time_s(first, second)
         pair = (min(first.number, second.number), max(first.number, second.number))
-        posterior = 1.0 / (1.0 + math.exp(-log_odds))
         self._seen[pair] = (cameras, time_s, posterior)
-        self._expected_right += posterior
         for number in pair:
             self._of.setdefault(number, set()).add(pair)
         self.travel_times.setdefault(cameras, TravelTimeDistribution()).update(time_s)
 
     def withdraw(self, pair: Pair) -> None:
         """Takes a pair out again."""
-        cameras, time_s, posterior = self._seen.pop(pair)
-        self._expected_right -= posterior
+        cameras, time_s, _ = self._seen.pop(pair)
         for number in pair:
             mine = self._of.get(number)
             if mine is not None:

@@ -121,7 +121,8 @@ class Associator:
             events.append(AssociationEvent("withdrawn", at_s, query, evidence))
         for pair in sorted(added):
             evidence = self.scorer.pair_evidence(pair[1], pair[0])
-            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], evidence.log_odds)
+            posterior = 1.0 / (1.0 + math.exp(-evidence.log_odds))
+            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
             self._judge(pair)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("accepted", at_s, query, evidence))

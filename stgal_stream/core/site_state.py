@@ -70,6 +70,10 @@ def _dump_associator(associator: Associator) -> State:
         "labels": gallery.labels.tolist(),
         "identities": associator.identities.dump(),
         "buddies": associator.buddies.dump(),
+        "accepted": [
+            [*pair, associator.accepted.posterior(pair)]
+            for pair in sorted(associator.accepted.pairs)
+        ],
         "calibration": _dump_calibration(associator.scorer.calibration),
         "n_calibrations": associator.n_calibrations,
         "n_until_calibration": associator.n_until_calibration,
@@ -98,9 +102,8 @@ def _load_associator(associator: Associator, state: State) -> None:
     )
     associator.scorer.calibration = _load_calibration(state["calibration"])
     associator.buddies.load(state["buddies"])
-    for first, second in sorted(associator.buddies.accepted):
-        log_odds = associator.scorer.pair_evidence(second, first).log_odds
-        associator.accepted.accept(gallery[first], gallery[second], log_odds)
+    for first, second, posterior in state["accepted"]:
+        associator.accepted.accept(gallery[first], gallery[second], posterior)
     associator.history.entries = [
         PastCalibration(at_s, alpha, expected, {(a, b): m for a, b, m in medians})
         for at_s, alpha, expected, medians in state["history"]
