@@ -19,7 +19,7 @@ import numpy as np
 
 from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.evaluation.benchmark import candidates_of, queries_by_camera
-from stgal_stream.evaluation.fusion import rules
+from stgal_stream.evaluation.fusion import Fusion
 from stgal_stream.evaluation.labelled_set import LabelledSet
 from stgal_stream.evaluation.retrieval import Ranking, Retrieval
 from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
@@ -79,7 +79,7 @@ def retrieve(data: LabelledSet, found: Calibration, alphas: list[float]) -> list
     gallery = data.gallery
     rankings = [Ranking(data.person[gallery], data.camera[gallery]) for _ in (None, *alphas)]
     columns = [np.flatnonzero(data.camera[gallery] == c) for c in range(len(data.camera_names))]
-    rule = rules(found, replace(found, alpha=0.0), {})["p_a_calibrated"]
+    rule = Fusion(found, replace(found, alpha=0.0), {}).p_a_calibrated
     for queries in queries_by_camera(data):
         camera = int(data.camera[queries[0]])
         distance = np.zeros((len(queries), len(gallery)))

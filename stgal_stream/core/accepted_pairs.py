@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from stgal_stream.core.best_buddies import Pair
-from stgal_stream.core.calibration import camera_pair
 from stgal_stream.core.mixture import CameraPair
+from stgal_stream.core.pair_counts import camera_pair
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_time_s
 from stgal_stream.types import Tracklet
 

@@ -26,7 +26,7 @@ from stgal_stream.core.mixture import (
     Verdict,
     fit_mixture,
 )
-from stgal_stream.core.pair_counts import WindowCounts, camera_pair, count_window
+from stgal_stream.core.pair_counts import KindCounts, WindowCounts, camera_pair, count_window
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
 from stgal_stream.core.visual import (
@@ -36,8 +36,6 @@ from stgal_stream.core.visual import (
     visual_probability,
 )
 from stgal_stream.types import TrackerSettings
-
-__all__ = ["Calibration", "PairModel", "Scores", "calibrate", "calibrate_paper", "camera_pair"]
 
 _MIN_NEGATIVES = 50
 _MIN_EPSILON_S = 1.0
@@ -152,10 +150,8 @@ def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -
     """Equations 2 to 4 with the paper's constants: matched pairs are those of two cameras with
     P_v above the largest P_v of a known negative."""
     alpha = settings.paper_alpha
-    embeddings = gallery.embeddings
-    negatives = np.array(known_negatives(gallery), np.int64).reshape(-1, 2)
-    apart = embeddings[negatives[:, 0]] - embeddings[negatives[:, 1]]
-    sigma = threshold(visual_probability(np.linalg.norm(apart, axis=1), alpha))
+    negative_d = _distances_of(gallery, known_negatives(gallery))
+    sigma = threshold(visual_probability(negative_d, alpha))
     found: dict[CameraPair, TravelTimeDistribution] = {}
     for pair, times in _matched_times(gallery, alpha, sigma):
         found[pair] = TravelTimeDistribution.of(times, settings.paper_epsilon_s)
@@ -193,15 +189,22 @@ def calibrate(
     newest = slice(max(0, len(gallery) - settings.calibration_tracklets), None)
     counts = count_window(gallery, newest, grid)
     negatives = known_negatives(gallery, first=newest.start)
-    embeddings, tracklets = gallery.embeddings, gallery.tracklets
-    negative_d = np.array([np.linalg.norm(embeddings[i] - embeddings[j]) for i, j in negatives])
+    tracklets = gallery.tracklets
+    negative_d = _distances_of(gallery, negatives)
     reach = _negative_reach(negative_d)
-    across = fit_mixture(counts.across, counts.width, reach)
-    within = fit_mixture(counts.within, counts.width, reach)
+    across = _fit(counts.across, counts.width, reach)
+    within = _fit(counts.within, counts.width, reach)
     linked = [f for f in across if f.same is not None] or [f for f in within if f.same is not None]
     epsilon_s = _epsilon_s(linked, grid)
     alpha = _alpha(linked, counts, epsilon_s, grid)
-    pairs = _pair_models(counts, across, within, epsilon_s, grid)
+    pairs = dict(
+        sorted(
+            [
+                *_pair_models(counts.across, across, epsilon_s, grid),
+                *_pair_models(counts.within, within, epsilon_s, grid),
+            ]
+        )
+    )
     sigma = float(visual_probability(reach, alpha)) if np.isfinite(reach) else 1.0
     found = Calibration(
         version,
@@ -221,6 +224,19 @@ def calibrate(
         if model is not None and model.log_distance_ratio is not None
     ]
     return replace(found, log_duplicate_odds=_duplicate_odds(np.array(loose)))
+
+
+def _distances_of(gallery: Gallery, pairs: list[tuple[int, int]]) -> Floats:
+    """Distances (M,) of pairs of rows."""
+    rows = np.array(pairs, np.int64).reshape(-1, 2)
+    apart = gallery.embeddings[rows[:, 0]] - gallery.embeddings[rows[:, 1]]
+    return np.asarray(np.linalg.norm(apart, axis=1), dtype=np.float64)
+
+
+def _fit(kind: KindCounts, width: float, reach: float) -> list[Fit]:
+    """The fits of the camera pairs counted apart and, last, of those counted together."""
+    together = [] if kind.pooled is None else [kind.pooled]
+    return fit_mixture(kind.apart + together, width, reach)
 
 
 def _epsilon_s(linked: list[Fit], grid: TimeGrid) -> float:
@@ -272,22 +288,17 @@ def _average_precision(scores: Floats, same: Floats, total: Floats) -> float:
 
 
 def _pair_models(
-    counts: WindowCounts, across: list[Fit], within: list[Fit], epsilon_s: float, grid: TimeGrid
-) -> dict[CameraPair, PairModel]:
-    models = {}
-    for parts, fits in ((counts.across, across), (counts.within, within)):
-        for part, fit in zip(parts, fits, strict=True):
-            models[part.pair] = _pair_model(part, fit, epsilon_s, grid)
-    # What all pairs with too little data have together speaks for each of them.
-    together = models.pop(counts.POOLED_ACROSS, None), models.pop(counts.POOLED_WITHIN, None)
-    for pair, times in counts.few.items():
-        pooled = together[pair[0] == pair[1]]
+    kind: KindCounts, fits: list[Fit], epsilon_s: float, grid: TimeGrid
+) -> Iterator[tuple[CameraPair, PairModel]]:
+    """A model of each camera pair; what all with too little data have together speaks for each."""
+    for part, fit in zip(kind.apart, fits, strict=False):
+        yield part.pair, _pair_model(part, fit, epsilon_s, grid)
+    if kind.pooled is None:
+        return
+    pooled = _pair_model(kind.pooled, fits[-1], epsilon_s, grid)
+    for pair, times in kind.few.items():
         verdict, seen = Verdict.TOO_LITTLE_DATA, _distribution(times, grid)
-        if pooled is None or pooled.log_time_ratio is None:
-            models[pair] = PairModel(verdict, len(times), seen)
-        else:
-            models[pair] = replace(pooled, verdict=verdict, n_buddies=len(times), distribution=seen)
-    return dict(sorted(models.items()))
+        yield pair, replace(pooled, verdict=verdict, n_buddies=len(times), distribution=seen)
 
 
 def _distribution(times_s: Floats, grid: TimeGrid) -> TravelTimeDistribution:

@@ -7,7 +7,6 @@ and one for all others together, whatever the number of pairs; distances are tak
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +33,39 @@ def camera_pair(first: str, second: str) -> CameraPair:
 
 
 @dataclass(slots=True)
+class KindCounts:
+    """Camera pairs of one kind: those counted apart, all others counted together (``pooled``, None
+    where there is none), and by camera pair the best buddies' travel times (seconds) of the
+    others."""
+
+    apart: list[PairCounts] = field(default_factory=list)
+    pooled: PairCounts | None = None
+    few: dict[CameraPair, Floats] = field(default_factory=dict)
+
+    def add(self, found: PairCounts) -> None:
+        """Keeps a camera pair apart, or adds it to all those with too little data."""
+        if len(found.buddy_times) >= MIN_BUDDIES:
+            self.apart.append(found)
+            return
+        self.few[found.pair] = found.buddy_times
+        pooled = self.pooled
+        if pooled is None:
+            self.pooled = found
+            return
+        pooled.histogram += found.histogram
+        pooled.buddy_distances = np.concatenate([pooled.buddy_distances, found.buddy_distances])
+        pooled.buddy_times = np.concatenate([pooled.buddy_times, found.buddy_times])
+
+
+@dataclass(slots=True)
 class WindowCounts:
     """Counts of pairs across cameras and within one (people who come back), the width of a
-    distance bin, and the typical spread of distances. ``few`` holds the best buddies' travel times
-    (seconds) of the camera pairs that were too few to count apart."""
-
-    POOLED_ACROSS: ClassVar[CameraPair] = ("", "*")
-    POOLED_WITHIN: ClassVar[CameraPair] = ("*", "*")
+    distance bin, and the typical spread of distances."""
 
     width: float
     spread: float
-    across: list[PairCounts] = field(default_factory=list)
-    within: list[PairCounts] = field(default_factory=list)
-    few: dict[CameraPair, Floats] = field(default_factory=dict)
+    across: KindCounts = field(default_factory=KindCounts)
+    within: KindCounts = field(default_factory=KindCounts)
 
 
 @dataclass(slots=True)
@@ -80,9 +99,8 @@ def count_window(gallery: Gallery, rows: slice, grid: TimeGrid) -> WindowCounts:
     for first in sorted(members):
         for second in sorted(members):
             if first <= second:
-                _place(counts, _count_pair((first, second), members, width, grid))
-    counts.across.sort(key=lambda c: c.pair)
-    counts.within.sort(key=lambda c: c.pair)
+                kind = counts.within if first == second else counts.across
+                kind.add(_count_pair((first, second), members, width, grid))
     return counts
 
 
@@ -94,24 +112,6 @@ def _scale(embeddings: NDArray[np.float32]) -> tuple[float, float]:
     d = distances(sample, sample)
     apart = d[np.triu_indices(len(sample), 1)]
     return float(d.max()) * 1.05 / N_DISTANCE_BINS or 1.0, float(apart.std()) or 1.0
-
-
-def _place(counts: WindowCounts, found: PairCounts) -> None:
-    """Keeps a camera pair apart, or adds it to all those with too little data."""
-    within = found.pair[0] == found.pair[1]
-    kind = counts.within if within else counts.across
-    if len(found.buddy_times) >= MIN_BUDDIES:
-        kind.append(found)
-        return
-    counts.few[found.pair] = found.buddy_times
-    name = counts.POOLED_WITHIN if within else counts.POOLED_ACROSS
-    pooled = next((c for c in kind if c.pair == name), None)
-    if pooled is None:
-        kind.append(PairCounts(name, found.histogram, found.buddy_distances, found.buddy_times))
-        return
-    pooled.histogram += found.histogram
-    pooled.buddy_distances = np.concatenate([pooled.buddy_distances, found.buddy_distances])
-    pooled.buddy_times = np.concatenate([pooled.buddy_times, found.buddy_times])
 
 
 def _count_pair(

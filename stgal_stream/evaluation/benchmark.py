@@ -5,20 +5,21 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import Calibration, calibrate, calibrate_paper, camera_pair
-from stgal_stream.core.mixture import Verdict
+from stgal_stream.core.calibration import Calibration, calibrate, calibrate_paper
+from stgal_stream.core.mixture import N_DISTANCE_BINS, Verdict
+from stgal_stream.core.pair_counts import camera_pair
 from stgal_stream.core.time_grid import smoothed
 from stgal_stream.core.visual import distances
-from stgal_stream.evaluation.fusion import Candidates, Densities, rules
+from stgal_stream.evaluation.fusion import Candidates, Densities, Fusion
 from stgal_stream.evaluation.labelled_set import LabelledSet
 from stgal_stream.evaluation.pair_selection import best_buddies_of
-from stgal_stream.evaluation.retrieval import Ranking, Retrieval
+from stgal_stream.evaluation.retrieval import JUNK, Ranking, Retrieval
 from stgal_stream.types import TrackerSettings
 
 Floats = NDArray[np.float64]
@@ -52,7 +53,7 @@ class PairFigures:
         return self.n_right / self.n_true if self.n_true else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Confusion:
     """A wrong first match: rows of the query and of what was found."""
 
@@ -60,7 +61,7 @@ class Confusion:
     found: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """All that ``evaluate`` found. ``reliability`` is, by bin of the posterior of accepted pairs,
     (expected share, true share, n); ``distances`` holds bin edges and counts of same-person and
@@ -74,9 +75,9 @@ class Benchmark:
     n_true_by_pair: dict[tuple[str, str], int]
     reliability: list[tuple[float, float, int]]
     distances: tuple[Floats, Integers, Integers]
-    confusions: list[Confusion] = field(default_factory=list)
-    seconds: float = 0.0
-    peak_mb: float = 0.0
+    confusions: list[Confusion]
+    seconds: float
+    peak_mb: float
 
     def as_json(self) -> dict[str, Any]:
         """The published shape; figures are fractions."""
@@ -124,22 +125,22 @@ def benchmark(
     paper = calibrate_paper(window, settings, "evaluated")
     on_progress("calibrating", 1, 1)
     true_times, n_true = _true_times(data, calibrated)
-    retrieval, confusions = _retrieve(data, paper, calibrated, true_times, on_progress)
-    found = Benchmark(
+    fusion = Fusion(paper, calibrated, true_times)
+    retrieval, confusions = _retrieve(data, fusion, on_progress)
+    pairs, reliability, seen = _select(data, fusion, on_progress)
+    return Benchmark(
         retrieval,
-        {},
+        pairs,
         calibrated,
         paper,
         true_times,
         n_true,
-        [],
-        (np.zeros(1), np.zeros(0, np.int64), np.zeros(0, np.int64)),
+        reliability,
+        seen,
         confusions,
+        time.perf_counter() - began_s,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
-    _select(data, found, on_progress)
-    found.seconds = time.perf_counter() - began_s
-    found.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return found
 
 
 def _true_times(
@@ -169,14 +170,10 @@ def _true_times(
 
 
 def _retrieve(
-    data: LabelledSet,
-    paper: Calibration,
-    calibrated: Calibration,
-    true_times: Densities,
-    on_progress: Callable[[str, int, int], None],
+    data: LabelledSet, fusion: Fusion, on_progress: Callable[[str, int, int], None]
 ) -> tuple[dict[str, Retrieval], list[Confusion]]:
     gallery = data.gallery
-    table = rules(paper, calibrated, true_times)
+    table = fusion.rules()
     rankings = {name: Ranking(data.person[gallery], data.camera[gallery]) for name in RULES}
     columns = [np.flatnonzero(data.camera[gallery] == c) for c in range(len(data.camera_names))]
     confusions: list[Confusion] = []
@@ -194,11 +191,11 @@ def _retrieve(
             scores[name] = _untied(scores[name], distance)
         for i, query in enumerate(queries.tolist()):
             person = int(data.person[query])
-            for name in RULES:
-                ranks = rankings[name].add(scores[name][i], person, camera)
-            shown = scores["p_a_calibrated"][i]
-            if ranks is not None and len(confusions) < _N_CONFUSIONS:
-                confusions += _confusion(data, query, gallery, shown)
+            ranks = {n: rankings[n].add(scores[n][i], person, camera) for n in RULES}
+            wrong = ranks["p_a_calibrated"] is not None and ranks["p_a_calibrated"][0] > 0
+            if wrong and len(confusions) < _N_CONFUSIONS:
+                shown = _first_match(data, query, gallery, scores["p_a_calibrated"][i])
+                confusions.append(Confusion(query, shown))
         done += len(queries)
         on_progress("retrieval", done, total)
     return {name: rankings[name].result() for name in RULES}, confusions
@@ -210,13 +207,13 @@ def _untied(scores: Floats, distance: Floats) -> Floats:
     return np.where(np.isneginf(scores), last, scores)
 
 
-def _confusion(data: LabelledSet, query: int, gallery: Integers, scores: Floats) -> list[Confusion]:
+def _first_match(data: LabelledSet, query: int, gallery: Integers, scores: Floats) -> int:
+    """The row that ranks first, of those that count."""
     person, camera = data.person[query], data.camera[query]
-    out = (data.person[gallery] == -1) | (
+    out = (data.person[gallery] == JUNK) | (
         (data.person[gallery] == person) & (data.camera[gallery] == camera)
     )
-    best = int(gallery[np.argmax(np.where(out, -np.inf, scores))])
-    return [] if data.person[best] == person else [Confusion(query, best)]
+    return int(gallery[np.argmax(np.where(out, -np.inf, scores))])
 
 
 def queries_by_camera(data: LabelledSet) -> Iterator[Integers]:
@@ -240,16 +237,18 @@ def candidates_of(
 
 
 def _select(
-    data: LabelledSet, found: Benchmark, on_progress: Callable[[str, int, int], None]
-) -> None:
-    """Pairs by threshold, BBP and IBBS, camera pair by camera pair across the window."""
-    calibration, names = found.calibration, data.camera_names
-    rule = rules(found.paper, calibration, found.true_times)["p_a_calibrated"]
+    data: LabelledSet, fusion: Fusion, on_progress: Callable[[str, int, int], None]
+) -> tuple[
+    dict[str, PairFigures], list[tuple[float, float, int]], tuple[Floats, Integers, Integers]
+]:
+    """Pairs by threshold, BBP and IBBS, camera pair by camera pair across the window; the
+    posterior against the truth, and the distances."""
+    calibration, names = fusion.calibrated, data.camera_names
     members = [data.window[data.camera[data.window] == c] for c in range(len(names))]
-    found.pairs = {name: PairFigures() for name in ("threshold", "bbp", "ibbs")}
+    selected = {name: PairFigures() for name in ("threshold", "bbp", "ibbs")}
     every = [(a, b) for a in range(len(names)) for b in range(a + 1, len(names))]
     reach = _reach(calibration)
-    edges = np.linspace(0, calibration.distance_width * 96, _N_DISTANCE_BINS + 1)
+    edges = np.linspace(0, calibration.distance_width * N_DISTANCE_BINS, _N_DISTANCE_BINS + 1)
     same_d, other_d = np.zeros(_N_DISTANCE_BINS, np.int64), np.zeros(_N_DISTANCE_BINS, np.int64)
     posterior: list[Floats] = []
     rights: list[Floats] = []
@@ -260,26 +259,26 @@ def _select(
         same = (p[:, None] == q[None, :]) & (p > 0)[:, None]
         same_d += np.histogram(c.distance[same], edges)[0]
         other_d += np.histogram(c.distance, edges)[0]
-        scores = rule(c)
+        scores = fusion.p_a_calibrated(c)
         chosen = {
             "threshold": np.argwhere(c.distance < reach),
             "bbp": best_buddies_of(scores, iterated=False),
             "ibbs": best_buddies_of(scores),
         }
         for name, pairs in chosen.items():
-            figures = found.pairs[name]
+            figures = selected[name]
             right = same[pairs[:, 0], pairs[:, 1]]
             figures.n += len(pairs)
             figures.n_right += int(right.sum())
             figures.n_true += int(same.sum())
         odds = _log_odds(calibration, c, chosen["ibbs"])
         sure = 1 / (1 + np.exp(-odds))
-        found.pairs["ibbs"].expected_right += float(sure.sum())
+        selected["ibbs"].expected_right += float(sure.sum())
         posterior.append(sure)
         rights.append(same[chosen["ibbs"][:, 0], chosen["ibbs"][:, 1]].astype(np.float64))
         on_progress("pairs", done + 1, len(every))
-    found.distances = edges, same_d, other_d - same_d
-    found.reliability = _reliability(np.concatenate(posterior), np.concatenate(rights))
+    reliability = _reliability(np.concatenate([[], *posterior]), np.concatenate([[], *rights]))
+    return selected, reliability, (edges, same_d, other_d - same_d)
 
 
 def _reach(calibration: Calibration) -> float:

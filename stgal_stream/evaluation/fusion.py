@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import Calibration, PairModel, camera_pair
+from stgal_stream.core.calibration import Calibration, PairModel
+from stgal_stream.core.pair_counts import camera_pair
 
 Floats = NDArray[np.float64]
 Densities = Mapping[tuple[str, str], Floats]
@@ -37,62 +38,75 @@ class Candidates:
 Rule = Callable[[Candidates], Floats]
 
 
-def rules(paper: Calibration, calibrated: Calibration, true_times: Densities) -> dict[str, Rule]:
-    """The rows of the table, by name. ``true_times`` are probabilities over the time grid by camera
-    pair, from labels: the oracle's alone."""
+@dataclass(frozen=True)
+class Fusion:
+    """The rows of the table, a method each. ``true_times`` are probabilities over the time grid by
+    camera pair, from labels: the oracle's alone."""
 
-    def p_v(c: Candidates) -> Floats:
+    paper: Calibration
+    calibrated: Calibration
+    true_times: Densities
+
+    def rules(self) -> dict[str, Rule]:
+        """The methods by the names that the results bear."""
+        found = (
+            self.p_v,
+            self.p_a_paper,
+            self.p_a_calibrated,
+            self.tfusion,
+            self.st_reid,
+            self.p_a_oracle,
+        )
+        return {rule.__name__: rule for rule in found}
+
+    def p_v(self, c: Candidates) -> Floats:
         """Equation 1; its order is that of the distance, whatever alpha."""
         return -c.distance
 
-    def p_a_paper(c: Candidates) -> Floats:
+    def p_a_paper(self, c: Candidates) -> Floats:
         """Equation 5 with the paper's constants."""
-        model = _model(paper, c)
-        share = np.zeros(c.time_s.shape) if model is None else _share(model, c.time_s)
-        return _log(share) - paper.alpha * c.distance
+        model = _model(self.paper, c)
+        if model is None:
+            return np.full(c.distance.shape, -np.inf)
+        return _log(model.distribution.probability(c.time_s)) - self.paper.alpha * c.distance
 
-    def p_a_calibrated(c: Candidates) -> Floats:
+    def p_a_calibrated(self, c: Candidates) -> Floats:
         """Equation 5 with alpha, epsilon and travel times from the stream."""
-        model = _model(calibrated, c)
+        model = _model(self.calibrated, c)
         if model is None or model.p_travel is None:
             return np.full(c.distance.shape, -np.inf)
-        table = _log(model.p_travel)[calibrated.grid.bins(c.time_s)]
-        return table - calibrated.alpha * c.distance
+        table = _log(model.p_travel)[self.calibrated.grid.bins(c.time_s)]
+        return table - self.calibrated.alpha * c.distance
 
-    def tfusion(c: Candidates) -> Floats:
+    def tfusion(self, c: Candidates) -> Floats:
         """Bayes fusion (Lv et al. 2018, "Transfer Learning of Spatial-Temporal Patterns"):
         P_v P(time, cameras | same) / P(time, cameras)."""
-        model = _model(calibrated, c)
+        model = _model(self.calibrated, c)
         if model is None or model.log_time_ratio is None:
             return np.full(c.distance.shape, -np.inf)
-        ratio = model.log_time_ratio[calibrated.grid.bins(c.time_s)] + model.log_prior_odds
-        return ratio - calibrated.alpha * c.distance
+        ratio = model.log_time_ratio[self.calibrated.grid.bins(c.time_s)] + model.log_prior_odds
+        return ratio - self.calibrated.alpha * c.distance
 
-    def st_reid(c: Candidates) -> Floats:
+    def st_reid(self, c: Candidates) -> Floats:
         """Logistic smoothing (Wang et al. 2019, "Spatial-Temporal Person Re-identification"):
         1 / (1 + exp(-5 cos)) x 1 / (1 + 2 exp(-5 p)), p the travel-time density over its maximum.
         """
-        model = _model(calibrated, c)
-        known = model is not None and model.p_travel is not None
-        table = model.p_travel if known and model is not None else None
-        p = np.zeros(c.time_s.shape)
-        if table is not None:
-            p = (table / table.max())[calibrated.grid.bins(c.time_s)]
         if c.first == c.second:
             return np.zeros(c.distance.shape)
+        model, p = _model(self.calibrated, c), np.zeros(c.time_s.shape)
+        if model is not None and model.p_travel is not None:
+            p = (model.p_travel / model.p_travel.max())[self.calibrated.grid.bins(c.time_s)]
         seen = 1 / (1 + np.exp(-_ST_REID_GAMMA * c.cosine))
         return np.asarray(seen / (1 + _ST_REID_LAMBDA_TIME * np.exp(-_ST_REID_GAMMA * p)))
 
-    def p_a_oracle(c: Candidates) -> Floats:
+    def p_a_oracle(self, c: Candidates) -> Floats:
         """Equation 5 with travel times from the labels and the calibrated alpha."""
-        density = true_times.get(camera_pair(c.first, c.second))
-        if density is None or c.first == c.second:
+        density = self.true_times.get(camera_pair(c.first, c.second))
+        if density is None:
             return np.full(c.distance.shape, -np.inf)
-        shares = calibrated.grid.share_within(density, calibrated.epsilon_s)
-        return _log(shares)[calibrated.grid.bins(c.time_s)] - calibrated.alpha * c.distance
-
-    found: tuple[Rule, ...] = (p_v, p_a_paper, p_a_calibrated, tfusion, st_reid, p_a_oracle)
-    return {rule.__name__: rule for rule in found}
+        shares = self.calibrated.grid.share_within(density, self.calibrated.epsilon_s)
+        table = _log(shares)[self.calibrated.grid.bins(c.time_s)]
+        return table - self.calibrated.alpha * c.distance
 
 
 def _model(calibration: Calibration, c: Candidates) -> PairModel | None:
@@ -100,10 +114,6 @@ def _model(calibration: Calibration, c: Candidates) -> PairModel | None:
         return None
     model = calibration.pairs.get(camera_pair(c.first, c.second))
     return model if model is not None and model.scores else None
-
-
-def _share(model: PairModel, times_s: Floats) -> Floats:
-    return model.distribution.probability(times_s)
 
 
 def _log(values: Floats) -> Floats:

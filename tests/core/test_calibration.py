@@ -84,7 +84,8 @@ def test_the_counts_are_those_of_all_pairs() -> None:
     grid = TimeGrid()
     counts = count_window(gallery, slice(0, None), grid)
     names = [t.camera for t in gallery.tracklets]
-    for part in counts.across + counts.within:
+    assert len(counts.across.apart) == 3
+    for part in counts.across.apart + counts.within.apart:
         d, t = [], []
         for i, j in itertools.combinations(range(len(gallery)), 2):
             if {names[i], names[j]} == set(part.pair):
