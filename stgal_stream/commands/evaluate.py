@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.table import Table
 
+from stgal_stream.commands.progress import counted
 from stgal_stream.config import load_config
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.benchmark import RULES, Benchmark, benchmark
@@ -85,11 +86,13 @@ def evaluate(
             hint="stgal-stream evaluate --help shows one of each",
         )
     console = Console()
+    for_datasets = {"--root": root, "--model": model, "--clock": clock, "--starts": starts}
+    if dataset is None:
+        _refuse(for_datasets, "a data set")
     if mapping is not None or truth is not None:
         if mapping is None or truth is None:
             raise ConfigError("--mapping and --truth go together")
-        if html_path is not None or starts is not None or clock is not None:
-            raise ConfigError("--html, --clock and --starts are not for a mapping")
+        _refuse({"--html": html_path}, "a data set or --embeddings")
         found = score_mapping(mapping, truth)
         _print_mapping(console, found)
         _write_json(json_path, found.as_json())
@@ -97,7 +100,11 @@ def evaluate(
     for path in (json_path, html_path):
         _check_writable(path)
     with _progress() as report:
-        data, title = _load(dataset, root, model, clock, starts, embeddings, report)
+        if embeddings is not None:
+            data, title = load_embeddings(embeddings), f"{embeddings.name}, embeddings as given"
+        else:
+            assert dataset is not None
+            data, title = _embed(dataset, root, model or SHIPPED, clock, starts, report)
         settings = load_config(None).associate.tracker_settings()
         everything = replace(settings, calibration_tracklets=max(1, len(data.person)))
         result = benchmark(data, everything, report)
@@ -108,25 +115,26 @@ def evaluate(
         console.print(f"look at  {html_path}")
 
 
-def _load(
-    dataset: str | None,
+def _refuse(options: Mapping[str, object], whose: str) -> None:
+    """An option that would do nothing is the operator's mistake."""
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{name} is for {whose} alone")
+
+
+def _embed(
+    dataset: str,
     root: Path | None,
-    model: Path | None,
+    model: Path,
     clock: str | None,
     starts: Path | None,
-    embeddings: Path | None,
     report: Report,
 ) -> tuple[LabelledSet, str]:
-    if embeddings is not None:
-        if root is not None or model is not None or clock is not None or starts is not None:
-            raise ConfigError("--root, --model, --clock and --starts are not for --embeddings")
-        data = load_embeddings(embeddings)
-        return data, f"{embeddings.name}: embeddings and times as given"
-    assert dataset is not None
+    """A data set, embedded, and a line that says what it is."""
     if root is None:
         raise ConfigError(f"{dataset} needs --root", hint="the directory where it was unpacked")
     images = load_dataset(dataset, root, clock=clock or "corrected", starts=starts)
-    extractor = OnnxExtractor(model or SHIPPED)
+    extractor = OnnxExtractor(model)
     n = sum(image.split != "train" for image in images)
     data = embed_dataset(images, extractor, lambda done: report("embedding", done, n))
     used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
@@ -139,19 +147,13 @@ def _load(
 @contextmanager
 def _progress() -> Iterator[Report]:
     """Bars by step, on standard error."""
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, int] = {}
+    with counted(Console(stderr=True)) as progress:
+        tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = int(progress.add_task(what, total=total))
-            progress.update(tasks[what], completed=done)  # type: ignore[arg-type]
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
 
         yield report
 
@@ -181,7 +183,7 @@ def _print_tables(
         pairs.add_row(label, str(p.n), f"{p.precision:.3f}", f"{p.recall:.3f}")
     console.print(pairs)
     _print_calibration(console, result)
-    printed = Table(title="Printed elsewhere, percent; not measured here")
+    printed = Table(title=f"Printed elsewhere for {dataset}, percent; not measured here")
     for name in ("method", "printed in", "rank-1", "mAP"):
         printed.add_column(name)
     for row in PRINTED:

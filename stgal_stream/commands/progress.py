@@ -18,6 +18,17 @@ from rich.progress import (
 from stgal_stream.daemon import Daemon
 
 
+def counted(console: Console) -> Progress:
+    """Bars of things that are counted."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
 class StreamProgress:
     """Bars for both stages with rates and what was found; lines now and then without a terminal."""
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stgal_stream import replay as core
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.commands.progress import counted
 from stgal_stream.config import load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError
@@ -127,7 +127,7 @@ def schedule_command(
 def _write(source: ScheduledPeople, root: Path, what: str) -> None:
     console = Console(stderr=True)
     console.print(f"{what} -> {root} in the layout of Market-1501")
-    with _progress(console) as progress:
+    with counted(console) as progress:
         task = progress.add_task("images", total=len(source))
         for n in write_dataset(source, root):
             progress.update(task, completed=n)
@@ -174,7 +174,7 @@ def _send(
     if truth is not None:
         core.write_truth(source, truth, start_s)
     stop = threading.Event()
-    with _progress(console) as progress, stop_on_signals(stop):
+    with counted(console) as progress, stop_on_signals(stop):
         task = progress.add_task("sent", total=len(source), completed=first)
 
         def on_sent(n: int) -> None:
@@ -201,13 +201,3 @@ def _send(
         raise click.Abort
     bookmark.remove()
     console.print(f"sent {sent} detections")
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )

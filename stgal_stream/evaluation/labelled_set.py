@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,6 @@ class LabelledSet:
     split: NDArray[np.str_]
     paths: tuple[Path, ...] = ()
     n_broken: int = 0
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def queries(self) -> NDArray[np.int64]:

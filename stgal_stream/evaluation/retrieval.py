@@ -7,7 +7,6 @@ scores the one that comes first in the gallery ranks first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +90,3 @@ def _ranks(scores: Floats, right: Integers, ranked: NDArray[np.bool_]) -> Intege
         ties = np.count_nonzero(values[:at] == scores[at])
         found[i] = better + ties
     return found
-
-
-def chunks(n: int, size: int = 64) -> Iterator[slice]:
-    """Slices that cover ``n`` rows."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))

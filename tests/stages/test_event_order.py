@@ -71,7 +71,10 @@ def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
 
 def test_memory_is_bounded_whatever_the_backlog() -> None:
     backlog = Backlog([list(np.arange(100.0)), list(np.arange(50.0, 150.0))])
-    read = lambda r: (float(r.value), float(r.value))  # noqa: E731
+
+    def read(record: Record) -> tuple[float, float]:
+        return float(record.value), float(record.value)
+
     few = EventOrder(backlog, read, max_buffered=10)  # type: ignore[arg-type]
     small = EventOrder(Backlog([list(np.arange(100.0))] * 2), read, max_bytes=30)  # type: ignore[arg-type]
     for _ in range(20):
