@@ -1,0 +1,83 @@
+"""What the log and its subscriptions ask of kafka-python alike: settings, conversions, faults."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka.errors import CorruptRecordError, KafkaError
+
+from stgal_stream.errors import LogError
+from stgal_stream.log.port import NewRecord, Partition, Record
+
+logger = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 8 * 1024 * 1024
+_FETCH_BYTES = 1024 * 1024
+
+
+def close(client: Any, **options: Any) -> None:
+    """Lets go of a client; that a broker is gone by then is nobody's fault any more."""
+    try:
+        client.close(**options)
+    except KafkaError as error:
+        logger.info("%s did not close in order: %s", type(client).__name__, error)
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """A fault of the client as the port's error. A partition that the group just took away shows
+    as an assertion or an illegal state."""
+    try:
+        yield
+    except (KafkaError, AssertionError) as error:
+        detail = str(error) or type(error).__name__
+        raise LogError(f"Kafka could not be {what}: {detail}") from error
+
+
+def is_damaged(error: CorruptRecordError) -> bool:
+    """Whether a batch fails its checksum (the broker's disk, and for the operator to see) rather
+    than being what somebody sent."""
+    return "crc" in str(error).lower()
+
+
+def lag(position: int, first: int, end: int) -> int:
+    """Offsets left to read; what retention took before it was read does not count."""
+    return end - max(position, first)
+
+
+def consumer_settings() -> dict[str, Any]:
+    """Settings of every consumer: committed records only, offsets in our own transactions."""
+    return {
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": _FETCH_BYTES,
+        "fetch_max_wait_ms": 50,
+        "allow_auto_create_topics": False,
+    }
+
+
+def as_kafka(record: NewRecord) -> dict[str, Any]:
+    """A record as the arguments of ``KafkaProducer.send``."""
+    return {
+        "topic": record.topic,
+        "key": record.key,
+        "value": record.value,
+        "headers": list(record.headers),
+        "partition": record.partition,
+    }
+
+
+def from_kafka(record: Any) -> Record:
+    """A client's record as the port's."""
+    return Record(
+        Partition(record.topic, record.partition),
+        int(record.offset),
+        record.key,
+        record.value if record.value is not None else b"",
+        tuple((str(name), bytes(value or b"")) for name, value in record.headers or ()),
+        record.timestamp / 1000.0,
+    )

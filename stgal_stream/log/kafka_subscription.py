@@ -1,0 +1,210 @@
+"""One member of a consumer group on Kafka.
+
+One transactional producer per member (``stgal-<group>-<instance>``): a restarted member fences its
+own past self and so ends a transaction that a kill left open. The group's generation travels with
+the offsets (KIP-447), so a member that lost its partitions cannot commit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import (
+    CorruptRecordError,
+    InvalidProducerEpochError,
+    KafkaError,
+    ProducerFencedError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from stgal_stream.errors import FencedError, LogError
+from stgal_stream.log.kafka_client import (
+    MAX_REQUEST_BYTES,
+    as_kafka,
+    close,
+    consumer_settings,
+    from_kafka,
+    is_damaged,
+    lag,
+    told,
+)
+from stgal_stream.log.port import NewRecord, Partition, Record
+
+_TRANSACTION_TIMEOUT_MS = 15_000
+_PROBE_S = 5.0
+_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+
+
+class _Held(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """The partitions that are held, each with the number of the rebalance that gave it."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[Partition, int] = {}
+        self._n_rebalances = 0
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        for at in revoked:
+            self.epochs.pop(Partition(at.topic, at.partition), None)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._n_rebalances += 1
+        for at in assigned:
+            self.epochs[Partition(at.topic, at.partition)] = self._n_rebalances
+
+
+class KafkaSubscription:
+    """One member of a consumer group with its own transactional producer."""
+
+    def __init__(
+        self, common: Mapping[str, Any], group: str, instance: str, topics: Sequence[str]
+    ) -> None:
+        self._group = group
+        self._common = common
+        try:
+            self._producer = KafkaProducer(
+                **common,
+                transactional_id=f"stgal-{group}-{instance}",
+                transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
+                max_request_size=MAX_REQUEST_BYTES,
+                linger_ms=2,
+                acks="all",
+            )
+            self._producer.init_transactions()
+            self._consumer = KafkaConsumer(
+                **common,
+                **consumer_settings(),
+                group_id=group,
+                group_instance_id=f"{group}-{instance}",
+                session_timeout_ms=10_000,
+            )
+            self._held = _Held()
+            self._consumer.subscribe(list(topics), listener=self._held)
+        except KafkaError as error:
+            raise LogError(f"group {group} could not be joined: {error}") from error
+
+    def assignment(self) -> dict[Partition, int]:
+        """The partitions that the group gives this member, with their epochs."""
+        return dict(self._held.epochs)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next committed records."""
+        with told("read"):
+            try:
+                polled = self._consumer.poll(
+                    timeout_ms=int(timeout_s * 1000), max_records=max_records
+                )
+            except CorruptRecordError as error:
+                if is_damaged(error):
+                    raise
+                return self._step_over()
+        return [from_kafka(record) for batch in polled.values() for record in batch]
+
+    def _step_over(self) -> list[Record]:
+        """Goes past a record that the client cannot parse (a header's name that is no UTF-8); it
+        comes out as a record with a fault. The client does not say where it lies, so every
+        partition is tried at its position."""
+        for at in sorted(self._consumer.assignment()):
+            position = int(self._consumer.position(at))
+            fault = self._fault_at(at, position)
+            if fault is not None:
+                self._consumer.seek(at, position + 1)
+                where = Partition(at.topic, at.partition)
+                return [Record(where, position, None, b"", (), time.time(), fault)]
+        raise LogError("a record cannot be parsed, and it could not be found")
+
+    def _fault_at(self, at: TopicPartition, position: int) -> str | None:
+        probe = KafkaConsumer(**self._common, **consumer_settings())
+        try:
+            probe.assign([at])
+            probe.seek(at, position)
+            deadline = time.monotonic() + _PROBE_S
+            while time.monotonic() < deadline and probe.end_offsets([at])[at] > position:
+                if probe.poll(timeout_ms=200, max_records=1):
+                    return None
+        except CorruptRecordError as error:
+            if is_damaged(error):
+                raise
+            return f"Kafka's client cannot parse the record: {error}"
+        finally:
+            close(probe, autocommit=False)
+        return None
+
+    def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
+        """Writes records and offsets in one transaction."""
+        at = {
+            TopicPartition(p.topic, p.number): OffsetAndMetadata(offset, "", -1)
+            for p, offset in offsets.items()
+        }
+        try:
+            self._producer.begin_transaction()
+            sent = [self._producer.send(**as_kafka(record)) for record in records]
+            self._producer.flush()
+            for future in sent:
+                future.get(timeout=30)
+            self._producer.send_offsets_to_transaction(at, self._consumer.group_metadata())
+            self._producer.commit_transaction()
+        except _FENCED as error:
+            raise FencedError(
+                f"another member took over in group {self._group}: {error}",
+                hint="give each member of a group its own kafka.instance",
+            ) from error
+        except KafkaError as error:
+            self._abort()
+            raise LogError(f"a Kafka transaction failed and was undone: {error}") from error
+
+    def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset."""
+        with told("asked for a committed offset"):
+            offset = self._consumer.committed(TopicPartition(partition.topic, partition.number))
+        return None if offset is None else int(offset)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Reads on from an offset."""
+        with told("made to seek"):
+            self._consumer.seek(TopicPartition(partition.topic, partition.number), offset)
+
+    def lags(self) -> dict[Partition, int]:
+        """How many offsets are still to be read; one request for all partitions."""
+        at = sorted(self._consumer.assignment())
+        with told("asked for its end"):
+            if not at:
+                return {}
+            ends, firsts = self._consumer.end_offsets(at), self._consumer.beginning_offsets(at)
+            return {
+                Partition(tp.topic, tp.partition): lag(
+                    int(self._consumer.position(tp)), int(firsts[tp]), int(end)
+                )
+                for tp, end in ends.items()
+            }
+
+    def beginning(self, partition: Partition) -> int:
+        """The offset of the oldest record kept."""
+        at = TopicPartition(partition.topic, partition.number)
+        with told("asked for its beginning"):
+            return int(self._consumer.beginning_offsets([at])[at])
+
+    def end(self, partition: Partition) -> int:
+        """The offset after the newest committed record."""
+        at = TopicPartition(partition.topic, partition.number)
+        with told("asked for its end"):
+            return int(self._consumer.end_offsets([at])[at])
+
+    def position(self, partition: Partition) -> int:
+        """The offset that is read next."""
+        at = TopicPartition(partition.topic, partition.number)
+        with told("asked for a position"):
+            return int(self._consumer.position(at))
+
+    def close(self) -> None:
+        """Leaves the group."""
+        close(self._consumer, autocommit=False)
+        close(self._producer, timeout=5)
+
+    def _abort(self) -> None:
+        try:
+            self._producer.abort_transaction()
+        except KafkaError:
+            return  # the next init_transactions of this instance ends it
