@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.demo_page import demo_page
 from stgal_stream.evaluation.rerun import rerun
-from stgal_stream.evaluation.stream_quality import idf1, pair_quality
+from stgal_stream.evaluation.stream_quality import StreamQuality, stream_quality
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.simulation.site import Label, SimulatedSite, SiteLaw
@@ -38,18 +38,6 @@ Examples:
   stgal-stream demo
   stgal-stream demo --seed 7 --out my-demo
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """One line of the summary; shares between 0 and 1."""
-
-    precision: float
-    recall: float
-    first_precision: float
-    first_recall: float
-    idf1: float
-    n_identities: int
 
 
 @click.command(epilog=_EPILOG)
@@ -165,30 +153,34 @@ def _finish(
                 strict=True,
             )
         ),
-        "quality": {name: asdict(quality) for name, quality in qualities.items()},
+        "quality": {name: _figures(*quality) for name, quality in qualities.items()},
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     page = demo_page(source, summary, found, identities, associations, lambda at: _crop(log, at))
     (out / "report.html").write_text(page)
-    _print(summary, qualities, out)
+    _print(summary, out)
 
 
-def _quality(found: Mapping, labels: dict[str, Label]) -> Quality:
+def _quality(found: Mapping, labels: dict[str, Label]) -> tuple[StreamQuality, StreamQuality]:
+    """The identities as first published and after renames."""
     rows = list(found)
-    people = [labels[row.detection_id].person for row in rows]
-    # A false alarm is nobody: gluing it to anybody is an error, so each counts as one of its own.
-    persons = [p if p > 0 else row.detection_id for p, row in zip(people, rows, strict=True)]
+    # A false alarm is nobody: gluing it to anybody is an error.
+    people = [p if (p := labels[row.detection_id].person) > 0 else None for row in rows]
     cameras = [labels[row.detection_id].camera for row in rows]
-    final = pair_quality([row.global_id for row in rows], persons, cameras)
-    first = pair_quality([row.first_global_id for row in rows], persons, cameras)
-    return Quality(
-        final.precision,
-        final.recall,
-        first.precision,
-        first.recall,
-        idf1([row.global_id for row in rows], [p if p > 0 else None for p in people]),
-        len({row.global_id for row in rows}),
-    )
+    first = stream_quality([row.first_global_id for row in rows], people, cameras)
+    return first, stream_quality([row.global_id for row in rows], people, cameras)
+
+
+def _figures(first: StreamQuality, final: StreamQuality) -> dict[str, float]:
+    """One line of the summary; shares between 0 and 1."""
+    return {
+        "precision": final.across.precision,
+        "recall": final.across.recall,
+        "first_precision": first.across.precision,
+        "first_recall": first.across.recall,
+        "idf1": final.idf1,
+        "n_identities": final.n_identities,
+    }
 
 
 def _crop(log: Log, at: dict[str, Any]) -> bytes:
@@ -197,7 +189,7 @@ def _crop(log: Log, at: dict[str, Any]) -> bytes:
     return base64.b64decode(json.loads(record.value)["crop"]["data"])
 
 
-def _print(summary: dict[str, Any], qualities: dict[str, Quality], out: Path) -> None:
+def _print(summary: dict[str, Any], out: Path) -> None:
     console = Console()
     waits = summary["decision_event_time_s"]
     console.print(
@@ -221,9 +213,9 @@ def _print(summary: dict[str, Any], qualities: dict[str, Quality], out: Path) ->
         "ids",
     ):
         table.add_column(name, justify="left" if name == "setting" else "right")
-    for name, q in qualities.items():
-        figures = (q.precision, q.recall, q.first_precision, q.first_recall, q.idf1)
-        table.add_row(name, *(f"{v:.3f}" for v in figures), str(q.n_identities))
+    for name, figures in summary["quality"].items():
+        *shares, n_identities = figures.values()
+        table.add_row(name, *(f"{v:.3f}" for v in shares), str(n_identities))
     console.print(table)
     console.print(f"identities   {out / 'identities.jsonl'}\nmapping      {out / 'mapping.csv'}")
     console.print(f"truth        {out / 'truth.csv'}\nsummary      {out / 'summary.json'}")
