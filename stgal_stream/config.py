@@ -85,10 +85,11 @@ class AssociateSection(Struct, forbid_unknown_fields=True):
     step_s: Positive = 1.0
     tracklet_gap_s: Positive = 3.0
     tracklet_max_s: Positive = 30.0
+    visit_gap_s: Positive = 5.0
     first_calibration: Count = 60
     calibration_growth: Positive = 0.5
     calibration_tracklets: Count = 4_000
-    least_log_odds: float = 3.0
+    least_log_odds: float = 3.5
     paper_alpha: Positive = 0.01
     paper_epsilon_s: Positive = 10.0
 

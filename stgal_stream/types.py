@@ -163,9 +163,10 @@ class TrackerSettings:
     step_s: float = 1.0
     tracklet_gap_s: float = 3.0
     tracklet_max_s: float = 30.0
+    visit_gap_s: float = 5.0
     first_calibration: int = 60
     calibration_growth: float = 0.5
     calibration_tracklets: int = 4_000
-    least_log_odds: float = 3.0
+    least_log_odds: float = 3.5
     paper_alpha: float = 0.01
     paper_epsilon_s: float = 10.0

@@ -83,15 +83,16 @@ def retrieve(data: LabelledSet, found: Calibration, alphas: list[float]) -> list
     for queries in queries_by_camera(data):
         camera = int(data.camera[queries[0]])
         distance = np.zeros((len(queries), len(gallery)))
-        travel = np.zeros_like(distance)
+        seen, travel = np.zeros_like(distance), np.zeros_like(distance)
         for other, at in enumerate(columns):
-            candidates = candidates_of(data, queries, gallery[at], camera, other)
+            candidates = candidates_of(data, found.view, queries, gallery[at], camera, other)
             distance[:, at] = candidates.distance
+            seen[:, at] = candidates.seen
             travel[:, at] = rule(candidates)
         for i, query in enumerate(queries.tolist()):
             rankings[0].add(-distance[i], int(data.person[query]), camera)
             for alpha, ranking in zip(alphas, rankings[1:], strict=True):
-                ranking.add(travel[i] - alpha * distance[i], int(data.person[query]), camera)
+                ranking.add(travel[i] - alpha * seen[i], int(data.person[query]), camera)
     return [ranking.result() for ranking in rankings]
 
 

@@ -20,6 +20,7 @@ from stgal_stream.core.online_buddies import OnlineBuddies
 from stgal_stream.core.reassessment import LinkageTable, better_identity
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.tracklets import OpenTracklet
+from stgal_stream.core.visual import are_known_negatives
 from stgal_stream.types import (
     AssociationEvent,
     Event,
@@ -37,9 +38,7 @@ class Associator:
         self.settings = settings
         self.gallery = Gallery()
         self.scorer = Scorer(self.gallery)
-        self.identities = Identities(
-            self.gallery, site, self.scorer.are_apart, least_log_odds=settings.least_log_odds
-        )
+        self.identities = Identities(self.gallery, site, least_log_odds=settings.least_log_odds)
         self.buddies = OnlineBuddies(self.scorer.association_row)
         self.accepted = AcceptedPairs()
         self.n_calibrations = 0
@@ -109,6 +108,7 @@ class Associator:
             done.position,
         )
         self.gallery.add(tracklet, at_s)
+        self.scorer.look(slice(len(self.gallery) - 1, None))
         return number
 
     def _publish(self, added: set[Pair], withdrawn: set[Pair], at_s: float) -> list[Event]:
@@ -131,7 +131,7 @@ class Associator:
     def _judge(self, pair: Pair) -> None:
         self._n_judged += 1
         self._n_conflicts += any(
-            self.scorer.are_apart(self.gallery[mine], self.gallery[other])
+            are_known_negatives(self.gallery[mine], self.gallery[other])
             for mine, partner in (pair, pair[::-1])
             for other in self.accepted.partners(partner)
             if other != mine
@@ -151,7 +151,7 @@ class Associator:
         if label is None and self._by_chains:
             label = self._chain_of(number, scores, added)
         elif label is None:
-            found = self.identities.candidates(number, scores.log_odds)
+            found = self.identities.candidates(number, scores)
             label = found[0].label if found else None
             others = [c.label for c in found[1:]]
         if tracklet.track_id is not None:
@@ -196,8 +196,7 @@ class Associator:
         events: list[Event] = []
         for other in others:
             label = self.identities.label_of(number)
-            linkage = self.identities.linkage(label, other, self.scorer.log_odds)
-            if linkage is not None and linkage > self.settings.least_log_odds:
+            if self.identities.are_one(label, other, self.scorer.one):
                 events.append(self._merge(label, other, at_s))
         return events
 
@@ -231,13 +230,14 @@ class Associator:
         self._n_judged = self._n_conflicts = 0
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
         estimate = calibrate_paper if self._by_chains else calibrate
-        self.scorer.calibration = estimate(self.gallery, self.settings, version)
+        calibration = estimate(self.gallery, self.settings, version)
+        self.scorer.use(calibration)
         growth = math.ceil(self.settings.calibration_growth * len(self.gallery))
         self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
         table = self._score_anew()
         before, now = self.accepted.pairs, self.buddies.accepted
         events = self._publish(now - before, before - now, at_s)
-        self.history.note(at_s, self.scorer.calibration, self.accepted)
+        self.history.note(at_s, calibration, self.accepted)
         if self._by_chains:
             return events + self._merge_chains(now, at_s)
         for first, second in table.merges():
@@ -264,7 +264,7 @@ class Associator:
                 scores.p_association[done],
             )
             done[row] = True
-            table.add(number, scores.log_odds, labels)
+            table.add(number, scores, labels)
             if identities.of(number).members[-1] == number:
                 table.finish(int(labels[row]))
         self.buddies.settle()

@@ -29,6 +29,7 @@ from stgal_stream.core.mixture import (
 from stgal_stream.core.pair_counts import KindCounts, WindowCounts, camera_pair, count_window
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
+from stgal_stream.core.view import View, centred_view
 from stgal_stream.core.visual import (
     are_known_negatives,
     distances,
@@ -40,8 +41,8 @@ from stgal_stream.types import TrackerSettings
 _MIN_NEGATIVES = 50
 _MIN_EPSILON_S = 1.0
 _N_SCORE_BINS = 4096
+_SHARE_OF_ALPHA = 0.5
 _BLOCK = 256
-_DUPLICATE_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,8 @@ class Calibration:
     pairs: dict[CameraPair, PairModel] = field(default_factory=dict)
     grid: TimeGrid = field(default_factory=TimeGrid)
     distance_width: float = 1.0
-    log_duplicate_odds: float = -np.inf
+    view: View = field(default_factory=View)
     epsilon_s: float = 10.0
-
-    def duplicate_log_odds(self, camera: str, d: Floats) -> Floats:
-        """Log odds that boxes of one camera and one time, at distances ``d`` (N,), are one person
-        boxed twice; minus infinity where nothing says that the camera does such a thing."""
-        model = self.pairs.get((camera, camera))
-        if model is None or model.log_distance_ratio is None:
-            return np.full(len(d), -np.inf)
-        return self._by_distance(model, d) + self.log_duplicate_odds
 
     def _by_distance(self, model: PairModel, d: Floats) -> Floats:
         assert model.log_distance_ratio is not None
@@ -109,7 +102,8 @@ class Calibration:
         """
         p_visual = visual_probability(d, self.alpha)
         p_travel = np.zeros(len(d))
-        log_odds = np.full(len(d), np.nan)
+        log_appearance = np.full(len(d), np.nan)
+        log_time = np.zeros(len(d))
         models = {
             i: model
             for i, other in enumerate(others)
@@ -130,27 +124,36 @@ class Calibration:
                 p_travel[rows] = 1.0
             else:
                 p_travel[rows] = model.p_travel[bins[mine]]
-                odds = odds + model.log_time_ratio[bins[mine]]
-            log_odds[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
-        return Scores(p_visual, p_travel, p_visual * p_travel, log_odds)
+                log_time[rows] = model.log_time_ratio[bins[mine]]
+            log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        p_association = p_visual * p_travel
+        return Scores(p_visual, p_travel, p_association, log_appearance, log_time, t)
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """P_v, P_t, P_a and the log posterior odds of being one person, each (N,). The log odds are
-    NaN where nothing is known about the camera pair."""
+    """P_v, P_t, P_a, the log odds of being one person by appearance and what the travel time adds,
+    and the travel times themselves in seconds, each (N,). Log odds are NaN where nothing is known
+    about the camera pair."""
 
     p_visual: Floats
     p_travel: Floats
     p_association: Floats
-    log_odds: Floats
+    log_appearance: Floats
+    log_time: Floats
+    times_s: Floats
+
+    @property
+    def log_odds(self) -> Floats:
+        """The log posterior odds, from appearance and travel time."""
+        return np.clip(self.log_appearance + self.log_time, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
 
 
 def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -> Calibration:
     """Equations 2 to 4 with the paper's constants: matched pairs are those of two cameras with
     P_v above the largest P_v of a known negative."""
     alpha = settings.paper_alpha
-    negative_d = _distances_of(gallery, known_negatives(gallery))
+    negative_d = _distances_of(gallery, known_negatives(gallery), View())
     sigma = threshold(visual_probability(negative_d, alpha))
     found: dict[CameraPair, TravelTimeDistribution] = {}
     for pair, times in _matched_times(gallery, alpha, sigma):
@@ -187,49 +190,40 @@ def calibrate(
     """Alpha, sigma, P_t and the log odds of the window, estimated from the window alone."""
     grid = grid or TimeGrid()
     newest = slice(max(0, len(gallery) - settings.calibration_tracklets), None)
-    counts = count_window(gallery, newest, grid)
+    view = centred_view(gallery.embeddings[newest], gallery.cameras[newest])
+    counts = count_window(gallery, newest, grid, view)
     negatives = known_negatives(gallery, first=newest.start)
-    tracklets = gallery.tracklets
-    negative_d = _distances_of(gallery, negatives)
-    reach = _negative_reach(negative_d)
+    reach = _negative_reach(_distances_of(gallery, negatives, view))
     across = _fit(counts.across, counts.width, reach)
     within = _fit(counts.within, counts.width, reach)
     linked = [f for f in across if f.same is not None] or [f for f in within if f.same is not None]
     epsilon_s = _epsilon_s(linked, grid)
     alpha = _alpha(linked, counts, epsilon_s, grid)
-    pairs = dict(
-        sorted(
-            [
-                *_pair_models(counts.across, across, epsilon_s, grid),
-                *_pair_models(counts.within, within, epsilon_s, grid),
-            ]
-        )
-    )
+    pairs = [
+        *_pair_models(counts.across, across, epsilon_s, grid),
+        *_pair_models(counts.within, within, epsilon_s, grid),
+    ]
     sigma = float(visual_probability(reach, alpha)) if np.isfinite(reach) else 1.0
-    found = Calibration(
+    return Calibration(
         version,
         settings.setting,
         alpha,
         sigma,
-        pairs,
+        dict(sorted(pairs)),
         grid,
         counts.width,
-        epsilon_s=epsilon_s,
+        view,
+        epsilon_s,
     )
-    loose = [
-        float(found._by_distance(model, d))
-        for (i, j), d in zip(negatives, negative_d, strict=True)
-        if tracklets[i].track_id is None and tracklets[j].track_id is None
-        for model in [pairs.get((tracklets[i].camera, tracklets[i].camera))]
-        if model is not None and model.log_distance_ratio is not None
-    ]
-    return replace(found, log_duplicate_odds=_duplicate_odds(np.array(loose)))
 
 
-def _distances_of(gallery: Gallery, pairs: list[tuple[int, int]]) -> Floats:
-    """Distances (M,) of pairs of rows."""
+def _distances_of(gallery: Gallery, pairs: list[tuple[int, int]], view: View) -> Floats:
+    """Distances (M,) of pairs of rows, as ``view`` sees them."""
     rows = np.array(pairs, np.int64).reshape(-1, 2)
-    apart = gallery.embeddings[rows[:, 0]] - gallery.embeddings[rows[:, 1]]
+    one, other = (
+        view.directions(gallery.embeddings[side], gallery.cameras[side]) for side in rows.T
+    )
+    apart = one - other
     return np.asarray(np.linalg.norm(apart, axis=1), dtype=np.float64)
 
 
@@ -255,8 +249,10 @@ def _alpha(linked: list[Fit], counts: WindowCounts, epsilon_s: float, grid: Time
     precision, each counted as one person with its posterior probability.
 
     The posterior knows more than a ranking needs (a slope that changes with distance, priors), and
-    P_t is no likelihood ratio; so this is asked directly and not read off a slope. Without a linked
-    camera pair it is one over the typical spread of distances.
+    P_t is no likelihood ratio; so this is asked directly and not read off a slope. What comes out
+    is halved: the posterior takes the many pairs of two visits for independent and is too sure of
+    distances (``tools/measure_alpha.py``: the best share was 0.35 to 0.7 at every quality tried).
+    Without a linked camera pair it is one over the typical spread of distances.
     """
     centres = (np.arange(N_DISTANCE_BINS) + 0.5) * counts.width
     if not linked:
@@ -275,7 +271,7 @@ def _alpha(linked: list[Fit], counts: WindowCounts, epsilon_s: float, grid: Time
         tried = found * np.geomspace(1 / span, span, n)
         marks = [_average_precision(t - a / counts.spread * d, *weights) for a in tried]
         found = float(tried[int(np.argmax(marks))])
-    return found / counts.spread
+    return _SHARE_OF_ALPHA * found / counts.spread
 
 
 def _average_precision(scores: Floats, same: Floats, total: Floats) -> float:
@@ -303,21 +299,6 @@ def _pair_models(
 
 def _distribution(times_s: Floats, grid: TimeGrid) -> TravelTimeDistribution:
     return TravelTimeDistribution.of(times_s, grid.first_s * 2, grid.ratio * 2)
-
-
-def _duplicate_odds(log_ratios: Floats) -> float:
-    """Log prior odds that two boxes without a track, in one camera at one time, are one person.
-
-    The share of duplicates that explains the distances of all such pairs best (EM with f0 and f1
-    known). A camera that boxes everybody once has a share near zero: its known negatives stand.
-    """
-    if len(log_ratios) < _MIN_NEGATIVES:
-        return -np.inf
-    ratio = np.exp(log_ratios)
-    share = 0.1
-    for _ in range(_DUPLICATE_STEPS):
-        share = float(np.mean(share * ratio / (share * ratio + 1 - share)))
-    return float(np.log(share / (1 - share))) if 0.01 < share < 1 else -np.inf
 
 
 def known_negatives(gallery: Gallery, first: int = 0) -> list[tuple[int, int]]:

@@ -30,6 +30,7 @@ class Gallery:
         self._starts = np.zeros(0)
         self._ends = np.zeros(0)
         self._squares = np.zeros(0, np.float32)
+        self._scales = np.zeros(0, np.float32)
         self._labels = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
@@ -87,6 +88,11 @@ class Gallery:
         return self._squares[self._live()]
 
     @property
+    def scales(self) -> NDArray[np.float32]:
+        """(N,) a writable view: what the calibration in force makes of each length."""
+        return self._scales[self._live()]
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """(N,) a writable view: each tracklet's identity by index, -1 while it has none."""
         return self._labels[self._live()]
@@ -110,6 +116,7 @@ class Gallery:
         self._cameras[row] = self.camera_index(tracklet.camera)
         self._starts[row], self._ends[row] = tracklet.start_s, tracklet.end_s
         self._squares[row] = tracklet.embedding @ tracklet.embedding
+        self._scales[row] = 1.0
         self._labels[row] = -1
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
@@ -145,7 +152,7 @@ class Gallery:
         if n:
             embeddings[:n] = self._embeddings[live]
         self._embeddings = embeddings
-        for name in ("_cameras", "_starts", "_ends", "_squares", "_labels"):
+        for name in ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels"):
             old = getattr(self, name)
             new = np.zeros(room, old.dtype)
             new[:n] = old[live]

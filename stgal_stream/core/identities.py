@@ -1,8 +1,8 @@
 """Global identities: groups of tracklets held together by evidence, not by chains.
 
 The laws. Two tracklets that were in one camera at one time never share an identity (cannot-link).
-A tracklet joins, and two identities merge, only where the mean log posterior odds over *all* pairs
-of the two groups favour one person: average linkage, so that one lucky pair cannot glue two people.
+A tracklet joins, and two identities merge, only where all that is known of the two groups favours
+one person (``tally``), so that one lucky pair cannot glue two people.
 An identity keeps its id for life; what it absorbs is renamed to it.
 """
 
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stgal_stream.core.calibration import Scores
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.types import Tracklet
+from stgal_stream.core.tally import Tally
+from stgal_stream.core.visual import are_known_negatives
 
-CannotLink = Callable[[Tracklet, Tracklet], bool]
-Odds = Callable[[int], NDArray[np.float64]]
+ScoresOf = Callable[[int], Scores]
 
 
 @dataclass(slots=True)
@@ -33,21 +33,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An identity (by label) and the mean log odds that something belongs to it."""
+    """An identity (by label) and the log odds that something belongs to it."""
 
     label: int
-    mean_log_odds: float
+    log_odds: float
 
 
 class Identities:
     """The identities of one site. A label is an identity's index for as long as it lives."""
 
-    def __init__(
-        self, gallery: Gallery, site: str, cannot_link: CannotLink, *, least_log_odds: float
-    ) -> None:
+    def __init__(self, gallery: Gallery, site: str, *, least_log_odds: float) -> None:
         self._gallery = gallery
         self._site = site
-        self._cannot_link = cannot_link
         self._least = least_log_odds
         self._by_label: dict[int, Identity] = {}
         self._free: list[int] = []
@@ -81,23 +78,17 @@ class Identities:
         """The labels of all identities, oldest identity first."""
         return sorted(self._by_label, key=lambda label: self._by_label[label].created)
 
-    def candidates(self, number: int, log_odds: NDArray[np.float64]) -> list[Candidate]:
-        """Identities that a tracklet may belong to, the most probable first.
-
-        ``log_odds`` (M,) are against the first M tracklets of the window, NaN where nothing is
-        known of the camera pair.
-        """
-        labels = self._gallery.labels[: len(log_odds)]
-        known = np.isfinite(log_odds) & (labels >= 0)
-        known &= np.arange(len(log_odds)) != number - self._gallery.first
-        room = max(self._by_label, default=-1) + 1
-        n = np.bincount(labels[known], minlength=room)
-        total = np.bincount(labels[known], log_odds[known], minlength=room)
-        hopeful = np.flatnonzero((n > 0) & (total > self._least * n))
-        found = [Candidate(int(i), float(total[i] / n[i])) for i in hopeful]
+    def candidates(self, number: int, scores: Scores) -> list[Candidate]:
+        """Identities that a tracklet may belong to, the most probable first. ``scores`` are its
+        own, against the first tracklets of the window."""
+        labels = self._gallery.labels[: len(scores.times_s)]
+        tally = Tally.of(scores, labels, max(self._by_label, default=-1) + 1)
+        log_odds = tally.log_odds
+        hopeful = np.flatnonzero(log_odds > self._least)
+        found = [Candidate(int(i), float(log_odds[i])) for i in hopeful]
         forbidden = self.forbidden_to(number)
         found = [c for c in found if c.label not in forbidden]
-        return sorted(found, key=lambda c: (-c.mean_log_odds, self._by_label[c.label].created))
+        return sorted(found, key=lambda c: (-c.log_odds, self._by_label[c.label].created))
 
     def create(self, number: int) -> Identity:
         """A new identity of one tracklet. Its id follows from the tracklet alone, so that it is
@@ -148,25 +139,27 @@ class Identities:
                 self._free.append(label)
         return ended
 
-    def linkage(self, first: int, second: int, odds: Odds) -> float | None:
-        """The mean log odds over all pairs of two identities; None where none is known or they
-        cannot be one person. ``odds(number)`` are those against the whole window, (N,)."""
+    def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
+        """Whether all that is known of two identities makes them one person. ``scores(number)``
+        are a tracklet's against the whole window."""
         if self.are_apart(first, second):
-            return None
+            return False
         small, large = self._by_label[first], self._by_label[second]
         if len(small.members) > len(large.members):
             small, large = large, small
-        rows = np.array(large.members) - self._gallery.first
-        values = np.concatenate([odds(number)[rows] for number in small.members])
-        values = values[np.isfinite(values)]
-        return float(values.mean()) if values.size else None
+        chosen = np.full(len(self._gallery), -1)
+        chosen[np.array(large.members) - self._gallery.first] = 0
+        tally = Tally.of(scores(small.members[0]), chosen, 1)
+        for number in small.members[1:]:
+            tally.add(Tally.of(scores(number), chosen, 1))
+        return bool(tally.log_odds[0] > self._least)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (by label) were seen in one camera at one time."""
         members = self._by_label[first].members
         others = set(self._by_label[second].members)
         return any(
-            self._cannot_link(self._gallery[i], self._gallery[j])
+            are_known_negatives(self._gallery[i], self._gallery[j])
             for i in members
             for j in self._near(i) & others
         )
@@ -188,5 +181,5 @@ class Identities:
         return {
             self.label_of(other)
             for other in self._near(number)
-            if self._cannot_link(gallery[number], gallery[other])
+            if are_known_negatives(gallery[number], gallery[other])
         }

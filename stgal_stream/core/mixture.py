@@ -103,7 +103,7 @@ def _maximise(counts: list[PairCounts], fits: list[Fit]) -> None:
     logit = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
     for k, fit in enumerate(fits):
         fit.g1, fit.same, fit.total = g1[k], same[k], table[k]
-        fit.logit = _falling(logit[k], by_distance[k] + 1e-6)
+        fit.logit = falling(logit[k], by_distance[k] + 1e-6)
 
 
 def _quadratic(by_distance: Floats) -> Floats:
@@ -138,7 +138,7 @@ def _regress(
     return intercept, theta
 
 
-def _falling(values: Floats, weights: Floats) -> Floats:
+def falling(values: Floats, weights: Floats) -> Floats:
     """The closest sequence that never rises (pool adjacent violators, weighted least squares)."""
     blocks: list[list[float]] = []  # mean, weight, length
     for value, weight in zip(values.tolist(), weights.tolist(), strict=True):

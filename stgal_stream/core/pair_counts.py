@@ -21,6 +21,7 @@ from stgal_stream.core.mixture import (
 )
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import travel_times_s
+from stgal_stream.core.view import View
 from stgal_stream.core.visual import distances
 
 _BLOCK = 256
@@ -72,27 +73,28 @@ class WindowCounts:
 class _Members:
     """One camera's tracklets."""
 
-    embeddings: NDArray[np.float32]
+    directions: NDArray[np.float32]
     squares: NDArray[np.float32]
     starts_s: Floats
     ends_s: Floats
 
 
-def count_window(gallery: Gallery, rows: slice, grid: TimeGrid) -> WindowCounts:
-    """Counts all pairs of the tracklets in ``rows``."""
-    embeddings, cameras = gallery.embeddings[rows], gallery.cameras[rows]
+def count_window(gallery: Gallery, rows: slice, grid: TimeGrid, view: View) -> WindowCounts:
+    """Counts all pairs of the tracklets in ``rows``, compared as ``view`` sees them."""
+    cameras = gallery.cameras[rows]
+    directions = view.directions(gallery.embeddings[rows], cameras)
     names = gallery.camera_names
-    width, spread = _scale(embeddings)
+    width, spread = _scale(directions)
     counts = WindowCounts(width, spread)
-    if not len(embeddings):
+    if not len(directions):
         return counts
     members = {}
     for i, name in enumerate(names):
         mine = np.flatnonzero(cameras == i)
         if len(mine):
             members[name] = _Members(
-                embeddings[mine],
-                gallery.squares[rows][mine],
+                directions[mine],
+                np.einsum("nd,nd->n", directions[mine], directions[mine]),
                 gallery.starts_s[rows][mine],
                 gallery.ends_s[rows][mine],
             )
@@ -104,9 +106,9 @@ def count_window(gallery: Gallery, rows: slice, grid: TimeGrid) -> WindowCounts:
     return counts
 
 
-def _scale(embeddings: NDArray[np.float32]) -> tuple[float, float]:
+def _scale(directions: NDArray[np.float32]) -> tuple[float, float]:
     """The width of a distance bin and the standard deviation of distances, from a sample."""
-    sample = embeddings[:: max(1, len(embeddings) // _SAMPLE)]
+    sample = directions[:: max(1, len(directions) // _SAMPLE)]
     if len(sample) < 2:
         return 1.0, 1.0
     d = distances(sample, sample)
@@ -125,7 +127,7 @@ def _count_pair(
     back, back_d = np.zeros(n_gallery, np.int64), np.full(n_gallery, np.inf)
     for start in range(0, n_queries, _BLOCK):
         rows = slice(start, min(start + _BLOCK, n_queries))
-        d = distances(queries.embeddings[rows], gallery.embeddings, gallery.squares)
+        d = distances(queries.directions[rows], gallery.directions, gallery.squares)
         t = travel_times_s(
             queries.starts_s[rows], queries.ends_s[rows], gallery.starts_s, gallery.ends_s
         )

@@ -12,74 +12,64 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from stgal_stream.core.calibration import Scores
 from stgal_stream.core.identities import Identities
 from stgal_stream.core.scorer import Scorer
+from stgal_stream.core.tally import Tally
 
 _MOVE_MARGIN = 1.0
-Floats = NDArray[np.float64]
 
 
 class LinkageTable:
-    """Sums and numbers of known log odds between identities, filled tracklet by tracklet.
+    """Tallies between identities, filled tracklet by tracklet.
 
-    ``room`` is one more than the largest label, ``least`` the mean log odds that a merge needs.
+    ``room`` is one more than the largest label, ``least`` the log odds that a merge needs.
     """
 
     def __init__(self, identities: Identities, room: int, least: float) -> None:
         self.identities = identities
         self.room = room
         self.least = least
-        self._totals: dict[int, Floats] = {}
-        self._counts: dict[int, Floats] = {}
+        self._tallies: dict[int, Tally] = {}
         self.doubtful: list[int] = []
 
-    def add(self, number: int, log_odds: Floats, labels: NDArray[np.int64]) -> None:
-        """Takes one tracklet's log odds against the whole window."""
-        known = np.isfinite(log_odds)
-        count = np.bincount(labels[known], minlength=self.room).astype(np.float64)
-        total = np.bincount(labels[known], log_odds[known], minlength=self.room)
+    def add(self, number: int, scores: Scores, labels: NDArray[np.int64]) -> None:
+        """Takes one tracklet's scores against the whole window."""
+        tally = Tally.of(scores, labels, self.room)
         own = self.identities.label_of(number)
-        mean = np.where(count > 0, total / np.maximum(count, 1), -np.inf)
         if len(self.identities[own].members) > 1:
-            stay = mean[own] if count[own] else 0.0
-            mean[own] = -np.inf
-            if mean.max() > max(self.least, stay + _MOVE_MARGIN):
+            log_odds = tally.log_odds
+            stay = log_odds[own] if tally.n[own] else 0.0
+            log_odds[own] = -np.inf
+            if log_odds.max() > max(self.least, stay + _MOVE_MARGIN):
                 self.doubtful.append(number)
-        if own in self._totals:
-            self._totals[own] += total
-            self._counts[own] += count
+        if own in self._tallies:
+            self._tallies[own].add(tally)
         else:
-            self._totals[own] = np.asarray(total, dtype=np.float64)
-            self._counts[own] = count
+            self._tallies[own] = tally
 
     def finish(self, label: int) -> None:
         """All tracklets of an identity are in: forgets it unless it may merge with another."""
-        total, count = self._totals[label], self._counts[label]
-        hopeful = total > self.least * count
-        hopeful &= count > 0
+        hopeful = self._tallies[label].log_odds > self.least
         hopeful[label] = False
         if not hopeful.any():
-            del self._totals[label], self._counts[label]
+            del self._tallies[label]
 
     def merges(self) -> Iterator[tuple[int, int]]:
         """Pairs of labels to merge, the best linkage first; the second goes into the first.
 
         The caller merges between two ``next`` calls or reports the pair through ``refuse``.
         """
-        labels = [label for label in self.identities.labels if label in self._totals]
+        labels = [label for label in self.identities.labels if label in self._tallies]
         if not labels:
             return
-        at = np.array(labels)
-        total = np.stack([self._totals[label][at] for label in labels])
-        count = np.stack([self._counts[label][at] for label in labels])
-        alive = [True] * len(labels)
+        table = Tally.between([self._tallies[label] for label in labels], np.array(labels))
+        alive = np.ones(len(labels), bool)
         stamp = [0] * len(labels)
-        heap = [
-            (-total[i, j] / count[i, j], i, j, 0, 0)
-            for i, j in zip(
-                *np.nonzero(np.triu((total > self.least * count) & (count > 0), 1)), strict=True
-            )
-        ]
+        heap = []
+        log_odds = table.log_odds
+        for i, j in zip(*np.nonzero(np.triu(log_odds > self.least, 1)), strict=True):
+            heap.append((-float(log_odds[i, j]), int(i), int(j), 0, 0))
         heapq.heapify(heap)
         while heap:
             _, i, j, stamp_i, stamp_j = heapq.heappop(heap)
@@ -90,27 +80,25 @@ class LinkageTable:
             yield labels[i], labels[j]
             alive[j] = False
             stamp[i] += 1
-            for table in (total, count):
-                table[i] += table[j]
-                table[:, i] += table[:, j]
-            for k in np.flatnonzero((total[i] > self.least * count[i]) & (count[i] > 0)).tolist():
-                if k != i and alive[k]:
-                    a, b = min(i, k), max(i, k)
-                    score = -total[a, b] / count[a, b]
-                    heapq.heappush(heap, (score, a, b, stamp[a], stamp[b]))
+            table.merge(i, j)
+            log_odds_i = table.row(i).log_odds
+            hopeful = (log_odds_i > self.least) & alive
+            hopeful[i] = False
+            for k in np.flatnonzero(hopeful).tolist():
+                a, b = min(i, k), max(i, k)
+                heapq.heappush(heap, (-float(log_odds_i[k]), a, b, stamp[a], stamp[b]))
 
 
 def better_identity(identities: Identities, scorer: Scorer, number: int) -> int | None:
     """The label to which a tracklet clearly belongs rather than to its own identity, if any."""
     if len(identities.of(number).members) < 2:
         return None
-    log_odds = scorer.log_odds(number)
+    scores = scorer.one(number)
     own = identities.label_of(number)
-    mates = np.array([m for m in identities[own].members if m != number])
-    values = log_odds[mates - scorer.gallery.first]
-    values = values[np.isfinite(values)]
-    stay = float(values.mean()) if values.size else 0.0
-    found = [c for c in identities.candidates(number, log_odds) if c.label != own]
-    if found and found[0].mean_log_odds > stay + _MOVE_MARGIN:
+    labels = scorer.gallery.labels
+    tally = Tally.of(scores, labels, int(labels.max()) + 1)
+    stay = float(tally.log_odds[own]) if tally.n[own] else 0.0
+    found = [c for c in identities.candidates(number, scores) if c.label != own]
+    if found and found[0].log_odds > stay + _MOVE_MARGIN:
         return found[0].label
     return None

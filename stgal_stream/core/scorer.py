@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.mixture import LOG_ODDS_LIMIT
 from stgal_stream.core.travel_time import travel_time_s, travel_times_s
-from stgal_stream.core.visual import are_known_negatives, distances
+from stgal_stream.core.view import View
 from stgal_stream.types import Evidence, Tracklet
 
 _CHUNK = 256
-_CLEAR_LOG_ODDS = 3.0  # odds of 20 to 1
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -29,6 +27,19 @@ class Scorer:
         self.gallery = gallery
         self.calibration: Calibration | None = None
 
+    def use(self, calibration: Calibration) -> None:
+        """Puts a calibration in force: all tracklets are seen anew."""
+        self.calibration = calibration
+        self.look(slice(None))
+
+    def look(self, rows: slice) -> None:
+        """Measures tracklets under the view in force."""
+        if self.calibration is not None:
+            gallery = self.gallery
+            gallery.scales[rows] = self.calibration.view.scales(
+                gallery.embeddings[rows], gallery.cameras[rows]
+            )
+
     def rows(self, numbers: Sequence[int], until: bool = False) -> Iterator[tuple[int, Scores]]:
         """Scores of each tracklet against the whole window, or (``until``) against those that
         settled before it. A tracklet's odds and P_a with itself are NaN and 0."""
@@ -36,7 +47,7 @@ class Scorer:
         for start in range(0, len(numbers), _CHUNK):
             part = numbers[start : start + _CHUNK]
             at = np.array(part) - gallery.first
-            d = distances(gallery.embeddings[at], gallery.embeddings, gallery.squares)
+            d = self._distances(at, slice(None))
             times = travel_times_s(
                 gallery.starts_s[at], gallery.ends_s[at], gallery.starts_s, gallery.ends_s
             )
@@ -48,10 +59,6 @@ class Scorer:
         """Scores of one tracklet against the whole window."""
         return next(iter(self.rows([number])))[1]
 
-    def log_odds(self, number: int) -> Floats:
-        """Log posterior odds of one tracklet against the whole window, (N,)."""
-        return self.one(number).log_odds
-
     def association_row(self, number: int, camera: int) -> tuple[Numbers, Floats]:
         """Numbers and P_a of all tracklets of a camera (by index) against one tracklet."""
         gallery = self.gallery
@@ -60,9 +67,7 @@ class Scorer:
         if not rows.size:
             return rows, np.zeros(0)
         at = number - gallery.first
-        d = distances(
-            gallery.embeddings[at : at + 1], gallery.embeddings[rows], gallery.squares[rows]
-        )
+        d = self._distances(np.array([at]), rows)
         times = travel_times_s(
             gallery.starts_s[at : at + 1],
             gallery.ends_s[at : at + 1],
@@ -83,6 +88,18 @@ class Scorer:
         second_p = scores.p_association[runner_up - gallery.first]
         return replace(found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p))
 
+    def _distances(self, at: Numbers, rows: slice | Numbers) -> NDArray[np.float32]:
+        """Distances of the tracklets in rows ``at`` to those in ``rows``, as they are compared."""
+        gallery = self.gallery
+        view = View() if self.calibration is None else self.calibration.view
+        return view.distances(
+            view.directions(gallery.embeddings[at], gallery.cameras[at]),
+            gallery.embeddings[rows],
+            gallery.cameras[rows],
+            gallery.scales[rows],
+            gallery.squares[rows],
+        )
+
     def _evidence(self, mine: Tracklet, partner: Tracklet, scores: Scores, at: int) -> Evidence:
         assert self.calibration is not None
         return Evidence(
@@ -100,7 +117,7 @@ class Scorer:
         gallery = self.gallery
         mine, other = gallery[number], gallery[partner]
         row = np.array([partner - gallery.first])
-        d = distances(mine.embedding[None, :], gallery.embeddings[row])
+        d = self._distances(np.array([number - gallery.first]), row)
         time_s = travel_time_s(mine, other)
         return self._evidence(mine, other, self._scores(number, row, d[0], np.array([time_s])), 0)
 
@@ -109,8 +126,10 @@ class Scorer:
     ) -> Scores:
         if self.calibration is None:
             zero = np.zeros(len(d))
-            return Scores(zero, zero, zero, np.full(len(d), np.nan))
+            unknown = np.full(len(d), np.nan)
+            return Scores(zero, zero, zero, unknown, zero, np.asarray(times, dtype=np.float64))
         gallery = self.gallery
+        camera = gallery.cameras[number - gallery.first]
         apart = np.asarray(times, dtype=np.float64)
         scores = self.calibration.score(
             gallery[number].camera,
@@ -120,27 +139,7 @@ class Scorer:
             apart,
         )
         # In one camera at one time they are two people (or one tracklet and itself).
-        camera = gallery.cameras[number - gallery.first]
         together = np.flatnonzero((apart == 0) & (gallery.cameras[rows] == camera))
-        others = gallery.numbers[rows][together]
         scores.p_association[together] = 0.0
-        scores.log_odds[together] = [self._duplicate_odds(number, int(i)) for i in others]
+        scores.log_appearance[together] = np.nan
         return scores
-
-    def are_apart(self, first: Tracklet, second: Tracklet) -> bool:
-        """Cannot-link: known negatives, unless all speaks for one person boxed twice."""
-        if not are_known_negatives(first, second):
-            return False
-        return bool(np.isnan(self._duplicate_odds(first.number, second.number)))
-
-    def _duplicate_odds(self, first: int, second: int) -> float:
-        """The log odds of two boxes of one camera and time being one person; NaN where they are
-        not to be believed: the camera tracks, or the odds are not clear."""
-        mine, other = self.gallery[first], self.gallery[second]
-        if first == second or mine.track_id is not None or other.track_id is not None:
-            return np.nan
-        if self.calibration is None:
-            return np.nan
-        d = np.array([float(np.linalg.norm(mine.embedding - other.embedding))])
-        odds = float(self.calibration.duplicate_log_odds(mine.camera, d)[0])
-        return min(odds, LOG_ODDS_LIMIT) if odds > _CLEAR_LOG_ODDS else np.nan

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.associator import Associator
@@ -17,13 +16,24 @@ from stgal_stream.core.calibration import Calibration, PairModel
 from stgal_stream.core.calibration_history import PastCalibration
 from stgal_stream.core.identities import Identity
 from stgal_stream.core.mixture import Verdict
+from stgal_stream.core.plain_values import (
+    State,
+    dump_box,
+    dump_open,
+    dump_position,
+    load_box,
+    load_open,
+    load_position,
+    pack,
+    unpack,
+    unpack_some,
+)
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.core.time_grid import TimeGrid
-from stgal_stream.core.tracklets import OpenTracklet
 from stgal_stream.core.travel_time import TravelTimeDistribution
-from stgal_stream.types import Box, Detection, Position, TrackerSettings, Tracklet
-
-State = dict[str, Any]
+from stgal_stream.core.view import View
+from stgal_stream.core.visits_state import dump_visits, load_visits
+from stgal_stream.types import Detection, TrackerSettings, Tracklet
 
 
 def snapshot(tracker: SiteTracker) -> State:
@@ -38,7 +48,8 @@ def snapshot(tracker: SiteTracker) -> State:
             _dump_detection(entry[3])
             for entry in sorted(tracker.builder.pending, key=lambda e: e[:3])
         ],
-        "open": [_dump_open(t) for t in tracker.builder.open.values()],
+        "open": [dump_open(t) for t in tracker.builder.open.values()],
+        "visits": dump_visits(tracker.builder.visits),
         "associator": _dump_associator(tracker.associator),
     }
 
@@ -52,9 +63,10 @@ def restore(state: State, settings: TrackerSettings) -> SiteTracker:
     for raw in state["pending"]:
         tracker.builder.observe(_load_detection(raw))
     for raw in state["open"]:
-        opened = _load_open(raw)
+        opened = load_open(raw)
         assert opened.track_id is not None
         tracker.builder.open[opened.camera, opened.track_id] = opened
+    load_visits(tracker.builder.visits, state["visits"])
     _load_associator(tracker.associator, state["associator"])
     return tracker
 
@@ -66,7 +78,8 @@ def _dump_associator(associator: Associator) -> State:
         "first": gallery.first,
         "tracklets": [_dump_tracklet(t) for t in gallery.tracklets],
         "settled": [gallery.settled_s(int(n)) for n in gallery.numbers],
-        "embeddings": _pack(gallery.embeddings),
+        "embeddings": pack(gallery.embeddings),
+        "scales": pack(gallery.scales),
         "labels": gallery.labels.tolist(),
         "identities": associator.identities.dump(),
         "buddies": associator.buddies.dump(),
@@ -90,10 +103,11 @@ def _load_associator(associator: Associator, state: State) -> None:
     gallery.first = state["first"]
     for camera in state["cameras"]:
         gallery.camera_index(camera)
-    embeddings = _unpack(state["embeddings"])
+    embeddings = unpack(state["embeddings"])
     for i, (raw, settled_s) in enumerate(zip(state["tracklets"], state["settled"], strict=True)):
         gallery.add(_load_tracklet(raw, state["first"] + i, embeddings[i]), settled_s)
     gallery.labels[:] = state["labels"]
+    gallery.scales[:] = unpack(state["scales"])
     by_label, free, n_created = state["identities"]
     associator.identities.load(
         {label: Identity(gid, created, list(members)) for label, gid, created, members in by_label},
@@ -123,7 +137,7 @@ def _dump_calibration(found: Calibration | None) -> State | None:
         "sigma": found.sigma,
         "grid": [found.grid.first_s, found.grid.ratio, found.grid.n],
         "distance_width": found.distance_width,
-        "log_duplicate_odds": found.log_duplicate_odds,
+        "view": pack(found.view.means),
         "epsilon_s": found.epsilon_s,
         "pairs": [
             {
@@ -133,9 +147,9 @@ def _dump_calibration(found: Calibration | None) -> State | None:
                 "epsilon_s": model.distribution.epsilon_s,
                 "relative": model.distribution.relative,
                 "times_s": list(model.distribution.times_s),
-                "p_travel": _pack(model.p_travel),
-                "log_time_ratio": _pack(model.log_time_ratio),
-                "log_distance_ratio": _pack(model.log_distance_ratio),
+                "p_travel": pack(model.p_travel),
+                "log_time_ratio": pack(model.log_time_ratio),
+                "log_distance_ratio": pack(model.log_distance_ratio),
                 "log_prior_odds": model.log_prior_odds,
             }
             for cameras, model in found.pairs.items()
@@ -155,9 +169,9 @@ def _load_calibration(state: State | None) -> Calibration | None:
             verdict=Verdict(raw["verdict"]),
             n_buddies=raw["n_buddies"],
             distribution=seen,
-            p_travel=_unpack_some(raw["p_travel"]),
-            log_time_ratio=_unpack_some(raw["log_time_ratio"]),
-            log_distance_ratio=_unpack_some(raw["log_distance_ratio"]),
+            p_travel=unpack_some(raw["p_travel"]),
+            log_time_ratio=unpack_some(raw["log_time_ratio"]),
+            log_distance_ratio=unpack_some(raw["log_distance_ratio"]),
             log_prior_odds=raw["log_prior_odds"],
         )
     first_s, ratio, n = state["grid"]
@@ -169,7 +183,7 @@ def _load_calibration(state: State | None) -> Calibration | None:
         pairs,
         TimeGrid(first_s, ratio, n),
         state["distance_width"],
-        state["log_duplicate_odds"],
+        View(unpack_some(state["view"])),
         state["epsilon_s"],
     )
 
@@ -182,8 +196,8 @@ def _dump_tracklet(tracklet: Tracklet) -> list[Any]:
         tracklet.extractor,
         list(tracklet.detection_ids),
         tracklet.track_id,
-        _dump_box(tracklet.box),
-        _dump_position(tracklet.position),
+        dump_box(tracklet.box),
+        dump_position(tracklet.position),
     ]
 
 
@@ -198,8 +212,8 @@ def _load_tracklet(raw: list[Any], number: int, embedding: NDArray[Any]) -> Trac
         extractor,
         tuple(ids),
         track_id,
-        _load_box(box),
-        _load_position(position),
+        load_box(box),
+        load_position(position),
     )
 
 
@@ -208,12 +222,12 @@ def _dump_detection(detection: Detection) -> list[Any]:
         detection.id,
         detection.camera,
         detection.time_s,
-        _pack(detection.embedding),
+        pack(detection.embedding),
         detection.extractor,
         detection.track_id,
-        _dump_box(detection.box),
+        dump_box(detection.box),
         detection.confidence,
-        _dump_position(detection.position),
+        dump_position(detection.position),
     ]
 
 
@@ -223,53 +237,10 @@ def _load_detection(raw: list[Any]) -> Detection:
         id_,
         camera,
         time_s,
-        _unpack(embedding),
+        unpack(embedding),
         extractor,
         track_id,
-        _load_box(box),
+        load_box(box),
         confidence,
-        _load_position(position),
+        load_position(position),
     )
-
-
-def _dump_open(opened: OpenTracklet) -> State:
-    names = ("camera", "track_id", "extractor", "start_s", "end_s", "lengths", "ids", "best")
-    state = {name: getattr(opened, name) for name in names}
-    state["total"] = _pack(opened.total)
-    state["box"], state["position"] = _dump_box(opened.box), _dump_position(opened.position)
-    return state
-
-
-def _load_open(state: State) -> OpenTracklet:
-    box, position = _load_box(state["box"]), _load_position(state["position"])
-    rest = {**state, "total": _unpack(state["total"]), "box": box, "position": position}
-    return OpenTracklet(**rest)
-
-
-def _pack(array: NDArray[Any] | None) -> list[Any] | None:
-    return None if array is None else [array.dtype.str, list(array.shape), array.tobytes()]
-
-
-def _unpack(packed: list[Any]) -> NDArray[Any]:
-    kind, shape, data = packed
-    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
-
-
-def _unpack_some(packed: list[Any] | None) -> NDArray[Any] | None:
-    return None if packed is None else _unpack(packed)
-
-
-def _dump_box(box: Box | None) -> list[float] | None:
-    return None if box is None else [box.left_px, box.top_px, box.right_px, box.bottom_px]
-
-
-def _load_box(raw: list[float] | None) -> Box | None:
-    return None if raw is None else Box(*raw)
-
-
-def _dump_position(at: Position | None) -> list[Any] | None:
-    return None if at is None else [at.topic, at.partition, at.offset]
-
-
-def _load_position(raw: list[Any] | None) -> Position | None:
-    return None if raw is None else Position(*raw)

@@ -11,7 +11,8 @@ import math
 
 from stgal_stream.core.associator import Associator
 from stgal_stream.core.recent_ids import RecentIds
-from stgal_stream.core.tracklets import TrackletBuilder
+from stgal_stream.core.tracklet_builder import TrackletBuilder
+from stgal_stream.core.visits import Visits
 from stgal_stream.core.watermark import Watermark
 from stgal_stream.types import Detection, Event, Reason, Refusal, TrackerSettings
 
@@ -23,7 +24,7 @@ class SiteTracker:
         self.site = site
         self.settings = settings
         self.watermark = Watermark(settings.allowed_lateness_s)
-        self.builder = TrackletBuilder(settings)
+        self.builder = TrackletBuilder(settings, Visits(settings))
         self.recent = RecentIds(settings.window_s)
         self.associator = Associator(site, settings)
         self.extractor: str | None = None
@@ -36,6 +37,8 @@ class SiteTracker:
             return [refusal]
         self.recent.add(detection.id, detection.time_s)
         if self._is_empty():  # nothing is left to compare with: another extractor may take over
+            if detection.extractor != self.extractor:
+                self.builder.visits = Visits(self.settings)
             self.extractor, self.dim = detection.extractor, len(detection.embedding)
         self.builder.observe(detection)
         return self.advance(self.watermark.observe(detection.time_s))

@@ -15,6 +15,7 @@ from stgal_stream.core.calibration import Calibration, calibrate, calibrate_pape
 from stgal_stream.core.mixture import N_DISTANCE_BINS, Verdict
 from stgal_stream.core.pair_counts import camera_pair
 from stgal_stream.core.time_grid import smoothed
+from stgal_stream.core.view import View
 from stgal_stream.core.visual import distances
 from stgal_stream.evaluation.fusion import Candidates, Densities, Fusion
 from stgal_stream.evaluation.labelled_set import LabelledSet
@@ -172,7 +173,7 @@ def _true_times(
 def _retrieve(
     data: LabelledSet, fusion: Fusion, on_progress: Callable[[str, int, int], None]
 ) -> tuple[dict[str, Retrieval], list[Confusion]]:
-    gallery = data.gallery
+    gallery, view = data.gallery, fusion.calibrated.view
     table = fusion.rules()
     rankings = {name: Ranking(data.person[gallery], data.camera[gallery]) for name in RULES}
     columns = [np.flatnonzero(data.camera[gallery] == c) for c in range(len(data.camera_names))]
@@ -183,7 +184,7 @@ def _retrieve(
         scores = {name: np.full((len(queries), len(gallery)), -np.inf) for name in RULES}
         distance = np.zeros((len(queries), len(gallery)))
         for other, at in enumerate(columns):
-            candidates = candidates_of(data, queries, gallery[at], camera, other)
+            candidates = candidates_of(data, view, queries, gallery[at], camera, other)
             distance[:, at] = candidates.distance
             for name in RULES:
                 scores[name][:, at] = table[name](candidates)
@@ -225,15 +226,19 @@ def queries_by_camera(data: LabelledSet) -> Iterator[Integers]:
 
 
 def candidates_of(
-    data: LabelledSet, queries: Integers, gallery: Integers, first: int, second: int
+    data: LabelledSet, view: View, queries: Integers, gallery: Integers, first: int, second: int
 ) -> Candidates:
+    """Rows of queries in one camera against rows of candidates in another."""
     q, g = data.embedding[queries], data.embedding[gallery]
     d = distances(q, g).astype(np.float64)
     lengths = np.linalg.norm(q, axis=1)[:, None] * np.linalg.norm(g, axis=1)[None, :]
     cosine = (q @ g.T) / np.maximum(lengths, 1e-12)
+    seen = distances(
+        view.directions(q, data.camera[queries]), view.directions(g, data.camera[gallery])
+    ).astype(np.float64)
     times = np.abs(data.time_s[queries][:, None] - data.time_s[gallery][None, :])
     names = data.camera_names
-    return Candidates(names[first], names[second], d, cosine, times)
+    return Candidates(names[first], names[second], d, cosine, seen, times)
 
 
 def _select(
@@ -254,14 +259,14 @@ def _select(
     rights: list[Floats] = []
     for done, (a, b) in enumerate(every):
         rows, columns = members[a], members[b]
-        c = candidates_of(data, rows, columns, a, b)
+        c = candidates_of(data, calibration.view, rows, columns, a, b)
         p, q = data.person[rows], data.person[columns]
         same = (p[:, None] == q[None, :]) & (p > 0)[:, None]
-        same_d += np.histogram(c.distance[same], edges)[0]
-        other_d += np.histogram(c.distance, edges)[0]
+        same_d += np.histogram(c.seen[same], edges)[0]
+        other_d += np.histogram(c.seen, edges)[0]
         scores = fusion.p_a_calibrated(c)
         chosen = {
-            "threshold": np.argwhere(c.distance < reach),
+            "threshold": np.argwhere(c.seen < reach),
             "bbp": best_buddies_of(scores, iterated=False),
             "ibbs": best_buddies_of(scores),
         }
@@ -291,7 +296,7 @@ def _reach(calibration: Calibration) -> float:
 def _log_odds(calibration: Calibration, c: Candidates, pairs: Integers) -> Floats:
     i, j = pairs[:, 0], pairs[:, 1]
     index = np.zeros(len(pairs), np.int64)
-    found = calibration.score(c.first, (c.second,), index, c.distance[i, j], c.time_s[i, j])
+    found = calibration.score(c.first, (c.second,), index, c.seen[i, j], c.time_s[i, j])
     return np.nan_to_num(found.log_odds, nan=-np.inf)
 
 

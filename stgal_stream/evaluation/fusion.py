@@ -25,13 +25,14 @@ _ST_REID_LAMBDA_TIME = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidates of one camera pair: distances (Q, G), cosine similarities (Q, G) and travel times
-    in seconds (Q, G)."""
+    """Candidates of one camera pair, each (Q, G): distances of the embeddings as they are, their
+    cosine similarities, distances as the calibration sees them, and travel times in seconds."""
 
     first: str
     second: str
     distance: Floats
     cosine: Floats
+    seen: Floats
     time_s: Floats
 
 
@@ -76,7 +77,7 @@ class Fusion:
         if model is None or model.p_travel is None:
             return np.full(c.distance.shape, -np.inf)
         table = _log(model.p_travel)[self.calibrated.grid.bins(c.time_s)]
-        return table - self.calibrated.alpha * c.distance
+        return table - self.calibrated.alpha * c.seen
 
     def tfusion(self, c: Candidates) -> Floats:
         """Bayes fusion (Lv et al. 2018, "Transfer Learning of Spatial-Temporal Patterns"):
@@ -85,7 +86,7 @@ class Fusion:
         if model is None or model.log_time_ratio is None:
             return np.full(c.distance.shape, -np.inf)
         ratio = model.log_time_ratio[self.calibrated.grid.bins(c.time_s)] + model.log_prior_odds
-        return ratio - self.calibrated.alpha * c.distance
+        return ratio - self.calibrated.alpha * c.seen
 
     def st_reid(self, c: Candidates) -> Floats:
         """Logistic smoothing (Wang et al. 2019, "Spatial-Temporal Person Re-identification"):
@@ -106,7 +107,7 @@ class Fusion:
             return np.full(c.distance.shape, -np.inf)
         shares = self.calibrated.grid.share_within(density, self.calibrated.epsilon_s)
         table = _log(shares)[self.calibrated.grid.bins(c.time_s)]
-        return table - self.calibrated.alpha * c.distance
+        return table - self.calibrated.alpha * c.seen
 
 
 def _model(calibration: Calibration, c: Candidates) -> PairModel | None:

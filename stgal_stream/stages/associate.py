@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _POLL_RECORDS = 500
 _IDLE_POLL_S = 0.2
 _LOOK_S = 1.0
-_STATE_VERSION = "3"
+_STATE_VERSION = "4"
 
 
 @dataclass(slots=True)

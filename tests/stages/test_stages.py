@@ -299,7 +299,7 @@ def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_dou
             epochs[self._group] += 1
             for partition in self.assignment():
                 self.seek(partition, self.committed(partition) or 0)
-        return plain_poll(self, min(most, 40), timeout_s)
+        return plain_poll(self, min(most, 8), timeout_s)
 
     def assignment(self: EmbeddedSubscription) -> dict[Partition, int]:
         return {Partition(topic, 0): epochs[self._group] for topic in self._next}
