@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from types import TracebackType
 
 from rich.console import Console
@@ -16,6 +18,11 @@ from rich.progress import (
 )
 
 from stgal_stream.daemon import Daemon
+from stgal_stream.stages.associate import AssociateStage
+
+logger = logging.getLogger(__name__)
+
+_SAY_EVERY_S = 10.0
 
 
 def counted(console: Console) -> Progress:
@@ -27,6 +34,38 @@ def counted(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+
+
+class LoggedProgress:
+    """A line in the log every ten seconds in which something was read: how a daemon gets on."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._said = (0, 0)
+        self._next_s = time.monotonic() + _SAY_EVERY_S
+
+    def update(self) -> None:
+        """Says how far the stages are, if that is news."""
+        if time.monotonic() < self._next_s:
+            return
+        self._next_s = time.monotonic() + _SAY_EVERY_S
+        embed, associate = self._daemon.embed, self._daemon.associate
+        now = (embed.progress if embed else 0, associate.progress if associate else 0)
+        if now == self._said:
+            return
+        parts = [f"{now[0]} detections embedded"] if embed else []
+        if associate:
+            parts.append(f"{now[1]} records associated, {found_so_far(associate)} in the window")
+        self._said = now
+        logger.info("%s", "; ".join(parts))
+
+
+def found_so_far(associate: AssociateStage) -> str:
+    """What the windows of all sites hold, in words."""
+    trackers = list(associate.trackers.values())
+    pairs = sum(len(t.associator.accepted) for t in trackers)
+    people = sum(len(t.associator.identities) for t in trackers)
+    return f"{people} identities, {pairs} associations"
 
 
 class StreamProgress:
@@ -68,8 +107,5 @@ class StreamProgress:
         if daemon.associate is not None:
             total = self._progress.tasks[1].total or 0
             done = min(daemon.associate.progress, total)
-            trackers = list(daemon.associate.trackers.values())
-            pairs = sum(len(t.associator.accepted) for t in trackers)
-            people = sum(len(t.associator.identities) for t in trackers)
-            note = f"{people} identities, {pairs} associations"
+            note = found_so_far(daemon.associate)
             self._progress.update(self._associate, completed=done, note=note)

@@ -20,7 +20,7 @@ from stgal_stream.commands.options import (
     set_up_logging,
     stop_on_signals,
 )
-from stgal_stream.commands.progress import StreamProgress
+from stgal_stream.commands.progress import LoggedProgress, StreamProgress
 from stgal_stream.config import Config, load_config
 from stgal_stream.daemon import Daemon, open_log
 from stgal_stream.errors import ConfigError, DataError
@@ -99,7 +99,8 @@ def _run_daemon(
     try:
         daemon = Daemon(log, config, stage)
         with stop_on_signals(daemon.stop):
-            daemon.run(end=_set_event() if until_end else None)
+            end = _set_event() if until_end else None
+            daemon.run(end=end, on_progress=LoggedProgress(daemon).update)
         logger.info("stopped cleanly")
     finally:
         log.close()
