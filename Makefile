@@ -19,7 +19,7 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits
-	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) $(BIN)/python tools/bench $(ARGS); \
 	  status=$$?; tools/kafka-stop; exit $$status
 

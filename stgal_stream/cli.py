@@ -13,7 +13,9 @@ from stgal_stream.commands.demo import demo
 from stgal_stream.commands.evaluate import evaluate
 from stgal_stream.commands.export import export
 from stgal_stream.commands.inspect import inspect
+from stgal_stream.commands.models import models
 from stgal_stream.commands.replay import replay
+from stgal_stream.commands.retrain import retrain
 from stgal_stream.commands.run import run
 from stgal_stream.errors import StgalError
 
@@ -32,7 +34,20 @@ def cli() -> None:
     """Streaming multi-camera person tracking: detections in, global identities out."""
 
 
-for command in (run, replay, demo, evaluate, inspect, export, topics, check_config, completion):
+_COMMANDS: tuple[click.Command, ...] = (
+    run,
+    replay,
+    demo,
+    evaluate,
+    inspect,
+    retrain,
+    models,
+    export,
+    topics,
+    check_config,
+    completion,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

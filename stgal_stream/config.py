@@ -51,9 +51,11 @@ class TopicsSection(Struct, forbid_unknown_fields=True):
 
 
 class EmbedSection(Struct, forbid_unknown_fields=True):
-    """The embed stage. ``model`` empty means the extractor that the package ships."""
+    """The embed stage. ``model`` empty means the extractor that the package ships; ``releases`` is
+    the folder of retrained ones, of which the promoted one is loaded at the start."""
 
     model: str = ""
+    releases: str = ""
     batch_size: Count = 32
     max_wait_s: NotNegative = 0.05
     threads: int = 0

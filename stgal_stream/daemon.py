@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stgal_stream.config import Config
 from stgal_stream.errors import ConfigError, FencedError, LogError
-from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.extractor.in_use import load_in_use
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.monitoring.metrics import Metrics
@@ -66,10 +66,13 @@ class Daemon:
         for note in log.ensure_topics(config.topic_specs()):
             logger.warning("%s (stgal-stream topics tells more)", note)
         if stage in ("embed", "all"):
-            model = Path(config.embed.model) if config.embed.model else SHIPPED
-            extractor = OnnxExtractor(
-                model, providers=config.embed.providers, threads=config.embed.threads or None
+            extractor, refused = load_in_use(
+                config.embed.model,
+                config.embed.releases,
+                providers=config.embed.providers,
+                threads=config.embed.threads or None,
             )
+            self.metrics.release_refused.set(refused is not None)
             self.embed = EmbedStage(log, config, extractor, self.metrics)
         if stage in ("associate", "all"):
             self.associate = AssociateStage(log, config, self.metrics)

@@ -51,7 +51,7 @@ class OnnxExtractor:
         self.form = _crop_format(meta, self._session.get_inputs(), path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         self.version = f"{meta.get('stgal.version', path.stem)}@{digest}"
-        self._unit_length = meta.get("stgal.normalize") == "l2"
+        self.unit_length = meta.get("stgal.normalize") == "l2"
         self._input = self._session.get_inputs()[0].name
         self.dim = 0
         self.self_test()
@@ -103,7 +103,7 @@ class OnnxExtractor:
         except Exception as error:  # onnxruntime raises its own types, not exported by name
             raise ModelError(f"{self.path} failed to run: {error}") from error
         features = np.asarray(out, dtype=np.float32)
-        if self._unit_length:
+        if self.unit_length:
             lengths = np.linalg.norm(features, axis=1, keepdims=True)
             features = features / np.maximum(lengths, 1e-12)
         return features

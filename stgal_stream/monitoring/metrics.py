@@ -102,6 +102,11 @@ class Metrics:
             ["version", "provider"],
             registry=r,
         )
+        self.release_refused = Gauge(
+            "stgal_release_refused",
+            "1 while the promoted release could not be used and another extractor runs",
+            registry=r,
+        )
         self.restarts = Counter(
             "stgal_stage_restarts", "Stages started anew after an error", ["stage"], registry=r
         )

@@ -1,0 +1,114 @@
+"""``stgal-stream retrain``: a better extractor from what the stream said about itself."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.commands.progress import StepBars
+from stgal_stream.config import load_config
+from stgal_stream.daemon import open_log
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.extractor.in_use import load_in_use
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.releases import Releases
+
+_EPILOG = """\b
+Examples:
+  stgal-stream retrain --embedded stgal-log --out releases
+  stgal-stream retrain --brokers localhost:9092 --out releases --iterations 600
+  stgal-stream retrain --embedded stgal-log --out releases --resume
+"""
+
+
+@click.command(epilog=_EPILOG)
+@log_options
+@config_option
+@click.option("--baseline", type=click.Path(path_type=Path), help="ONNX to start from.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of releases.")
+@click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
+@click.option("--loss", type=click.Choice(["contrastive", "triplets", "batch-hard"]))
+@click.option("--iterations", type=click.IntRange(min=1))
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--held-out", default=0.3, show_default=True, type=click.FloatRange(0.1, 0.9))
+@click.option("--min-pairs", default=100, show_default=True, type=click.IntRange(min=2))
+@click.option("--promote/--no-promote", default=True, help="Promote it if it passes the gate.")
+@click.option("--resume", is_flag=True, help="Go on with a retraining that was stopped.")
+def retrain(
+    brokers: str,
+    embedded: Path | None,
+    config_path: Path | None,
+    baseline: Path | None,
+    out: Path | None,
+    setting: str,
+    loss: str | None,
+    iterations: int | None,
+    learning_rate: float | None,
+    seed: int,
+    held_out: float,
+    min_pairs: int,
+    promote: bool,
+    resume: bool,
+) -> None:
+    """Train the extractor on the pairs that the stream found, without a label.
+
+    Reads the daemon's outputs and, by offset, the crops; judges the result at times that training
+    did not see; writes a release and promotes it if it is better. Daemons with the same
+    embed.releases folder load the promoted release when they start.
+    """
+    try:
+        from stgal_stream.retraining.job import Job, JobSettings
+        from stgal_stream.retraining.training import TrainingSettings
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"retrain needs {error.name}, which this installation lacks",
+            hint='pip install "stgal-stream[train]"',
+        ) from error
+    config = load_config(config_path)
+    folder = out or (Path(config.embed.releases) if config.embed.releases else None)
+    if folder is None:
+        raise ConfigError("retrain needs --out or embed.releases", hint="name a folder")
+    if embedded is not None and not embedded.is_dir():
+        raise DataError(f"there is no embedded log at {embedded}")
+    chosen = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
+    chosen = replace(
+        chosen,
+        loss=loss or chosen.loss,
+        iterations=iterations or chosen.iterations,
+        learning_rate=learning_rate or chosen.learning_rate,
+    )
+    providers = config.embed.providers
+    if baseline is not None:
+        extractor = OnnxExtractor(baseline, providers=providers)
+    else:
+        extractor, _ = load_in_use(config.embed.model, str(folder), providers=providers)
+    console = Console(stderr=True)
+    console.print(f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}")
+    settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
+    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+    stop = threading.Event()
+    try:
+        job = Job(log, config, extractor, Releases(folder))
+        with StepBars(console) as bars, stop_on_signals(stop):
+            outcome = job.run(settings, stop, bars.say)
+    finally:
+        log.close()
+    if outcome.release is None or outcome.verdict is None:
+        console.print("stopped; --resume goes on from here")
+        raise click.Abort
+    verdict, release = outcome.verdict, outcome.release
+    click.echo(f"release {release.version}: {release.data['pairs']} pairs, {folder}")
+    for name, judged in (("baseline", verdict.baseline), ("candidate", verdict.candidate)):
+        apart = "-" if judged.separation is None else f"{judged.separation:.3f}"
+        click.echo(
+            f"  {name:<10} consistency {judged.consistency:.3f} over {judged.n_buddies} best "
+            f"buddies, separation {apart}"
+        )
+    click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
+    click.echo("promoted" if outcome.promoted else "not promoted")

@@ -1,0 +1,146 @@
+"""Training batches: pseudo-pairs with their hard negatives, each crop augmented.
+
+The law: a batch is a function of the seed and its number alone, so a run that was stopped goes on
+with the batches that it would have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.association import sample_hard_negatives
+from stgal_stream.core.calibration import calibrate
+from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.scorer import Scorer
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
+from stgal_stream.types import TrackerSettings, Tracklet
+
+_N_NEGATIVES = 32
+_SHIFT = 0.08
+_ERASED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows (B,) of sightings, and which pairs of them are held for one person, which for two."""
+
+    rows: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    other: NDArray[np.bool_]
+
+
+class Sampler:
+    """Draws pairs in proportion to their posterior, and hard negatives of each query: candidates
+    whose P_a lies under the median, in proportion to P_v."""
+
+    def __init__(
+        self,
+        pairs: list[PseudoPair],
+        negatives: dict[int, NDArray[np.int64]],
+        seed: int,
+        n_pairs: int,
+    ) -> None:
+        self._ends = np.array([(p.first, p.second) for p in pairs], np.int64)
+        weight = np.array([p.posterior for p in pairs])
+        self._share = weight / weight.sum()
+        self._negatives = negatives
+        self._linked = {(p.first, p.second) for p in pairs} | {(p.second, p.first) for p in pairs}
+        self._group = _groups(pairs)
+        self._seed, self._n = seed, n_pairs
+
+    def batch(self, number: int) -> tuple[Batch, np.random.Generator]:
+        """Batch ``number``, and the generator to augment it with."""
+        rng = np.random.default_rng((self._seed, number))
+        chosen = rng.choice(len(self._ends), self._n, p=self._share)
+        rows: list[int] = []
+        for first, second in self._ends[chosen].tolist():
+            query, positive = (first, second) if rng.random() < 0.5 else (second, first)
+            rows += [query, positive]
+            pool = self._negatives.get(query)
+            if pool is not None and len(pool):
+                rows.append(int(pool[rng.integers(len(pool))]))
+        unique = np.array(sorted(set(rows)), np.int64)
+        group = np.array([self._group.get(int(r), -1 - int(r)) for r in unique])
+        linked = np.array([[(int(a), int(b)) in self._linked for b in unique] for a in unique])
+        # Two that hang together through others may be one person or not: they take no part.
+        return Batch(unique, linked, group[:, None] != group[None, :]), rng
+
+
+def hard_negatives(
+    sightings: list[Sighting], embeddings: NDArray[np.float32], queries: list[int], seed: int
+) -> dict[int, NDArray[np.int64]]:
+    """Rows of hard negatives of each query, from the baseline's embeddings (N, D) and the travel
+    times that the window itself shows."""
+    gallery = gallery_of(sightings, embeddings)
+    settings = TrackerSettings(max_tracklets=len(sightings))
+    scorer = Scorer(gallery)
+    scorer.use(calibrate(gallery, settings, "retraining"))
+    cameras = gallery.cameras
+    rng = np.random.default_rng((seed, 1))
+    found = {}
+    for row, scores in scorer.rows(queries):
+        elsewhere = np.flatnonzero(cameras != cameras[row])
+        if len(elsewhere) < 2:
+            continue
+        drawn = sample_hard_negatives(
+            scores.p_visual[elsewhere], scores.p_association[elsewhere], _N_NEGATIVES, rng
+        )
+        found[row] = elsewhere[drawn]
+    return found
+
+
+def gallery_of(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> Gallery:
+    """The sightings as a window that can be calibrated on; each site's cameras are its own."""
+    gallery = Gallery()
+    for i, s in enumerate(sightings):
+        tracklet = Tracklet(
+            i, f"{s.site}\x00{s.camera}", s.start_s, s.end_s, embeddings[i], "", (s.id,)
+        )
+        gallery.add(tracklet, s.end_s)
+    return gallery
+
+
+def known_negative_pairs(sightings: list[Sighting]) -> NDArray[np.int64]:
+    """(M, 2) pairs that were in one camera at one time; sightings are in order of start."""
+    found, active = [], list[int]()
+    for i, sighting in enumerate(sightings):
+        active = [j for j in active if sightings[j].end_s >= sighting.start_s]
+        found += [(j, i) for j in active if are_apart(sightings[j], sighting)]
+        active.append(i)
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
+def augmented(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(B, H, W, 3): flipped by halves, shifted by a few pixels, a rectangle erased by halves."""
+    out = np.empty_like(pixels)
+    n, high, wide, _ = pixels.shape
+    reach = round(_SHIFT * high), round(_SHIFT * wide)
+    for i in range(n):
+        crop = pixels[i, :, ::-1] if rng.random() < 0.5 else pixels[i]
+        up, left = rng.integers(0, 2 * reach[0] + 1), rng.integers(0, 2 * reach[1] + 1)
+        padded = np.pad(crop, ((reach[0],) * 2, (reach[1],) * 2, (0, 0)), mode="edge")
+        out[i] = padded[up : up + high, left : left + wide]
+        if rng.random() < _ERASED:
+            h, w = (int(side * rng.uniform(0.15, 0.45)) for side in (high, wide))
+            y, x = rng.integers(0, high - h), rng.integers(0, wide - w)
+            out[i, y : y + h, x : x + w] = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+    return out
+
+
+def _groups(pairs: list[PseudoPair]) -> dict[int, int]:
+    """The connected group of each row in a pair."""
+    parent: dict[int, int] = {}
+
+    def root(row: int) -> int:
+        parent.setdefault(row, row)
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for pair in pairs:
+        parent[root(pair.first)] = root(pair.second)
+    return {row: root(row) for row in list(parent)}

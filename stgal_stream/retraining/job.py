@@ -1,0 +1,276 @@
+"""One retraining: read what the stream said, train, judge at times that training did not see,
+release. Two at a time are excluded; what was stopped can be resumed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.config import Config
+from stgal_stream.core.calibration import Calibration, calibrate
+from stgal_stream.errors import DataError, ModelError
+from stgal_stream.extractor.export import export
+from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.network import ResNet50
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.releases import Release, Releases, sha256_of
+from stgal_stream.log.port import Log
+from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
+from stgal_stream.retraining.gate import Verdict, judge
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData, ends, read_stream
+from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
+from stgal_stream.types import TrackerSettings
+
+_BATCH = 64
+Said = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """``held_out`` is the share of the newest sightings that training does not see."""
+
+    training: TrainingSettings
+    held_out: float = 0.3
+    min_pairs: int = 100
+    promote: bool = True
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: the release (None if stopped before the end) and the gate's verdict."""
+
+    release: Release | None
+    verdict: Verdict | None
+    promoted: bool
+
+
+class Job:
+    """A retraining of one extractor on one log, into one folder of releases."""
+
+    def __init__(
+        self, log: Log, config: Config, baseline: OnnxExtractor, releases: Releases
+    ) -> None:
+        self._log = log
+        self._config = config
+        self._baseline = baseline
+        self._releases = releases
+        self._scratch = releases.folder / ".training"
+
+    def run(
+        self,
+        settings: JobSettings,
+        stop: threading.Event,
+        say: Said = lambda what, done, total, note: None,
+    ) -> Outcome:
+        """The whole job. ``say`` hears the step, how far it is of how much, and a note.
+
+        Raises:
+            DataError: too few pairs, or another retraining runs.
+            ModelError: the baseline cannot be trained, or the loss is no number.
+        """
+        with _alone(self._releases.folder):
+            state = self._state(settings)
+            topics = self._config.topics
+            until = state["about"]["until"] if state else None
+            until = until or ends(self._log, [topics.identities, topics.associations])
+            data = read_stream(
+                self._log,
+                topics.identities,
+                topics.associations,
+                until,
+                self._baseline.form,
+                on_progress=lambda done, total: say("reading crops", done, total, ""),
+            )
+            split = int(len(data.sightings) * (1 - settings.held_out))
+            pairs = [p for p in data.pairs if p.second < split]
+            if len(pairs) < settings.min_pairs:
+                raise DataError(
+                    f"{len(pairs)} pseudo-pairs to train on, {settings.min_pairs} are needed "
+                    f"(left out: {dict(data.left_out) or 'none'})",
+                    hint="let the daemon run longer, or lower --min-pairs",
+                )
+            before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
+            training = self._training(settings, until, state)
+            sampler = self._sampler(data, pairs, before, split, settings.training)
+
+            def heard(progress: Progress) -> None:
+                total = settings.training.iterations
+                say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
+
+            if not training.run(sampler, data.pixels, stop, heard):
+                return Outcome(None, None, False)
+            outcome = self._release(settings, data, pairs, split, before, training, say)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            return outcome
+
+    def _state(self, settings: JobSettings) -> dict[str, Any] | None:
+        """The checkpoint to go on from; one that nobody resumes is removed."""
+        path = self._scratch / "checkpoint.pt"
+        if not settings.resume:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            return None
+        state = read_checkpoint(path)
+        if state is None:
+            return None
+        if state["settings"] != asdict(settings.training):
+            raise DataError(
+                "the checkpoint is of a run with other settings",
+                hint="give the same options, or leave --resume out to start anew",
+            )
+        if state["about"]["baseline"] != self._baseline.version:
+            raise DataError("the checkpoint is of another baseline")
+        return state
+
+    def _training(
+        self,
+        settings: JobSettings,
+        until: dict[str, list[int]],
+        state: dict[str, Any] | None,
+    ) -> Training:
+        network = network_of(self._baseline.path)
+        about = {"until": until, "baseline": self._baseline.version}
+        path = self._scratch / "checkpoint.pt"
+        training = Training(network, self._baseline.form, settings.training, path, about)
+        if state is not None:
+            training.resume(state)
+        return training
+
+    def _sampler(
+        self,
+        data: StreamData,
+        pairs: list[PseudoPair],
+        embeddings: NDArray[np.float32],
+        split: int,
+        settings: TrainingSettings,
+    ) -> Sampler:
+        queries = sorted({row for p in pairs for row in (p.first, p.second)})
+        negatives = hard_negatives(
+            data.sightings[:split], embeddings[:split], queries, settings.seed
+        )
+        return Sampler(pairs, negatives, settings.seed, settings.n_pairs)
+
+    def _release(
+        self,
+        settings: JobSettings,
+        data: StreamData,
+        pairs: list[PseudoPair],
+        split: int,
+        before: NDArray[np.float32],
+        training: Training,
+        say: Said,
+    ) -> Outcome:
+        name = f"retrained-{_digest(training.network)}"
+        with tempfile.TemporaryDirectory() as scratch:
+            model = Path(scratch) / "model.onnx"
+            form = self._baseline.form
+            export(
+                training.network,
+                model,
+                height_px=form.height_px,
+                width_px=form.width_px,
+                version=name,
+                unit_length=self._baseline.unit_length,
+            )
+            candidate = OnnxExtractor(model, providers=("CPUExecutionProvider",))
+            after = embed(candidate, data.pixels[split:], lambda d, t: say("judging", d, t, ""))
+            verdict = self._judge(data, split, before, after)
+            release = Release(
+                name,
+                sha256_of(model),
+                self._baseline.version,
+                datetime.now(UTC).isoformat(timespec="seconds"),
+                data={
+                    "from_s": data.sightings[0].start_s,
+                    "to_s": data.sightings[-1].end_s,
+                    "held_out_from_s": data.sightings[split].start_s,
+                    "sightings": len(data.sightings),
+                    "pairs": len(pairs),
+                    "left_out": dict(data.left_out),
+                },
+                gate=verdict.as_json(),
+                settings={
+                    **asdict(settings.training),
+                    "held_out": settings.held_out,
+                    "first_losses": training.losses[:5],
+                    "last_losses": training.losses[-5:],
+                    "code": version_of("stgal-stream"),
+                },
+            )
+            self._releases.add(release, model)
+        promoted = verdict.passed and settings.promote
+        if promoted:
+            self._releases.promote(name)
+        return Outcome(release, verdict, promoted)
+
+    def _judge(
+        self,
+        data: StreamData,
+        split: int,
+        before: NDArray[np.float32],
+        after: NDArray[np.float32],
+    ) -> Verdict:
+        shifted = [
+            PseudoPair(p.first - split, p.second - split, p.posterior)
+            for p in data.pairs
+            if p.first >= split
+        ]
+        learned = _travel_times(data, before, split)
+        return judge(data.sightings[split:], shifted, before[split:], after, learned)
+
+
+def _travel_times(data: StreamData, embeddings: NDArray[np.float32], split: int) -> Calibration:
+    """What the stream had learned before the held-out times."""
+    gallery = gallery_of(data.sightings[:split], embeddings[:split])
+    return calibrate(gallery, TrackerSettings(max_tracklets=max(1, split)), "before")
+
+
+def embed(
+    extractor: OnnxExtractor,
+    pixels: NDArray[np.uint8],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float32]:
+    """(N, H, W, 3) uint8 -> (N, D)."""
+    found = []
+    for start in range(0, len(pixels), _BATCH):
+        found.append(extractor.embed(pixels[start : start + _BATCH]))
+        on_progress(min(start + _BATCH, len(pixels)), len(pixels))
+    return np.concatenate(found) if found else np.zeros((0, extractor.dim), np.float32)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One retraining at a time; the lock goes with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DataError(f"another retraining works in {folder}") from error
+            yield
+    except OSError as error:
+        raise DataError(f"{folder} cannot be used: {error.strerror}") from error
+
+
+def _digest(network: ResNet50) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        array = tensor.numpy()
+        if not np.isfinite(array).all():
+            raise ModelError(f"{name} holds NaN or infinite weights after training")
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()[:12]

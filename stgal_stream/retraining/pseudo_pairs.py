@@ -1,0 +1,205 @@
+"""What a stream said about itself, as training data: tracklets, accepted pairs, crops by offset.
+
+Only the daemon's own outputs are read, and no label is in them. The laws: a pair that was withdrawn
+is none; a tracklet's two partners that were in one camera at one time cannot both be right, so the
+less probable pair is left out and counted; what retention has taken is skipped and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.log.port import Log
+from stgal_stream.types import Position
+from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
+
+_CHUNK = 1000
+_MAX_BYTES = 4 * 1024 * 1024
+_MAX_PIXELS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A tracklet as the outputs name it, and where its best crop lies."""
+
+    id: str
+    site: str
+    camera: str
+    start_s: float
+    end_s: float
+    crop: Position
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoPair:
+    """Two sightings (by index) held for one person with a probability."""
+
+    first: int
+    second: int
+    posterior: float
+
+
+@dataclass(slots=True)
+class StreamData:
+    """Sightings in order of time with their pixels (N, H, W, 3), and pairs between them."""
+
+    sightings: list[Sighting]
+    pixels: NDArray[np.uint8]
+    pairs: list[PseudoPair]
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def ends(log: Log, topics: list[str]) -> dict[str, list[int]]:
+    """How far each topic is now, by partition: what a resumed run reads again."""
+    found: dict[str, list[int]] = {}
+    for topic in topics:
+        found[topic] = []
+        for partition in range(log.partitions(topic)):
+            end = 0
+            while records := log.read(topic, partition, end, _CHUNK):
+                end = records[-1].offset + 1
+            found[topic].append(end)
+    return found
+
+
+def read_stream(
+    log: Log,
+    identities: str,
+    associations: str,
+    until: dict[str, list[int]],
+    form: CropFormat,
+    *,
+    least_posterior: float = 0.5,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> StreamData:
+    """Everything up to ``until`` that can be used for training."""
+    left_out: Counter[str] = Counter()
+    seen: dict[tuple[str, str], Sighting] = {}
+    for event in _events(log, identities, until):
+        tracklet = event.get("tracklet")
+        if tracklet is None or event["type"] not in ("created", "joined"):
+            continue
+        if "crop" not in tracklet:
+            left_out["no_crop_in_the_log"] += 1
+            continue
+        sighting = _sighting(event["site"], tracklet)
+        seen[event["site"], sighting.id] = sighting
+    sightings: list[Sighting] = []
+    pixels: list[NDArray[np.uint8]] = []
+    ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
+    for done, sighting in enumerate(ordered):
+        crop = _pixels(log, sighting.crop, form, left_out)
+        if crop is not None:
+            sightings.append(sighting)
+            pixels.append(crop)
+        on_progress(done + 1, len(ordered))
+    index = {(s.site, s.id): i for i, s in enumerate(sightings)}
+    found = _pairs(_events(log, associations, until), index, least_posterior, left_out)
+    kept = _without_conflicts(found, sightings, left_out)
+    empty = np.zeros((0, form.height_px, form.width_px, 3), np.uint8)
+    return StreamData(sightings, np.stack(pixels) if pixels else empty, kept, left_out)
+
+
+def are_apart(first: Sighting, second: Sighting) -> bool:
+    """Whether the two were in one camera at one time (equation 2)."""
+    return (
+        first.site == second.site
+        and first.camera == second.camera
+        and first.start_s <= second.end_s
+        and second.start_s <= first.end_s
+    )
+
+
+def _events(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[dict[str, Any]]:
+    for partition, end in enumerate(until[topic]):
+        offset = 0
+        while records := log.read(topic, partition, offset, _CHUNK):
+            for record in records:
+                if record.offset < end:
+                    yield json.loads(record.value)
+            offset = records[-1].offset + 1
+            if offset >= end:
+                break
+
+
+def _sighting(site: str, body: dict[str, Any]) -> Sighting:
+    at = body["crop"]
+    return Sighting(
+        body["id"],
+        site,
+        body["sensorId"],
+        parse_time_s(body["start"]),
+        parse_time_s(body["end"]),
+        Position(at["topic"], at["partition"], at["offset"]),
+    )
+
+
+def _pixels(
+    log: Log, at: Position, form: CropFormat, left_out: Counter[str]
+) -> NDArray[np.uint8] | None:
+    records = log.read(at.topic, at.partition, at.offset, 1)
+    if not records or records[0].offset != at.offset:
+        left_out["out_of_retention"] += 1
+        return None
+    try:
+        message = decode(records[0], _MAX_BYTES, math.inf)
+        if message.crop is None:
+            left_out["embedded_upstream"] += 1
+            return None
+        return decode_crop(message.crop, form, max_bytes=_MAX_BYTES, max_pixels=_MAX_PIXELS)
+    except (BadRecord, BadCrop):
+        left_out["unreadable"] += 1
+        return None
+
+
+def _pairs(
+    events: Iterator[dict[str, Any]],
+    index: dict[tuple[str, str], int],
+    least_posterior: float,
+    left_out: Counter[str],
+) -> list[PseudoPair]:
+    standing: dict[tuple[str, str], PseudoPair] = {}
+    for event in events:
+        site, key = event["site"], (event["site"], event["pairId"])
+        if event["type"] == "withdrawn":
+            standing.pop(key, None)
+            continue
+        query, gallery = (index.get((site, event[side]["id"])) for side in ("query", "gallery"))
+        posterior = 1.0 / (1.0 + math.exp(-float(event["evidence"]["logOdds"])))
+        if query is None or gallery is None:
+            left_out["pair_without_its_crops"] += 1
+        elif posterior < least_posterior:
+            left_out["improbable"] += 1
+        else:
+            standing[key] = PseudoPair(min(query, gallery), max(query, gallery), posterior)
+    return sorted(standing.values(), key=lambda p: (p.first, p.second))
+
+
+def _without_conflicts(
+    pairs: list[PseudoPair], sightings: list[Sighting], left_out: Counter[str]
+) -> list[PseudoPair]:
+    partners: dict[int, list[int]] = {}
+    kept = []
+    for pair in sorted(pairs, key=lambda p: (-p.posterior, p.first, p.second)):
+        clash = any(
+            are_apart(sightings[new], sightings[other])
+            for mine, new in ((pair.first, pair.second), (pair.second, pair.first))
+            for other in partners.get(mine, ())
+            if other != new
+        )
+        if clash:
+            left_out["conflict"] += 1
+            continue
+        kept.append(pair)
+        partners.setdefault(pair.first, []).append(pair.second)
+        partners.setdefault(pair.second, []).append(pair.first)
+    return sorted(kept, key=lambda p: (p.first, p.second))

@@ -1,0 +1,82 @@
+"""The loop by its commands: a stream, a retraining, releases, a daemon that loads one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .test_commands import stgal
+
+pytest.importorskip("torch", reason="retraining needs the train extra")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated site that went through the daemon on an embedded log."""
+    folder = tmp_path_factory.mktemp("site")
+    stgal("replay", "site", "--people", "60", "--minutes", "12", "--embedded", "log", cwd=folder)
+    # Stamped by the simulation and not by today's clock.
+    stgal("run", "--embedded", "log", "--until-end", cwd=folder)
+    return folder
+
+
+def test_retrain_release_promote_and_roll_back(site: Path) -> None:
+    done = stgal(
+        "retrain", "--embedded", "log", "--out", "releases", "--iterations", "2",
+        "--min-pairs", "5", "--no-promote", cwd=site,
+    )  # fmt: skip
+    assert "gate:" in done.stdout
+    assert "not promoted" in done.stdout
+    assert not (site / "releases" / ".training").exists()
+    name = next(p.name for p in (site / "releases").glob("retrained-*"))
+    about = json.loads(stgal("models", "show", name, "--releases", "releases", cwd=site).stdout)
+    assert about["parent"].startswith("rendered-2@")
+    assert about["data"]["pairs"] >= 5
+    assert about["settings"]["iterations"] == 2
+    stgal("models", "promote", name, "--releases", "releases", cwd=site)
+    assert f"* {name}" in stgal("models", "list", "--releases", "releases", cwd=site).stdout
+    run = stgal(
+        "run", "--embedded", "log", "--until-end", cwd=site, STGAL_EMBED_RELEASES="releases"
+    )
+    assert "extractor model.onnx" in run.stderr
+    (site / "releases" / name / "model.onnx").write_bytes(b"damaged")
+    run = stgal(
+        "run", "--embedded", "log", "--until-end", cwd=site, STGAL_EMBED_RELEASES="releases"
+    )
+    assert "the promoted release is refused" in run.stderr
+    assert "rendered.onnx" in run.stderr
+    stgal("models", "rollback", "--releases", "releases", cwd=site)
+    assert "none is in use" in stgal("models", "list", "--releases", "releases", cwd=site).stdout
+
+
+def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
+    """Nothing but the log goes in: the truth of the simulation lies in no topic."""
+    names = []
+    for out in ("one", "two"):
+        stgal(
+            "retrain", "--embedded", "log", "--out", out, "--iterations", "2",
+            "--min-pairs", "5", "--no-promote", cwd=site,
+        )  # fmt: skip
+        names.append([p.name for p in (site / out).glob("retrained-*")])
+    assert names[0] == names[1]
+
+
+def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> None:
+    few = stgal(
+        "retrain", "--embedded", "log", "--out", "few", "--min-pairs", "100000", cwd=site, check=2
+    )
+    assert "100000 are needed" in few.stderr
+    gone = stgal("retrain", "--embedded", "nowhere", "--out", "x", cwd=tmp_path, check=2)
+    assert "no embedded log" in gone.stderr
+    assert not (tmp_path / "nowhere").exists()
+    nameless = stgal("retrain", "--embedded", "log", cwd=site, check=2)
+    assert "--out" in nameless.stderr
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"x")
+    stgal(
+        "retrain", "--embedded", "log", "--out", "x", "--baseline", str(broken), cwd=site, check=4
+    )
+    shutil.rmtree(site / "x", ignore_errors=True)
