@@ -1,8 +1,9 @@
 """What two boxes of one camera say about being one person, for cameras that do not track.
 
-The law: a local false discovery rate (Efron 2004), without a label. Boxes minutes apart are hardly
-ever of one person, so a camera's distances at such times are the null: a pair's p-value is the
-share of them that lie closer. Were all pairs of a moment two people, their p-values would be
+The law: a local false discovery rate (Efron 2004), without a label. Boxes in two places of one
+frame are two people, and where a camera gives no places, boxes minutes apart are hardly ever of one
+person; a camera's distances of such pairs are the null: a pair's p-value is the share of them that
+lie closer. Were all pairs of a moment two people, their p-values would be
 uniform; what piles up near zero is one person seen twice. The share of two people is Storey's
 (2002), the density falls with p (Grenander's estimator).
 """
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.mixture import LOG_ODDS_LIMIT, Floats, falling
-from stgal_stream.core.visual import distances
+from stgal_stream.core.visual import SAME_BOX_IOU, distances, intersection_over_union
+from stgal_stream.types import Box
 
 _P_EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 25)])
 _N_QUANTILES = 400
@@ -51,8 +53,8 @@ class BoxModel:
 
 
 def fit_boxes(sample: Gallery, gap_s: float, null_s: tuple[float, float]) -> BoxModel:
-    """The model of single boxes: pairs within ``gap_s`` seconds are asked, those between the two
-    times ``null_s`` are the null."""
+    """The model of single boxes: pairs within ``gap_s`` seconds are asked; the null are those in
+    two places of one frame or, where these are few, those between the two times ``null_s``."""
     nulls: dict[str, Floats] = {}
     apart, at_once = [], []
     for index, camera in enumerate(sample.camera_names):
@@ -61,13 +63,29 @@ def fit_boxes(sample: Gallery, gap_s: float, null_s: tuple[float, float]) -> Box
         d = distances(sample.embeddings[mine], sample.embeddings[mine])[upper].astype(np.float64)
         times = sample.starts_s[mine]
         t = np.abs(times[:, None] - times[None, :])[upper]
-        null = d[(t >= null_s[0]) & (t <= null_s[1])]
+        boxes = [sample.tracklets[row].box for row in mine.tolist()]
+        elsewhere = _in_two_places(boxes, upper, t == 0)
+        null = d[elsewhere]
+        if len(null) < _MIN_NULL:
+            null = d[(t >= null_s[0]) & (t <= null_s[1])]
         if len(null) < _MIN_NULL:
             continue
         nulls[camera] = np.quantile(null, null_p())
         apart.append(p_values(nulls[camera], d[(t > 0) & (t <= gap_s)]))
-        at_once.append(p_values(nulls[camera], d[t == 0]))
+        at_once.append(p_values(nulls[camera], d[(t == 0) & ~elsewhere]))
     return BoxModel(nulls, _table(apart), _table(at_once))
+
+
+def _in_two_places(
+    boxes: list[Box | None], pairs: tuple[NDArray[np.int64], ...], at_once: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(M,) whether a pair's boxes, of one frame, lie apart."""
+    found = np.zeros(len(at_once), bool)
+    for k in np.flatnonzero(at_once).tolist():
+        one, other = boxes[pairs[0][k]], boxes[pairs[1][k]]
+        if one is not None and other is not None:
+            found[k] = intersection_over_union(one, other) < SAME_BOX_IOU
+    return found
 
 
 def null_p() -> Floats:

@@ -140,6 +140,7 @@ class Visits:
             detection.embedding,
             detection.extractor,
             detection.id,
+            detection.box,
         )
         sample.add(single, detection.time_s)
         sample.expired(-math.inf, _N_SAMPLE)
@@ -159,9 +160,11 @@ def single_box(
     embedding: NDArray[np.float32],
     extractor: str,
     detection_id: str,
+    box: Box | None,
 ) -> Tracklet:
     """A box as the sample keeps it."""
-    return Tracklet(number, camera, time_s, time_s, embedding, extractor, (detection_id,))
+    name = (detection_id,)
+    return Tracklet(number, camera, time_s, time_s, embedding, extractor, name, box=box)
 
 
 def _visit_box(detection: Detection) -> VisitBox:

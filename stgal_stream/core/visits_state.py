@@ -30,7 +30,9 @@ def dump_visits(visits: Visits) -> State:
         ],
         "cameras": list(sample.camera_names),
         "first": sample.first,
-        "sample": [[t.camera, t.start_s, t.extractor, t.id] for t in sample.tracklets],
+        "sample": [
+            [t.camera, t.start_s, t.extractor, t.id, dump_box(t.box)] for t in sample.tracklets
+        ],
         "embeddings": pack(sample.embeddings),
         "model": _dump_model(visits.model),
         "n_until_calibration": visits.n_until_calibration,
@@ -47,9 +49,10 @@ def load_visits(visits: Visits, state: State) -> None:
     for camera in state["cameras"]:
         visits.sample.camera_index(camera)
     embeddings = unpack(state["embeddings"])
-    for i, (camera, time_s, extractor, id_) in enumerate(state["sample"]):
+    for i, (camera, time_s, extractor, id_, box) in enumerate(state["sample"]):
         number = state["first"] + i
-        visits.sample.add(single_box(number, camera, time_s, embeddings[i], extractor, id_), time_s)
+        single = single_box(number, camera, time_s, embeddings[i], extractor, id_, load_box(box))
+        visits.sample.add(single, time_s)
     visits.model = _load_model(state["model"])
     visits.n_until_calibration = state["n_until_calibration"]
 
