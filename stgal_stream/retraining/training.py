@@ -27,7 +27,7 @@ _KEEP_EVERY = 50
 class TrainingSettings:
     """How to train. ``paper()`` is as printed; the default is what stood wrong pairs best."""
 
-    loss: str = "contrastive"
+    loss: str = "triplets"
     optimiser: str = "adamw"
     learning_rate: float = 1e-4
     iterations: int = 300
