@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import shutil
 import tempfile
 import threading
@@ -33,6 +34,8 @@ from stgal_stream.retraining.gate import Verdict, judge
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData, ends, read_stream
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
 from stgal_stream.types import TrackerSettings
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 64
 Said = Callable[[str, int, int, str], None]
@@ -118,7 +121,8 @@ class Job:
             return outcome
 
     def _state(self, settings: JobSettings) -> dict[str, Any] | None:
-        """The checkpoint to go on from; one that nobody resumes is removed."""
+        """The checkpoint to go on from; one that nobody resumes, or that fits no more, is removed,
+        so that a scheduled run is never blocked by an old one."""
         path = self._scratch / "checkpoint.pt"
         if not settings.resume:
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -126,14 +130,13 @@ class Job:
         state = read_checkpoint(path)
         if state is None:
             return None
-        if state["settings"] != asdict(settings.training):
-            raise DataError(
-                "the checkpoint is of a run with other settings",
-                hint="give the same options, or leave --resume out to start anew",
-            )
-        if state["about"]["baseline"] != self._baseline.version:
-            raise DataError("the checkpoint is of another baseline")
-        return state
+        same_settings = state["settings"] == asdict(settings.training)
+        if same_settings and state["about"]["baseline"] == self._baseline.version:
+            return state
+        what = "another baseline" if same_settings else "a run with other settings"
+        logger.warning("the checkpoint is of %s: starting anew", what)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return None
 
     def _training(
         self,

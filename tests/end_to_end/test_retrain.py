@@ -10,7 +10,7 @@ import pytest
 
 from .test_commands import stgal
 
-pytest.importorskip("torch", reason="retraining needs the train extra")
+torch = pytest.importorskip("torch", reason="retraining needs the train extra")
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,17 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
         "retrain", "--embedded", "log", "--out", "x", "--baseline", str(broken), cwd=site, check=4
     )
     shutil.rmtree(site / "x", ignore_errors=True)
+
+
+def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path) -> None:
+    """A scheduled run always says --resume, and settings or the baseline change in between."""
+    old = site / "again" / ".training"
+    old.mkdir(parents=True)
+    about = {"until": {}, "baseline": "another"}
+    torch.save({"settings": {}, "about": about, "network": {}}, old / "checkpoint.pt")
+    done = stgal(
+        "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
+        "--min-pairs", "5", "--resume", cwd=site,
+    )  # fmt: skip
+    assert "starting anew" in done.stderr
+    assert "gate:" in done.stdout
