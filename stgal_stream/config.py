@@ -52,13 +52,15 @@ class TopicsSection(Struct, forbid_unknown_fields=True):
 
 class EmbedSection(Struct, forbid_unknown_fields=True):
     """The embed stage. ``model`` empty means the extractor that the package ships; ``releases`` is
-    the folder of retrained ones, of which the promoted one is loaded at the start."""
+    the folder of retrained ones, of which the promoted one is loaded at the start. On a CPU a batch
+    uses ``threads`` and as many batches run at a time as there are cores for: side by side on a
+    thread each, nobody waits for a core that does something else."""
 
     model: str = ""
     releases: str = ""
     batch_size: Count = 32
     max_wait_s: NotNegative = 0.05
-    threads: int = 0
+    threads: Count = 1
     decode_threads: Count = 2
     max_record_bytes: Count = 4 * 1024 * 1024
     max_crop_bytes: Count = 2 * 1024 * 1024

@@ -70,7 +70,7 @@ class Daemon:
                 config.embed.model,
                 config.embed.releases,
                 providers=config.embed.providers,
-                threads=config.embed.threads or None,
+                threads=config.embed.threads,
             )
             self.metrics.release_refused.set(refused is not None)
             self.embed = EmbedStage(log, config, extractor, self.metrics)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ _GPU_LIBRARIES_WARNING = 3
 
 
 class OnnxExtractor:
-    """A loaded, self-tested model.
+    """A loaded, self-tested model. ``threads`` is how many one batch may use on a CPU (None: all);
+    ``n_parallel`` batches at a time then use all cores.
 
     Raises:
         ModelError: it is missing, broken, of the wrong shape, or depends on its batch.
@@ -46,6 +48,9 @@ class OnnxExtractor:
         self.path = path
         self._session = _session(path, providers, threads)
         self.provider = str(self._session.get_providers()[0])
+        on_cpu = self.provider == "CPUExecutionProvider"
+        cores = len(os.sched_getaffinity(0)) if on_cpu else 1
+        self.n_parallel = max(1, cores // threads) if threads else 1
         logger.info("extractor %s runs on %s", path.name, self.provider)
         meta = self._session.get_modelmeta().custom_metadata_map
         self.form = _crop_format(meta, self._session.get_inputs(), path)

@@ -1,7 +1,7 @@
 """The embed stage: detections in, embeddings and dead letters out. Stateless.
 
-While one batch is in the network, the next is read and decoded; a batch's outputs and its offsets
-commit in one transaction.
+While batches are in the network, the next is read and decoded; a batch's outputs and its offsets
+commit in one transaction, in the order in which batches were read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -86,11 +87,12 @@ class EmbedStage:
         group = f"{self._config.kafka.group_prefix}-embed"
         subscription = self._log.subscribe(group, [self._config.topics.detections])
         source = EventOrder(subscription, self._read)
-        network = ThreadPoolExecutor(1, thread_name_prefix="network")
+        n_parallel = self._extractor.n_parallel
+        network = ThreadPoolExecutor(n_parallel, thread_name_prefix="network")
         decoders = ThreadPoolExecutor(
             self._config.embed.decode_threads, thread_name_prefix="decode"
         )
-        flying: tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]] | None = None
+        flying: deque[tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]]] = deque()
         self._held = {}
         look_s = 0.0
         try:
@@ -98,18 +100,19 @@ class EmbedStage:
                 ending = end is not None and end.is_set()
                 records = [] if stop.is_set() else self._gather(subscription, source, bool(flying))
                 batch = list(decoders.map(self._prepare, records))
-                ready = None if flying is None else (flying[0], flying[1].result())
-                flying = (batch, network.submit(self._embed, batch)) if batch else None
-                if ready is not None:
-                    self._commit(subscription, *ready)
-                idle = ready is None and not records
+                if batch:
+                    flying.append((batch, network.submit(self._embed, batch)))
+                idle = not flying
+                while flying and (not batch or len(flying) > n_parallel or flying[0][1].done()):
+                    done, vectors = flying.popleft()
+                    self._commit(subscription, done, vectors.result())
                 if idle or time.monotonic() >= look_s:
                     look_s = time.monotonic() + _LOOK_S
                     at_end = self._note_lag(subscription) and not source.n_buffered
                     if idle and (stop.is_set() or (ending and at_end)):
                         break
                     if at_end:
-                        self._tick(subscription, batch)
+                        self._tick(subscription, [item for part, _ in flying for item in part])
             if end is not None and not stop.is_set():
                 self._close_sites(subscription)
         finally:
