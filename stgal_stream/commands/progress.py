@@ -38,36 +38,18 @@ def counted(console: Console) -> Progress:
 
 
 class StepBars:
-    """A bar for each step of a long job, with a note beside it."""
+    """A bar for each step of a long job, with a note, on bars that somebody else shows."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._bars = Progress(
-            TextColumn("{task.description:<14}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-        )
-
-    def __enter__(self) -> StepBars:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.stop()
 
     def say(self, what: str, done: int, total: int, note: str) -> None:
         """How far a step is."""
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total, note="")
-        self._bars.update(self._tasks[what], completed=done, total=total, note=note)
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        shown = f"{what} ({note})" if note else what
+        self._bars.update(self._tasks[what], completed=done, total=total, description=shown)
 
 
 class LoggedProgress:

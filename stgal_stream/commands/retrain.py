@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
-from stgal_stream.commands.progress import StepBars
+from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.config import load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError, DataError
@@ -95,8 +95,8 @@ def retrain(
     stop = threading.Event()
     try:
         job = Job(log, config, extractor, Releases(folder))
-        with StepBars(console) as bars, stop_on_signals(stop):
-            outcome = job.run(settings, stop, bars.say)
+        with counted(console) as bars, stop_on_signals(stop):
+            outcome = job.run(settings, stop, StepBars(bars).say)
     finally:
         log.close()
     if outcome.release is None or outcome.verdict is None:

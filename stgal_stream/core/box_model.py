@@ -57,13 +57,14 @@ def fit_boxes(sample: Gallery, gap_s: float, null_s: tuple[float, float]) -> Box
     two places of one frame or, where these are few, those between the two times ``null_s``."""
     nulls: dict[str, Floats] = {}
     apart, at_once = [], []
+    tracklets = sample.tracklets
     for index, camera in enumerate(sample.camera_names):
         mine = np.flatnonzero(sample.cameras == index)
         upper = np.triu_indices(len(mine), 1)
         d = distances(sample.embeddings[mine], sample.embeddings[mine])[upper].astype(np.float64)
         times = sample.starts_s[mine]
         t = np.abs(times[:, None] - times[None, :])[upper]
-        boxes = [sample.tracklets[row].box for row in mine.tolist()]
+        boxes = [tracklets[row].box for row in mine.tolist()]
         elsewhere = _in_two_places(boxes, upper, t == 0)
         null = d[elsewhere]
         if len(null) < _MIN_NULL:

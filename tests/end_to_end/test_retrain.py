@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from .test_commands import stgal
-
-torch = pytest.importorskip("torch", reason="retraining needs the train extra")
 
 
 @pytest.fixture(scope="module")

@@ -8,27 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="retraining needs the train extra")
-
-from stgal_stream.core.calibration import calibrate  # noqa: E402
-from stgal_stream.extractor.from_onnx import network_of  # noqa: E402
-from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor  # noqa: E402
-from stgal_stream.retraining.batches import (  # noqa: E402
+from stgal_stream.core.calibration import calibrate
+from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.retraining.batches import (
     Sampler,
     gallery_of,
     hard_negatives,
     known_negative_pairs,
 )
-from stgal_stream.retraining.gate import judge  # noqa: E402
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart  # noqa: E402
-from stgal_stream.retraining.training import (  # noqa: E402
+from stgal_stream.retraining.gate import judge
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
+from stgal_stream.retraining.training import (
     Progress,
     Training,
     TrainingSettings,
     read_checkpoint,
 )
-from stgal_stream.types import Position, TrackerSettings  # noqa: E402
+from stgal_stream.types import Position, TrackerSettings
 
 CPU = ("CPUExecutionProvider",)
 
