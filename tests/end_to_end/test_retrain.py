@@ -18,7 +18,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     stgal("replay", "site", "--people", "60", "--minutes", "12", "--embedded", "log", cwd=folder)
     # Stamped by the simulation and not by today's clock.
-    stgal("run", "--embedded", "log", "--until-end", cwd=folder)
+    stgal("run", "--embedded", "log", "--until-end", cwd=folder, STGAL_DAEMON_HTTP_PORT="0")
     return folder
 
 
@@ -38,12 +38,24 @@ def test_retrain_release_promote_and_roll_back(site: Path) -> None:
     stgal("models", "promote", name, "--releases", "releases", cwd=site)
     assert f"* {name}" in stgal("models", "list", "--releases", "releases", cwd=site).stdout
     run = stgal(
-        "run", "--embedded", "log", "--until-end", cwd=site, STGAL_EMBED_RELEASES="releases"
+        "run",
+        "--embedded",
+        "log",
+        "--until-end",
+        cwd=site,
+        STGAL_EMBED_RELEASES="releases",
+        STGAL_DAEMON_HTTP_PORT="0",
     )
     assert "extractor model.onnx" in run.stderr
     (site / "releases" / name / "model.onnx").write_bytes(b"damaged")
     run = stgal(
-        "run", "--embedded", "log", "--until-end", cwd=site, STGAL_EMBED_RELEASES="releases"
+        "run",
+        "--embedded",
+        "log",
+        "--until-end",
+        cwd=site,
+        STGAL_EMBED_RELEASES="releases",
+        STGAL_DAEMON_HTTP_PORT="0",
     )
     assert "the promoted release is refused" in run.stderr
     assert "rendered.onnx" in run.stderr
