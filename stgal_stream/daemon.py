@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from stgal_stream.config import Config
 from stgal_stream.errors import ConfigError, FencedError, LogError
 from stgal_stream.extractor.in_use import load_in_use
@@ -98,12 +100,10 @@ class Daemon:
             )
             logger.info("metrics at http://%s:%d/metrics", config.http_host, server.port)
         try:
-            self._start(end)
-            while any(thread.is_alive() for thread in self._threads):
-                for thread in self._threads:
-                    thread.join(0.1)
-                if on_progress is not None:
-                    on_progress()
+            # Matrix products on one thread: their last bits, and so the output, do not depend on
+            # how many cores there are, and no thread spins on a core that the network could use.
+            with threadpool_limits(1, user_api="blas"):
+                self._work(end, on_progress)
             self.finished = not self.stop.is_set()
         finally:
             self.stop.set()
@@ -113,6 +113,14 @@ class Daemon:
                 server.close()
         if self.failure is not None:
             raise self.failure
+
+    def _work(self, end: threading.Event | None, on_progress: Callable[[], None] | None) -> None:
+        self._start(end)
+        while any(thread.is_alive() for thread in self._threads):
+            for thread in self._threads:
+                thread.join(0.1)
+            if on_progress is not None:
+                on_progress()
 
     def _start(self, end: threading.Event | None) -> None:
         if self.embed is not None:

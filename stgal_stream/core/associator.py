@@ -7,6 +7,8 @@ anew. After every step the accepted pairs are those of the reference on the wind
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -29,6 +31,8 @@ from stgal_stream.types import (
     TrackerSettings,
     Tracklet,
 )
+
+_NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
 
 
 class Associator:
@@ -72,7 +76,7 @@ class Associator:
                 found.p_association,
             )
         added, withdrawn = self.buddies.settle()
-        events += self._publish(added, withdrawn, at_s)
+        events += self._publish(added, withdrawn, at_s, scores)
         for number in new:
             events += self._identify(number, scores[number], added, at_s)
         if self._by_chains:
@@ -111,22 +115,38 @@ class Associator:
         self.scorer.look(slice(len(self.gallery) - 1, None))
         return number
 
-    def _publish(self, added: set[Pair], withdrawn: set[Pair], at_s: float) -> list[Event]:
-        """Pseudo-pairs that came and went, the later tracklet as the query."""
+    def _publish(
+        self,
+        added: set[Pair],
+        withdrawn: set[Pair],
+        at_s: float,
+        scores: Mapping[int, Scores] = _NO_SCORES,
+    ) -> list[Event]:
+        """Pseudo-pairs that came and went, the later tracklet as the query. ``scores`` are those
+        of the tracklets that settled just now, by number."""
         events: list[Event] = []
-        for pair in sorted(withdrawn):
-            evidence = self.scorer.pair_evidence(pair[1], pair[0])
+        for pair, evidence in self._evidences(sorted(withdrawn), scores):
             self.accepted.withdraw(pair)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("withdrawn", at_s, query, evidence))
-        for pair in sorted(added):
-            evidence = self.scorer.pair_evidence(pair[1], pair[0])
+        for pair, evidence in self._evidences(sorted(added), scores):
             posterior = 1.0 / (1.0 + math.exp(-evidence.log_odds))
             self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
             self._judge(pair)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("accepted", at_s, query, evidence))
         return events
+
+    def _evidences(
+        self, pairs: list[Pair], scores: Mapping[int, Scores]
+    ) -> Iterator[tuple[Pair, Evidence]]:
+        """What speaks for each pair: read off the later one's scores where it has just settled."""
+        older = [pair for pair in pairs if pair[1] not in scores]
+        scored = dict(
+            zip(older, self.scorer.pair_evidences([pair[::-1] for pair in older]), strict=True)
+        )
+        for pair in pairs:
+            yield pair, scored.get(pair) or self.scorer.evidence(pair[1], pair[0], scores[pair[1]])
 
     def _judge(self, pair: Pair) -> None:
         self._n_judged += 1

@@ -91,9 +91,8 @@ class Scorer:
     def _distances(self, at: Numbers, rows: slice | Numbers) -> NDArray[np.float32]:
         """Distances of the tracklets in rows ``at`` to those in ``rows``, as they are compared."""
         gallery = self.gallery
-        view = View() if self.calibration is None else self.calibration.view
-        return view.distances(
-            view.directions(gallery.embeddings[at], gallery.cameras[at]),
+        return self._view.distances(
+            self._directions(at),
             gallery.embeddings[rows],
             gallery.cameras[rows],
             gallery.scales[rows],
@@ -114,12 +113,37 @@ class Scorer:
 
     def pair_evidence(self, number: int, partner: int) -> Evidence:
         """What speaks for a pair, scored on the spot."""
+        return self.pair_evidences([(number, partner)])[0]
+
+    def pair_evidences(self, pairs: Sequence[tuple[int, int]]) -> list[Evidence]:
+        """What speaks for each pair (number, partner), scored on the spot, those of one camera at
+        a time."""
         gallery = self.gallery
-        mine, other = gallery[number], gallery[partner]
-        row = np.array([partner - gallery.first])
-        d = self._distances(np.array([number - gallery.first]), row)
-        time_s = travel_time_s(mine, other)
-        return self._evidence(mine, other, self._scores(number, row, d[0], np.array([time_s])), 0)
+        rows = np.array(pairs, np.int64).reshape(-1, 2) - gallery.first
+        found: list[Evidence | None] = [None] * len(pairs)
+        cameras = gallery.cameras[rows[:, 0]]
+        for camera in np.unique(cameras):
+            at = np.flatnonzero(cameras == camera)
+            mine, others = rows[at].T
+            apart = self._directions(mine) - self._directions(others)
+            d = np.sqrt(np.einsum("nd,nd->n", apart, apart))
+            times = np.maximum(
+                gallery.starts_s[others] - gallery.ends_s[mine],
+                gallery.starts_s[mine] - gallery.ends_s[others],
+            ).clip(min=0.0)
+            scores = self._scores(pairs[at[0]][0], others, d, times)
+            for k, i in enumerate(at.tolist()):
+                number, partner = pairs[i]
+                found[i] = self._evidence(gallery[number], gallery[partner], scores, k)
+        return [evidence for evidence in found if evidence is not None]
+
+    def _directions(self, at: Numbers) -> NDArray[np.float32]:
+        gallery = self.gallery
+        return self._view.directions(gallery.embeddings[at], gallery.cameras[at])
+
+    @property
+    def _view(self) -> View:
+        return View() if self.calibration is None else self.calibration.view
 
     def _scores(
         self, number: int, rows: slice | Numbers, d: NDArray[np.float32], times: Floats
