@@ -39,20 +39,22 @@ class KafkaSection(Struct, forbid_unknown_fields=True):
 
 class TopicsSection(Struct, forbid_unknown_fields=True):
     """Names of the topics and how long they keep what (retention of personal data: detections
-    and embeddings)."""
+    and embeddings). ``releases`` has one partition and is kept for ever: it says which extractor is
+    in use."""
 
     detections: str = "detections"
     embeddings: str = "embeddings"
     identities: str = "identities"
     associations: str = "associations"
     dead_letters: str = "dead-letters"
+    releases: str = "releases"
     retention_personal_s: Positive = 7 * _DAY_S
     retention_results_s: Positive = 30 * _DAY_S
 
 
 class EmbedSection(Struct, forbid_unknown_fields=True):
     """The embed stage. ``model`` empty means the extractor that the package ships; ``releases`` is
-    the folder of retrained ones, of which the promoted one is loaded at the start. On a CPU a batch
+    the folder of retrained ones (see ``Config.releases_folder``). On a CPU a batch
     uses ``threads`` and as many batches run at a time as there are cores for: side by side on a
     thread each, nobody waits for a core that does something else."""
 
@@ -123,6 +125,13 @@ class Config(Struct, forbid_unknown_fields=True):
     associate: AssociateSection = field(default_factory=AssociateSection)
     daemon: DaemonSection = field(default_factory=DaemonSection)
 
+    def releases_folder(self, embedded: Path | None) -> Path:
+        """Where releases lie: as configured, else in the embedded log's directory, else beside the
+        snapshots."""
+        if self.embed.releases:
+            return Path(self.embed.releases)
+        return (Path(self.daemon.state_dir) if embedded is None else embedded) / "releases"
+
     def topic_specs(self) -> list[TopicSpec]:
         """The topics as they must be. Detections are keyed by camera, the rest by site."""
         topics, n = self.topics, self.kafka.partitions
@@ -133,6 +142,7 @@ class Config(Struct, forbid_unknown_fields=True):
             TopicSpec(topics.identities, n, results),
             TopicSpec(topics.associations, n, results),
             TopicSpec(topics.dead_letters, n, results),
+            TopicSpec(topics.releases, 1),
         ]
 
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from stgal_stream.config import Config
 from stgal_stream.errors import ConfigError, FencedError, LogError
-from stgal_stream.extractor.in_use import load_in_use
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.monitoring.metrics import Metrics
@@ -68,14 +68,12 @@ class Daemon:
         for note in log.ensure_topics(config.topic_specs()):
             logger.warning("%s (stgal-stream topics tells more)", note)
         if stage in ("embed", "all"):
-            extractor, refused = load_in_use(
-                config.embed.model,
-                config.embed.releases,
-                providers=config.embed.providers,
-                threads=config.embed.threads,
-            )
-            self.metrics.release_refused.set(refused is not None)
-            self.embed = EmbedStage(log, config, extractor, self.metrics)
+            embed = config.embed
+            model = Path(embed.model) if embed.model else SHIPPED
+            extractor = OnnxExtractor(model, providers=embed.providers, threads=embed.threads)
+            embedded = log.directory if isinstance(log, EmbeddedLog) else None
+            releases = config.releases_folder(embedded)
+            self.embed = EmbedStage(log, config, extractor, self.metrics, releases)
         if stage in ("associate", "all"):
             self.associate = AssociateStage(log, config, self.metrics)
         self.metrics.snapshot_age.set_function(self._snapshot_age_s)

@@ -16,6 +16,7 @@ from stgal_stream.log.port import Log
 from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
 from stgal_stream.types import Detection
 
+TOPICS = ("detections", "embeddings", "identities", "associations", "dead_letters", "releases")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -49,7 +50,14 @@ def config(tmp_path: Path) -> Config:
     """A configuration whose topics and groups are this test's alone."""
     made = load_config(None, {})
     prefix = uuid.uuid4().hex[:8]
-    for name in ("detections", "embeddings", "identities", "associations", "dead_letters"):
+    for name in (
+        "detections",
+        "embeddings",
+        "identities",
+        "associations",
+        "dead_letters",
+        "releases",
+    ):
         setattr(made.topics, name, f"{prefix}-{name}")
     made.kafka.group_prefix = prefix
     made.kafka.partitions = 1

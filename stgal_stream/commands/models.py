@@ -2,77 +2,135 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from stgal_stream.commands.options import broker_list, config_option, log_options
+from stgal_stream.config import load_config
+from stgal_stream.daemon import open_log
+from stgal_stream.errors import DataError
 from stgal_stream.extractor.releases import Releases
+from stgal_stream.log.port import Log, NewRecord
+from stgal_stream.stages.rollout_state import RolloutState
+from stgal_stream.wire.rollout import Promotion, encode
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _EPILOG = """\b
 Examples:
-  stgal-stream models list --releases releases
-  stgal-stream models show retrained-0123456789ab --releases releases
-  stgal-stream models promote retrained-0123456789ab --releases releases
-  stgal-stream models rollback --releases releases
+  stgal-stream models list --embedded stgal-log
+  stgal-stream models show retrained-0123456789ab --embedded stgal-log
+  stgal-stream models promote retrained-0123456789ab --brokers localhost:9092 --releases releases
+  stgal-stream models rollback --embedded stgal-log
 """
 
-_folder = click.option(
-    "--releases",
-    "folder",
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of releases.",
-)
+
+def _options(command: Command) -> Command:
+    folder = click.option(
+        "--releases",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of releases; else embed.releases, else in the log's directory.",
+    )
+    return log_options(config_option(folder(command)))
 
 
 @click.group(epilog=_EPILOG)
 def models() -> None:
     """List, show, promote and roll back releases of the extractor.
 
-    A daemon loads the promoted release when it starts (embed.releases).
+    A promote or rollback is one record in the log; running daemons change over by themselves.
     """
 
 
+class _Found:
+    """Releases, the log and what it says about them."""
+
+    def __init__(self, log: Log, topic: str, releases: Releases) -> None:
+        self.log, self.topic, self.releases = log, topic, releases
+        self.state = RolloutState()
+        self.state.read(log, topic)
+
+    def say(self, promotion: Promotion) -> None:
+        """One record in the log."""
+        self.log.append([NewRecord(self.topic, b"rollout", encode(promotion))])
+
+
+@contextmanager
+def _open(
+    brokers: str, embedded: Path | None, config_path: Path | None, folder: Path | None
+) -> Iterator[_Found]:
+    config = load_config(config_path)
+    if embedded is not None and not embedded.is_dir():
+        raise DataError(f"there is no embedded log at {embedded}")
+    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+    try:
+        log.ensure_topics(config.topic_specs())
+        releases = Releases(folder or config.releases_folder(embedded))
+        yield _Found(log, config.topics.releases, releases)
+    finally:
+        log.close()
+
+
 @models.command("list")
-@_folder
-def list_releases(folder: Path) -> None:
+@_options
+def list_releases(**where: Any) -> None:
     """All releases, oldest first; the one in use has a star."""
-    releases = Releases(folder)
-    in_use = releases.promoted()
-    found = releases.all()
-    for release in found:
-        star = "*" if release.version == in_use else " "
-        gate = "passed" if release.gate.get("passed") else "refused"
-        pairs = release.data.get("pairs", "?")
-        click.echo(f"{star} {release.version}  {release.created}  {pairs} pairs  gate {gate}")
-    if not found:
-        click.echo("no release yet; stgal-stream retrain makes one")
-    elif in_use is None:
-        click.echo("none is in use: daemons run the configured or shipped extractor")
+    with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
+        in_use = found.state.in_use
+        every = found.releases.all()
+        for release in every:
+            star = "*" if in_use is not None and release.version == in_use.version else " "
+            gate = "passed" if release.gate.get("passed") else "refused"
+            pairs = release.data.get("pairs", "?")
+            click.echo(f"{star} {release.version}  {release.created}  {pairs} pairs  gate {gate}")
+        if not every:
+            click.echo(f"no release in {found.releases.folder}; stgal-stream retrain makes one")
+        elif in_use is None:
+            click.echo("none is in use: daemons run the configured or shipped extractor")
+        for number, refusal in found.state.refused.items():
+            version = found.state.promotions[number].version
+            click.echo(f"refused by {refusal.worker}: {version}, {refusal.reason}")
 
 
 @models.command()
-@_folder
+@_options
 @click.argument("version")
-def show(folder: Path, version: str) -> None:
+def show(version: str, **where: Any) -> None:
     """Everything about one release, as JSON."""
-    release = Releases(folder).get(version)
-    click.echo(msgspec.json.format(msgspec.json.encode(release), indent=1).decode())
+    with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
+        release = found.releases.get(version)
+        click.echo(msgspec.json.format(msgspec.json.encode(release), indent=1).decode())
 
 
 @models.command()
-@_folder
+@_options
 @click.argument("version")
-def promote(folder: Path, version: str) -> None:
+def promote(version: str, **where: Any) -> None:
     """Put a release in use, whatever the gate said."""
-    Releases(folder).promote(version)
-    click.echo(f"{version} is in use; daemons load it when they start")
+    with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
+        found.say(found.releases.promotion(version))
+        click.echo(f"{version} is promoted; running daemons change over to it by themselves")
 
 
 @models.command()
-@_folder
-def rollback(folder: Path) -> None:
+@_options
+def rollback(**where: Any) -> None:
     """Go back to what was in use before."""
-    before = Releases(folder).rollback()
-    click.echo(f"{before or 'the configured or shipped extractor'} is in use")
+    with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
+        try:
+            before = found.state.before_last
+        except LookupError as error:
+            raise DataError("nothing to roll back: no release is in use") from error
+        if before is None:
+            found.say(Promotion("rollback", "", "", "", "", time.time()))
+        else:
+            found.say(found.releases.promotion(before.version, "rollback"))
+        name = "the configured or shipped extractor" if before is None else before.version
+        click.echo(f"back to {name}; running daemons change over to it by themselves")

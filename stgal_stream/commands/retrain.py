@@ -11,12 +11,13 @@ from rich.console import Console
 
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
 from stgal_stream.commands.progress import StepBars, counted
-from stgal_stream.config import load_config
+from stgal_stream.config import Config, load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError, DataError
-from stgal_stream.extractor.in_use import load_in_use
-from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
+from stgal_stream.log.port import Log
+from stgal_stream.stages.rollout_state import RolloutState
 
 _EPILOG = """\b
 Examples:
@@ -30,7 +31,11 @@ Examples:
 @log_options
 @config_option
 @click.option("--baseline", type=click.Path(path_type=Path), help="ONNX to start from.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of releases.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of releases; else embed.releases, else in the log's directory.",
+)
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--loss", type=click.Choice(["contrastive", "triplets", "batch-hard"]))
 @click.option("--iterations", type=click.IntRange(min=1))
@@ -59,8 +64,8 @@ def retrain(
     """Train the extractor on the pairs that the stream found, without a label.
 
     Reads the daemon's outputs and, by offset, the crops; judges the result at times that training
-    did not see; writes a release and promotes it if it is better. Daemons with the same
-    embed.releases folder load the promoted release when they start.
+    did not see; writes a release and promotes it if it is better. Running daemons change over to
+    it by themselves.
     """
     try:
         from stgal_stream.retraining.job import Job, JobSettings
@@ -71,9 +76,7 @@ def retrain(
             hint='pip install "stgal-stream[train]"',
         ) from error
     config = load_config(config_path)
-    folder = out or (Path(config.embed.releases) if config.embed.releases else None)
-    if folder is None:
-        raise ConfigError("retrain needs --out or embed.releases", hint="name a folder")
+    folder = out or config.releases_folder(embedded)
     if embedded is not None and not embedded.is_dir():
         raise DataError(f"there is no embedded log at {embedded}")
     chosen = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
@@ -83,17 +86,17 @@ def retrain(
         iterations=iterations or chosen.iterations,
         learning_rate=learning_rate or chosen.learning_rate,
     )
-    providers = config.embed.providers
-    if baseline is not None:
-        extractor = OnnxExtractor(baseline, providers=providers)
-    else:
-        extractor, _ = load_in_use(config.embed.model, str(folder), providers=providers)
     console = Console(stderr=True)
-    console.print(f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}")
     settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     stop = threading.Event()
     try:
+        log.ensure_topics(config.topic_specs())
+        path = baseline or _in_use(log, config, Releases(folder))
+        extractor = OnnxExtractor(path, providers=config.embed.providers)
+        console.print(
+            f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}"
+        )
         job = Job(log, config, extractor, Releases(folder))
         with counted(console) as bars, stop_on_signals(stop):
             outcome = job.run(settings, stop, StepBars(bars).say)
@@ -112,3 +115,12 @@ def retrain(
         )
     click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
     click.echo("promoted" if outcome.promoted else "not promoted")
+
+
+def _in_use(log: Log, config: Config, releases: Releases) -> Path:
+    """The extractor to start from: what daemons use."""
+    state = RolloutState()
+    state.read(log, config.topics.releases)
+    if state.in_use is not None:
+        return releases.model(state.in_use.version)
+    return Path(config.embed.model) if config.embed.model else SHIPPED

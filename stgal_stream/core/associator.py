@@ -86,9 +86,19 @@ class Associator:
             events += self._recalibrate(at_s)
         return events
 
-    def _expire(self, at_s: float) -> list[Event]:
+    def see_anew(self, at_s: float) -> list[Event]:
+        """The window is in another extractor's version: calibrates on it, if it was before. Who is
+        who stays as it is: identities are judged anew with the next calibration."""
+        return self._calibrate(at_s)[0] if self.scorer.calibration is not None else []
+
+    def forget_all(self, at_s: float) -> list[Event]:
+        """The window can be compared with nothing that comes: lets go of it."""
+        return self._expire(at_s, most=0)
+
+    def _expire(self, at_s: float, most: int | None = None) -> list[Event]:
         labels, first = self.gallery.labels.copy(), self.gallery.first
-        gone = self.gallery.expired(at_s - self.settings.window_s, self.settings.max_tracklets)
+        keep = self.settings.max_tracklets if most is None else most
+        gone = self.gallery.expired(at_s - self.settings.window_s, keep)
         self.buddies.expire(gone)
         for number in gone:
             self.accepted.expire(number)
@@ -246,6 +256,17 @@ class Associator:
 
     def _recalibrate(self, at_s: float) -> list[Event]:
         """A new travel-time version: every pair and every identity is judged anew."""
+        events, table = self._calibrate(at_s)
+        if self._by_chains:
+            return events + self._merge_chains(self.buddies.accepted, at_s)
+        for first, second in table.merges():
+            events.append(self._merge(first, second, at_s))
+        for number in table.doubtful:
+            events += self._correct(number, at_s)
+        return events
+
+    def _calibrate(self, at_s: float) -> tuple[list[Event], LinkageTable]:
+        """A new calibration: every pair is judged anew. What it says of the identities, too."""
         self.n_calibrations += 1
         self._n_judged = self._n_conflicts = 0
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
@@ -258,13 +279,7 @@ class Associator:
         before, now = self.accepted.pairs, self.buddies.accepted
         events = self._publish(now - before, before - now, at_s)
         self.history.note(at_s, calibration, self.accepted)
-        if self._by_chains:
-            return events + self._merge_chains(now, at_s)
-        for first, second in table.merges():
-            events.append(self._merge(first, second, at_s))
-        for number in table.doubtful:
-            events += self._correct(number, at_s)
-        return events
+        return events, table
 
     def _score_anew(self) -> LinkageTable:
         """Fills fresh rankings and the linkage of all identities, one pass over all pairs."""

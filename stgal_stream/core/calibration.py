@@ -168,7 +168,7 @@ def _matched_times(
     """The travel times of the pairs of two cameras with P_v above sigma, block by block."""
     embeddings, starts, ends = gallery.embeddings, gallery.starts_s, gallery.ends_s
     names = gallery.camera_names
-    members = [np.flatnonzero(gallery.cameras == i) for i in range(len(names))]
+    members = [np.flatnonzero((gallery.cameras == i) & gallery.known) for i in range(len(names))]
     for a in range(len(names)):
         for b in range(a + 1, len(names)):
             parts = []
@@ -189,10 +189,10 @@ def calibrate(
 ) -> Calibration:
     """Alpha, sigma, P_t and the log odds of the window, estimated from the window alone."""
     grid = grid or TimeGrid()
-    newest = slice(max(0, len(gallery) - settings.calibration_tracklets), None)
+    newest = gallery.newest(settings.calibration_tracklets)
     view = centred_view(gallery.embeddings[newest], gallery.cameras[newest])
     counts = count_window(gallery, newest, grid, view)
-    negatives = known_negatives(gallery, first=newest.start)
+    negatives = known_negatives(gallery, first=int(newest[0]) if len(newest) else len(gallery))
     reach = _negative_reach(_distances_of(gallery, negatives, view))
     across = _fit(counts.across, counts.width, reach)
     within = _fit(counts.within, counts.width, reach)
@@ -302,12 +302,13 @@ def _distribution(times_s: Floats, grid: TimeGrid) -> TravelTimeDistribution:
 
 
 def known_negatives(gallery: Gallery, first: int = 0) -> list[tuple[int, int]]:
-    """Rows (i, j) of all pairs that were in one camera at one time (equation 2)."""
+    """Rows (i, j) of all pairs that were in one camera at one time (equation 2) and can be
+    compared."""
     found = []
-    tracklets = gallery.tracklets[first:]
+    tracklets, known = gallery.tracklets[first:], gallery.known[first:]
     by_camera: dict[str, list[int]] = {}
-    for row, tracklet in enumerate(tracklets):
-        by_camera.setdefault(tracklet.camera, []).append(row)
+    for row in np.flatnonzero(known).tolist():
+        by_camera.setdefault(tracklets[row].camera, []).append(row)
     for rows in by_camera.values():
         rows.sort(key=lambda r: tracklets[r].start_s)
         active: list[int] = []

@@ -7,6 +7,7 @@ slice of a few arrays and a tracklet's row is its number minus the first one's.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Gallery:
         self._squares = np.zeros(0, np.float32)
         self._scales = np.zeros(0, np.float32)
         self._labels = np.zeros(0, np.int64)
+        self._known = np.zeros(0, bool)
 
     def __len__(self) -> int:
         return len(self._tracklets)
@@ -97,6 +99,30 @@ class Gallery:
         """(N,) a writable view: each tracklet's identity by index, -1 while it has none."""
         return self._labels[self._live()]
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(N,) a writable view: False where a tracklet was not embedded by the extractor in use:
+        nothing is compared with it."""
+        return self._known[self._live()]
+
+    def newest(self, most: int) -> NDArray[np.int64]:
+        """Rows of the newest tracklets that can be compared."""
+        return np.flatnonzero(self.known)[-most:]
+
+    def reembed(
+        self, extractor: str, embeddings: NDArray[np.float32], known: NDArray[np.bool_]
+    ) -> None:
+        """Puts all tracklets into another version: ``embeddings`` (N, D), ``known`` (N,) which of
+        them mean anything."""
+        self._embeddings = np.zeros((len(self._cameras), embeddings.shape[1]), np.float32)
+        self._embeddings[self._live()] = embeddings
+        self._squares[self._live()] = np.einsum("nd,nd->n", embeddings, embeddings)
+        self._known[self._live()] = known
+        self._tracklets = deque(
+            replace(tracklet, embedding=embeddings[row], extractor=extractor)
+            for row, tracklet in enumerate(self._tracklets)
+        )
+
     def knows_camera(self, camera: str) -> bool:
         """Whether the camera has a number already."""
         return camera in self._camera_index
@@ -118,6 +144,7 @@ class Gallery:
         self._squares[row] = tracklet.embedding @ tracklet.embedding
         self._scales[row] = 1.0
         self._labels[row] = -1
+        self._known[row] = True
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
 
@@ -152,7 +179,8 @@ class Gallery:
         if n:
             embeddings[:n] = self._embeddings[live]
         self._embeddings = embeddings
-        for name in ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels"):
+        names = ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels", "_known")
+        for name in names:
             old = getattr(self, name)
             new = np.zeros(room, old.dtype)
             new[:n] = old[live]

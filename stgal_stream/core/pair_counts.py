@@ -79,7 +79,9 @@ class _Members:
     ends_s: Floats
 
 
-def count_window(gallery: Gallery, rows: slice, grid: TimeGrid, view: View) -> WindowCounts:
+def count_window(
+    gallery: Gallery, rows: NDArray[np.int64], grid: TimeGrid, view: View
+) -> WindowCounts:
     """Counts all pairs of the tracklets in ``rows``, compared as ``view`` sees them."""
     cameras = gallery.cameras[rows]
     directions = view.directions(gallery.embeddings[rows], cameras)

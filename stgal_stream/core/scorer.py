@@ -53,7 +53,7 @@ class Scorer:
             )
             for i, number in enumerate(part):
                 end = number - gallery.first if until else len(gallery)
-                yield number, self._scores(number, slice(0, end), d[i, :end], times[i, :end])
+                yield number, self._scores(int(at[i]), slice(0, end), d[i, :end], times[i, :end])
 
     def one(self, number: int) -> Scores:
         """Scores of one tracklet against the whole window."""
@@ -74,7 +74,7 @@ class Scorer:
             gallery.starts_s[rows],
             gallery.ends_s[rows],
         )
-        return rows + gallery.first, self._scores(number, rows, d[0], times[0]).p_association
+        return rows + gallery.first, self._scores(at, rows, d[0], times[0]).p_association
 
     def evidence(
         self, number: int, partner: int, scores: Scores, runner_up: int | None = None
@@ -131,7 +131,7 @@ class Scorer:
                 gallery.starts_s[others] - gallery.ends_s[mine],
                 gallery.starts_s[mine] - gallery.ends_s[others],
             ).clip(min=0.0)
-            scores = self._scores(pairs[at[0]][0], others, d, times)
+            scores = self._scores(mine, others, d, times)
             for k, i in enumerate(at.tolist()):
                 number, partner = pairs[i]
                 found[i] = self._evidence(gallery[number], gallery[partner], scores, k)
@@ -146,24 +146,27 @@ class Scorer:
         return View() if self.calibration is None else self.calibration.view
 
     def _scores(
-        self, number: int, rows: slice | Numbers, d: NDArray[np.float32], times: Floats
+        self, at: int | Numbers, rows: slice | Numbers, d: NDArray[np.float32], times: Floats
     ) -> Scores:
+        """Scores of the tracklet in row ``at`` against those in ``rows``, or of tracklets of one
+        camera, pair by pair."""
+        apart = np.asarray(times, dtype=np.float64)
         if self.calibration is None:
             zero = np.zeros(len(d))
-            unknown = np.full(len(d), np.nan)
-            return Scores(zero, zero, zero, unknown, zero, np.asarray(times, dtype=np.float64))
+            return Scores(zero, zero, zero, np.full(len(d), np.nan), zero, apart)
         gallery = self.gallery
-        camera = gallery.cameras[number - gallery.first]
-        apart = np.asarray(times, dtype=np.float64)
+        camera = int(np.atleast_1d(gallery.cameras[at])[0])
         scores = self.calibration.score(
-            gallery[number].camera,
+            gallery.camera_names[camera],
             gallery.camera_names,
             gallery.cameras[rows],
             d.astype(np.float64),
             apart,
         )
         # In one camera at one time they are two people (or one tracklet and itself).
-        together = np.flatnonzero((apart == 0) & (gallery.cameras[rows] == camera))
-        scores.p_association[together] = 0.0
-        scores.log_appearance[together] = np.nan
+        hidden = (apart == 0) & (gallery.cameras[rows] == camera)
+        hidden |= ~(gallery.known[rows] & gallery.known[at])
+        nothing = np.flatnonzero(hidden)
+        scores.p_association[nothing] = 0.0
+        scores.log_appearance[nothing] = np.nan
         return scores

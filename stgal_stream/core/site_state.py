@@ -81,6 +81,7 @@ def _dump_associator(associator: Associator) -> State:
         "embeddings": pack(gallery.embeddings),
         "scales": pack(gallery.scales),
         "labels": gallery.labels.tolist(),
+        "known": pack(gallery.known),
         "identities": associator.identities.dump(),
         "buddies": associator.buddies.dump(),
         "accepted": [
@@ -108,6 +109,7 @@ def _load_associator(associator: Associator, state: State) -> None:
         gallery.add(_load_tracklet(raw, state["first"] + i, embeddings[i]), settled_s)
     gallery.labels[:] = state["labels"]
     gallery.scales[:] = unpack(state["scales"])
+    gallery.known[:] = unpack(state["known"])
     by_label, free, n_created = state["identities"]
     associator.identities.load(
         {label: Identity(gid, created, list(members)) for label, gid, created, members in by_label},

@@ -58,6 +58,12 @@ class TrackletBuilder:
             done.append(self.open.pop(key))
         return sorted(done, key=lambda t: (t.end_s, t.camera, t.ids[0]))
 
+    def cut(self) -> list[OpenTracklet]:
+        """All that is open, complete as it is, in the order of ``close``."""
+        done = [*self.open.values(), *self.visits.cut()]
+        self.open.clear()
+        return sorted(done, key=lambda t: (t.end_s, t.camera, t.ids[0]))
+
     def _take_track(self, detection: Detection, track_id: str) -> OpenTracklet | None:
         """Puts a detection into its track; the part before it where that is complete."""
         key = (detection.camera, track_id)

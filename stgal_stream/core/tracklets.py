@@ -58,9 +58,15 @@ class OpenTracklet:
     def mean_embedding(self) -> NDArray[np.float32]:
         """The mean direction at the mean length, (D,): averaging must not shrink a vector, or
         long tracklets would lie closer to everybody."""
-        length = float(np.linalg.norm(self.total))
-        scale = self.lengths / len(self.ids) / length if length > 0 else 0.0
-        return np.asarray(self.total * scale, dtype=np.float32)
+        return mean_embedding(self.total, self.lengths, len(self.ids))
+
+
+def mean_embedding(total: NDArray[np.float64], lengths: float, n: int) -> NDArray[np.float32]:
+    """The mean direction at the mean length of ``n`` embeddings that add up to ``total`` (D,) and
+    whose norms add up to ``lengths``."""
+    length = float(np.linalg.norm(total))
+    scale = lengths / n / length if length > 0 else 0.0
+    return np.asarray(total * scale, dtype=np.float32)
 
 
 def _quality(detection: Detection) -> float:

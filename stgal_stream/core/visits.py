@@ -9,6 +9,7 @@ known, and where it says nothing, every box is a tracklet by itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from stgal_stream.core.box_model import BoxModel, fit_boxes
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.tracklets import OpenTracklet
 from stgal_stream.core.visual import SAME_BOX_IOU, distances, intersection_over_union
-from stgal_stream.types import Box, Detection, TrackerSettings, Tracklet
+from stgal_stream.types import Box, Detection, TrackerSettings, Tracklet, Vector
 
 _N_COMPARED = 8
 _N_SAMPLE = 2_000
@@ -96,6 +97,42 @@ class Visits:
         self.sample.expired(before_s - self.settings.window_s, _N_SAMPLE)
         return done
 
+    def cut(self) -> list[OpenTracklet]:
+        """All open visits, complete as they are."""
+        done = [visit.tracklet for here in self.open.values() for visit in here]
+        self.open.clear()
+        return done
+
+    def seen_by(self, extractor: str, vectors: Mapping[str, Vector]) -> Visits:
+        """The same as another extractor sees it, by detection id: the sample is embedded anew and
+        asked again. What is open must be cut before."""
+        anew = Visits(self.settings)
+        anew.n_until_calibration = self.n_until_calibration
+        for box in self.sample.tracklets:
+            vector = vectors.get(box.id)
+            if vector is not None:
+                anew.sample.add(
+                    single_box(
+                        anew.sample.next,
+                        box.camera,
+                        box.start_s,
+                        vector,
+                        extractor,
+                        box.id,
+                        box.box,
+                    ),
+                    box.start_s,
+                )
+        if self.model is not None and len(anew.sample):
+            anew.model = anew._fitted()
+        return anew
+
+    def _fitted(self) -> BoxModel:
+        """What the single boxes of the sample say."""
+        longest_s = self.settings.tracklet_max_s
+        minutes_s = (longest_s, _NULL_LENGTHS * longest_s)
+        return fit_boxes(self.sample, self.settings.visit_gap_s, minutes_s)
+
     def _closes_s(self, visit: OpenVisit) -> float:
         return min(
             visit.tracklet.end_s + self.settings.visit_gap_s,
@@ -146,9 +183,7 @@ class Visits:
         sample.expired(-math.inf, _N_SAMPLE)
         self.n_until_calibration -= 1
         if self.n_until_calibration <= 0:
-            longest_s = self.settings.tracklet_max_s
-            minutes_s = (longest_s, _NULL_LENGTHS * longest_s)
-            self.model = fit_boxes(sample, self.settings.visit_gap_s, minutes_s)
+            self.model = self._fitted()
             growth = math.ceil(self.settings.calibration_growth * len(sample))
             self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.log.port import Log
 from stgal_stream.types import Event, IdentityEvent, TrackerSettings
-from stgal_stream.wire.embedding import TickRecord, as_detection, decode
+from stgal_stream.wire.embedding import EmbeddingRecord, TickRecord, as_detection, decode
 from stgal_stream.wire.events import encode_identity
 from stgal_stream.wire.mapping import Mapping
 
@@ -34,6 +34,8 @@ def _events(
         while records := log.read(topic, partition, offset, _CHUNK):
             for record in records:
                 content = decode(record.value)
+                if not isinstance(content, EmbeddingRecord | TickRecord):
+                    continue  # a change of the extractor is no part of the comparison
                 tracker = trackers.setdefault(content.site, SiteTracker(content.site, settings))
                 if isinstance(content, TickRecord):
                     yield content.site, tracker.tick(content.time_s)

@@ -1,26 +1,26 @@
-"""Releases: versions of the extractor with where they come from, and which one is in use.
+"""Releases: versions of the extractor with where they come from.
 
-A directory holds one folder a release (``model.onnx``, ``release.json``) and ``promotions.jsonl``,
-to which every promote and rollback adds one line. The laws: a release never changes once it is
-there; a model whose hash is not the release's is never loaded; the last line says what is in use.
+A directory holds one folder a release (``model.onnx``, ``release.json``). Which one is in use
+stands in the log (``wire.rollout``). The laws: a release never changes once it is there; a model
+whose hash is not the release's is never loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from stgal_stream.errors import DataError, ModelError
+from stgal_stream.wire.rollout import Promotion
 
-MODEL, ABOUT, PROMOTIONS = "model.onnx", "release.json", "promotions.jsonl"
+MODEL, ABOUT = "model.onnx", "release.json"
 
 
 class Release(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -33,14 +33,6 @@ class Release(msgspec.Struct, frozen=True, omit_defaults=False):
     data: dict[str, Any] = {}
     gate: dict[str, Any] = {}
     settings: dict[str, Any] = {}
-
-
-class Promotion(msgspec.Struct, frozen=True):
-    """One line of the history; ``version`` empty is the configured or shipped extractor."""
-
-    kind: str
-    version: str
-    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,64 +99,16 @@ class Releases:
             raise DataError(f"{target} cannot be written: {error.strerror}") from error
         return target
 
-    def history(self) -> list[Promotion]:
-        """All promotions and rollbacks, oldest first.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        path = self.folder / PROMOTIONS
-        if not path.is_file():
-            return []
-        try:
-            lines = path.read_bytes().splitlines()
-            return [msgspec.json.decode(line, type=Promotion) for line in lines if line.strip()]
-        except (OSError, msgspec.MsgspecError) as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-
-    def promoted(self) -> str | None:
-        """The version in use; None where it is the configured or shipped extractor."""
-        history = self.history()
-        return history[-1].version or None if history else None
-
-    def promote(self, version: str) -> None:
-        """Puts a release in use, after checking it.
+    def promotion(self, version: str, kind: str = "promote") -> Promotion:
+        """The record that puts a release in use, after checking it.
 
         Raises:
             DataError, ModelError: it is not there or not what was released.
         """
         self.model(version)
-        self._note("promote", version)
-
-    def rollback(self) -> str | None:
-        """Goes back to what was in use before the present one; that version.
-
-        Raises:
-            DataError: nothing was promoted.
-        """
-        in_use: list[str] = []
-        for entry in self.history():
-            if entry.kind == "promote":
-                in_use.append(entry.version)
-            elif in_use:
-                in_use.pop()
-        if not in_use:
-            raise DataError("nothing to roll back: no release is in use")
-        before = in_use[-2] if len(in_use) > 1 else ""
-        if before:
-            self.model(before)
-        self._note("rollback", before)
-        return before or None
-
-    def _note(self, kind: str, version: str) -> None:
-        line = msgspec.json.encode(Promotion(kind, version, datetime.now(UTC).isoformat()))
-        try:
-            with (self.folder / PROMOTIONS).open("ab") as out:
-                out.write(line + b"\n")
-                out.flush()
-                os.fsync(out.fileno())
-        except OSError as error:
-            raise DataError(f"{self.folder / PROMOTIONS} cannot be written: {error}") from error
+        digest = self.get(version).sha256
+        extractor = f"{version}@{digest[:12]}"
+        return Promotion(kind, version, extractor, digest, str(self.folder.resolve()), time.time())
 
 
 def sha256_of(path: Path) -> str:

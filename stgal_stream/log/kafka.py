@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -62,6 +63,7 @@ class KafkaLog:
         self._instance = instance or socket.gethostname()
         self._producer: KafkaProducer | None = None
         self._readers: dict[TopicPartition, KafkaConsumer] = {}
+        self._reading = threading.Lock()  # a consumer is one thread's at a time
         try:
             self._admin = KafkaAdminClient(**self._common)
             self._identity = str(self._admin.describe_cluster()["cluster_id"])
@@ -139,7 +141,7 @@ class KafkaLog:
         Raises:
             LogError: the broker did not give them in time.
         """
-        with told(f"read {topic}"):
+        with self._reading, told(f"read {topic}"):
             return self._read(TopicPartition(topic, partition), offset, max_records)
 
     def _read(self, at: TopicPartition, offset: int, max_records: int) -> list[Record]:

@@ -104,7 +104,42 @@ class Metrics:
         )
         self.release_refused = Gauge(
             "stgal_release_refused",
-            "1 while the promoted release could not be used and another extractor runs",
+            "1 while the release promoted last could not be used and another extractor runs",
+            registry=r,
+        )
+        self.promoted_time = Gauge(
+            "stgal_release_promoted_timestamp_seconds",
+            "When a release was last promoted or rolled back",
+            registry=r,
+        )
+        self.reembedded = Counter(
+            "stgal_reembedded", "Detections of the window embedded anew for a switch", registry=r
+        )
+        self.switch_held = Gauge(
+            "stgal_switch_held_seconds",
+            "How long a site partition has waited for other workers to switch the extractor",
+            ["partition"],
+            registry=r,
+        )
+        self.switches = Counter(
+            "stgal_extractor_switches", "Site partitions that changed the extractor", registry=r
+        )
+        self.retrained_time = Gauge(
+            "stgal_retraining_timestamp_seconds", "When the last retraining ended", registry=r
+        )
+        self.retraining_seconds = Gauge(
+            "stgal_retraining_duration_seconds", "How long the last retraining took", registry=r
+        )
+        self.retraining_pairs = Gauge(
+            "stgal_retraining_pairs", "Pseudo-pairs of the last retraining", registry=r
+        )
+        self.retraining_passed = Gauge(
+            "stgal_retraining_passed", "1 if the last retraining passed the gate", registry=r
+        )
+        self.gate = Gauge(
+            "stgal_retraining_gate",
+            "The gate's figures of the last retraining, baseline and candidate",
+            ["extractor", "figure"],
             registry=r,
         )
         self.restarts = Counter(

@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,12 +29,13 @@ from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
-from stgal_stream.log.port import Log
+from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData, ends, read_stream
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
 from stgal_stream.types import TrackerSettings
+from stgal_stream.wire.rollout import Retrained, RolloutRecord, encode
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Job:
             DataError: too few pairs, or another retraining runs.
             ModelError: the baseline cannot be trained, or the loss is no number.
         """
+        began_s = time.monotonic()
         with _alone(self._releases.folder):
             state = self._state(settings)
             topics = self._config.topics
@@ -118,7 +121,22 @@ class Job:
                 return Outcome(None, None, False)
             outcome = self._release(settings, data, pairs, split, before, training, say)
             shutil.rmtree(self._scratch, ignore_errors=True)
+            self._tell(outcome, time.monotonic() - began_s)
             return outcome
+
+    def _tell(self, outcome: Outcome, seconds: float) -> None:
+        """What came of it goes into the log: daemons promote and publish from there."""
+        release, verdict = outcome.release, outcome.verdict
+        assert release is not None
+        assert verdict is not None
+        n_pairs, passed = release.data["pairs"], verdict.passed
+        said: list[RolloutRecord] = [
+            Retrained(release.version, time.time(), seconds, n_pairs, passed, release.gate)
+        ]
+        if outcome.promoted:
+            said.append(self._releases.promotion(release.version))
+        topic = self._config.topics.releases
+        self._log.append([NewRecord(topic, b"rollout", encode(record)) for record in said])
 
     def _state(self, settings: JobSettings) -> dict[str, Any] | None:
         """The checkpoint to go on from; one that nobody resumes, or that fits no more, is removed,
@@ -214,10 +232,7 @@ class Job:
                 },
             )
             self._releases.add(release, model)
-        promoted = verdict.passed and settings.promote
-        if promoted:
-            self._releases.promote(name)
-        return Outcome(release, verdict, promoted)
+        return Outcome(release, verdict, verdict.passed and settings.promote)
 
     def _judge(
         self,

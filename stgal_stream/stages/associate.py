@@ -11,7 +11,8 @@ import hashlib
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -23,11 +24,21 @@ from stgal_stream.errors import SnapshotError
 from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscription
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.site_metrics import observe_event, observe_site
+from stgal_stream.stages.site_switch import change_extractor
 from stgal_stream.stages.snapshots import Snapshot, SnapshotStore
-from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Position, Reason
+from stgal_stream.stages.switch_watch import SwitchWatch
+from stgal_stream.types import AssociationEvent, Detection, Event, IdentityEvent, Position, Reason
 from stgal_stream.wire import dead_letter
 from stgal_stream.wire.detection import BadRecord, check_vector
-from stgal_stream.wire.embedding import TickRecord, as_detection, decode
+from stgal_stream.wire.embedding import (
+    EmbeddingRecord,
+    EmbeddingsRecord,
+    ReembeddedRecord,
+    SwitchRecord,
+    TickRecord,
+    as_detection,
+    decode,
+)
 from stgal_stream.wire.events import encode_association, encode_identity
 
 logger = logging.getLogger(__name__)
@@ -35,7 +46,7 @@ logger = logging.getLogger(__name__)
 _POLL_RECORDS = 500
 _IDLE_POLL_S = 0.2
 _LOOK_S = 1.0
-_STATE_VERSION = "4"
+_STATE_VERSION = "5"
 
 
 @dataclass(slots=True)
@@ -47,6 +58,18 @@ class _PartitionState:
     trackers: dict[str, SiteTracker] = field(default_factory=dict)
     next_offset: int = 0
     changed: bool = False
+    watch: SwitchWatch = field(default_factory=SwitchWatch)
+    held_since_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Said:
+    """What the records of one poll lead to, to be committed together."""
+
+    records: list[NewRecord] = field(default_factory=list)
+    offsets: dict[Partition, int] = field(default_factory=dict)
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    heard: dict[str, Record] = field(default_factory=dict)
 
 
 class AssociateStage:
@@ -108,11 +131,11 @@ class AssociateStage:
     def save_snapshots(self) -> None:
         """Writes the state of all partitions that changed; a disk that refuses is not fatal."""
         for partition, state in self._states.items():
-            if not state.changed:
+            if not state.changed or state.next_offset <= state.watch.until:
                 continue
             sites = {site: snapshot(tracker) for site, tracker in state.trackers.items()}
             try:
-                self._store.save(partition, Snapshot(state.next_offset, sites))
+                self._store.save(partition, Snapshot(state.next_offset, sites, state.watch.dump()))
             except SnapshotError as error:
                 logger.error("%s", error)
                 continue
@@ -139,7 +162,7 @@ class AssociateStage:
             moved.add(partition)
             committed = subscription.committed(partition) or 0
             if state is not None and max(state.speak_from, state.next_offset) == committed:
-                state.epoch = epoch
+                state.epoch, state.watch.hold = epoch, None
                 subscription.seek(partition, state.next_offset)
             else:
                 self._states[partition] = self._recover(subscription, partition, epoch, committed)
@@ -153,6 +176,7 @@ class AssociateStage:
         saved = self._store.load(partition, at_most=committed, at_least=beginning)
         if saved is not None:
             state.next_offset = saved.offset
+            state.watch = SwitchWatch.load(saved.switches)
             for site, content in saved.sites.items():
                 state.trackers[site] = restore(content, self._settings)
         logger.info(
@@ -169,71 +193,138 @@ class AssociateStage:
     # --- records -----------------------------------------------------------------------------
 
     def _process(self, subscription: Subscription, records: list[Record]) -> None:
-        out: list[NewRecord] = []
-        offsets: dict[Partition, int] = {}
-        spoken: list[tuple[str, Event]] = []
-        heard: dict[str, Record] = {}
+        said = _Said()
+        again: set[Partition] = set()
         for record in records:
             state = self._states[record.partition]
-            if record.offset < state.next_offset:
+            if record.partition in again or record.offset < state.next_offset:
                 continue
-            state.next_offset = record.offset + 1
-            state.changed = True
             try:
-                site, events = self._take(state, record)
+                content = _decoded(record)
+                if state.watch.hold is not None or self._begins_switch(state, record, content):
+                    if self._hold(state, record, content, said):
+                        again.add(record.partition)
+                    continue
+                self._take(state, record, content, said)
             except BadRecord as fault:
-                self._refuse(state, record, fault, out, offsets)
-                continue
-            heard[site] = record
-            if record.offset >= state.speak_from:
-                offsets[record.partition] = record.offset + 1
-                spoken += [(site, event) for event in events]
-                out += [self._encode(site, event) for event in events]
-        if offsets:
-            subscription.commit(out, offsets)
+                if state.watch.hold is None:
+                    self._refuse(state, record, fault, said)
+            if state.watch.hold is None:
+                self._pass(state, record.offset)
+        if said.offsets:
+            subscription.commit(said.records, said.offsets)
+        for partition in again:
+            subscription.seek(partition, self._states[partition].next_offset)
         self.progress += len(records)
-        for site, event in spoken:
-            observe_event(self._metrics, site, event)
-        now = time.time()
-        for site, record in heard.items():
-            delay_s = max(0.0, now - record.append_time_s)
-            self._metrics.latency.labels(self.name).observe(delay_s)
-            tracker = self._states[record.partition].trackers[site]
-            observe_site(self._metrics, site, tracker, record.append_time_s)
+        self._observe(said)
 
-    def _take(self, state: _PartitionState, record: Record) -> tuple[str, list[Event]]:
-        try:
-            content = decode(record.value)
-            detection = None if isinstance(content, TickRecord) else as_detection(content)
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise BadRecord(Reason.SCHEMA, f"no embedding record: {error}") from error
-        if detection is not None:
+    def _pass(self, state: _PartitionState, offset: int) -> None:
+        state.next_offset = offset + 1
+        state.changed = True
+        state.watch.release(offset)
+
+    def _take(
+        self, state: _PartitionState, record: Record, content: EmbeddingsRecord, said: _Said
+    ) -> None:
+        if isinstance(content, SwitchRecord | ReembeddedRecord):
+            if isinstance(content, ReembeddedRecord):
+                state.watch.first.setdefault(content.extractor, record.offset)
+            self._say(state, record.partition, record.offset, {}, said)
+            return
+        events = self._events(state, content)
+        said.heard[content.site] = record
+        self._say(state, record.partition, record.offset, {content.site: events}, said)
+
+    def _say(
+        self,
+        state: _PartitionState,
+        partition: Partition,
+        offset: int,
+        events: Mapping[str, list[Event]],
+        said: _Said,
+    ) -> None:
+        """What follows from the record at an offset; silent where it is in the log already."""
+        if offset < state.speak_from:
+            return
+        said.offsets[partition] = offset + 1
+        for site, happened in events.items():
+            said.events += [(site, event) for event in happened]
+            said.records += [self._encode(site, event) for event in happened]
+
+    def _events(self, state: _PartitionState, content: EmbeddingRecord | TickRecord) -> list[Event]:
+        detection = None
+        if isinstance(content, EmbeddingRecord):
+            detection = _detection(content)
             check_vector(detection.embedding)
+            seen = state.watch.held.get((content.site, content.id))
+            if seen is not None and content.extractor != state.watch.extractor:
+                extractor = state.watch.extractor
+                detection = replace(detection, embedding=seen, extractor=extractor)
         tracker = state.trackers.get(content.site)
         if tracker is None:
             if len(state.trackers) >= self._config.associate.max_sites:
                 detail = f"{len(state.trackers)} sites are known already"
                 raise BadRecord(Reason.TOO_MANY_SITES, detail)
             tracker = state.trackers[content.site] = SiteTracker(content.site, self._settings)
-        if detection is None:
-            return content.site, tracker.tick(content.time_s)
-        return content.site, tracker.observe(detection)
+        return tracker.tick(content.time_s) if detection is None else tracker.observe(detection)
+
+    def _observe(self, said: _Said) -> None:
+        for site, event in said.events:
+            observe_event(self._metrics, site, event)
+        now = time.time()
+        for site, record in said.heard.items():
+            delay_s = max(0.0, now - record.append_time_s)
+            self._metrics.latency.labels(self.name).observe(delay_s)
+            tracker = self._states[record.partition].trackers[site]
+            observe_site(self._metrics, site, tracker, record.append_time_s)
+
+    # --- switches of the extractor -----------------------------------------------------------
+
+    def _begins_switch(
+        self, state: _PartitionState, record: Record, content: EmbeddingsRecord
+    ) -> bool:
+        if not isinstance(content, SwitchRecord) or record.offset <= state.watch.until:
+            return False
+        state.watch.begin(record.offset)
+        state.held_since_s = time.monotonic()
+        return True
+
+    def _hold(
+        self, state: _PartitionState, record: Record, content: EmbeddingsRecord, said: _Said
+    ) -> bool:
+        """Looks at a record while a switch is under way; once it is complete, changes the sites.
+        Whether the partition must be read again from ``next_offset``."""
+        hold = state.watch.hold
+        assert hold is not None
+        extractor = hold.look(record.offset, content)
+        if extractor is None:
+            return False
+        partition = record.partition
+        changed = change_extractor(self._log, partition, state.trackers, state.watch, extractor)
+        self._say(state, partition, hold.start, changed.events, said)
+        state.watch.complete(extractor, changed.held)
+        self._pass(state, hold.start)
+        self._metrics.switches.inc()
+        self._metrics.switch_held.labels(str(partition.number)).set(0)
+        logger.info("%s/%d: seen by %s from here on", partition.topic, partition.number, extractor)
+        return hold.looked > hold.start
+
+    def _note_holds(self) -> None:
+        for partition, state in self._states.items():
+            if state.watch.hold is not None:
+                held_s = time.monotonic() - state.held_since_s
+                self._metrics.switch_held.labels(str(partition.number)).set(held_s)
 
     def _refuse(
-        self,
-        state: _PartitionState,
-        record: Record,
-        fault: BadRecord,
-        out: list[NewRecord],
-        offsets: dict[Partition, int],
+        self, state: _PartitionState, record: Record, fault: BadRecord, said: _Said
     ) -> None:
         """A record that this stage cannot use becomes a dead letter, once."""
         if record.offset < state.speak_from:
             return
         at = Position(record.partition.topic, record.partition.number, record.offset)
         body = dead_letter.encode(fault.reason, fault.detail, at)
-        out.append(NewRecord(self._config.topics.dead_letters, record.key, body))
-        offsets[record.partition] = record.offset + 1
+        said.records.append(NewRecord(self._config.topics.dead_letters, record.key, body))
+        said.offsets[record.partition] = record.offset + 1
         self._metrics.dead_letters.labels(str(fault.reason)).inc()
 
     def _encode(self, site: str, event: Event) -> NewRecord:
@@ -254,7 +345,22 @@ class AssociateStage:
         return NewRecord(topics.dead_letters, key, body)
 
     def _note_lag(self, subscription: Subscription) -> None:
+        self._note_holds()
         lags = subscription.lags()
         for partition, lag in lags.items():
             self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())
+
+
+def _decoded(record: Record) -> EmbeddingsRecord:
+    try:
+        return decode(record.value)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadRecord(Reason.SCHEMA, f"no embedding record: {error}") from error
+
+
+def _detection(content: EmbeddingRecord) -> Detection:
+    try:
+        return as_detection(content)
+    except ValueError as error:
+        raise BadRecord(Reason.SCHEMA, f"no embedding record: {error}") from error

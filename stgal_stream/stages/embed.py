@@ -1,4 +1,5 @@
-"""The embed stage: detections in, embeddings and dead letters out. Stateless.
+"""The embed stage: detections in, embeddings and dead letters out. Stateless: which extractor a
+partition is embedded with stands in the log too (``switching``).
 
 While batches are in the network, the next is read and decoded; a batch's outputs and its offsets
 commit in one transaction, in the order in which batches were read.
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -25,17 +27,21 @@ from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscription
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.stages.event_order import EventOrder
+from stgal_stream.stages.site_clocks import SiteClocks
+from stgal_stream.stages.switching import Embed, Switching
 from stgal_stream.types import Position, Reason
 from stgal_stream.wire import dead_letter
 from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
-from stgal_stream.wire.embedding import EmbeddingRecord, TickRecord, encode
+from stgal_stream.wire.embedding import EmbeddingRecord, EmbeddingsRecord, TickRecord, encode
 from stgal_stream.wire.embedding import decode as decode_embedding
 
 logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.2
+_BUSY_POLL_S = 0.01
 _READ_CHUNK = 500
 _LOOK_S = 1.0
+_PAUSE_S = 0.1
 _TAIL = 20
 
 
@@ -49,15 +55,7 @@ class _Prepared:
     pixels: NDArray[np.uint8] | None = None
     fault: BadRecord | None = None
     epoch: int = 0
-
-
-@dataclass(slots=True)
-class _SiteClock:
-    """How far a site's event time is, and when (by this machine's clock) that was heard."""
-
-    time_s: float
-    heard_s: float
-    ticked_s: float
+    extractor: OnnxExtractor | None = None
 
 
 class EmbedStage:
@@ -66,17 +64,23 @@ class EmbedStage:
     name = "embed"
 
     def __init__(
-        self, log: Log, config: Config, extractor: OnnxExtractor, metrics: Metrics
+        self,
+        log: Log,
+        config: Config,
+        extractor: OnnxExtractor,
+        metrics: Metrics,
+        releases: Path = Path("releases"),
     ) -> None:
         self._log = log
         self._config = config
-        self._extractor = extractor
+        self._configured = extractor
+        self._releases = releases
         self._metrics = metrics
-        self._clocks: dict[str, _SiteClock] = {}
+        after_s = config.embed.tick_after_s
+        self._clocks = SiteClocks(after_s, config.associate.window_s + 10 * after_s)
         self._held: dict[Partition, int] = {}
         self.progress = 0
         self.caught_up = False
-        metrics.extractor.labels(extractor.version, extractor.provider).set(1)
 
     def run(self, stop: threading.Event, end: threading.Event | None = None) -> None:
         """The stage's loop.
@@ -87,38 +91,69 @@ class EmbedStage:
         group = f"{self._config.kafka.group_prefix}-embed"
         subscription = self._log.subscribe(group, [self._config.topics.detections])
         source = EventOrder(subscription, self._read)
-        n_parallel = self._extractor.n_parallel
+        n_parallel = self._configured.n_parallel
         network = ThreadPoolExecutor(n_parallel, thread_name_prefix="network")
         decoders = ThreadPoolExecutor(
             self._config.embed.decode_threads, thread_name_prefix="decode"
         )
         flying: deque[tuple[list[_Prepared], Future[list[NDArray[np.float32] | None]]]] = deque()
         self._held = {}
+        self._switching = switching = Switching(
+            self._log,
+            self._config,
+            self._configured,
+            self._releases,
+            self._metrics,
+            _spread(network, n_parallel),
+        )
+        waiting: list[_Prepared] = []
         look_s = 0.0
         try:
+            self._take_partitions(subscription)
             while True:
                 ending = end is not None and end.is_set()
-                records = [] if stop.is_set() else self._gather(subscription, source, bool(flying))
-                batch = list(decoders.map(self._prepare, records))
+                if not (stop.is_set() or waiting or switching.is_ready or switching.is_blocked):
+                    busy = bool(flying) or not switching.is_at_rest
+                    waiting = self._gather(subscription, source, busy)
+                batch: list[_Prepared] = []
+                if not switching.is_blocked:
+                    batch, waiting = list(decoders.map(self._prepare, waiting)), []
                 if batch:
                     flying.append((batch, network.submit(self._embed, batch)))
                 idle = not flying
                 while flying and (not batch or len(flying) > n_parallel or flying[0][1].done()):
                     done, vectors = flying.popleft()
                     self._commit(subscription, done, vectors.result())
+                if not stop.is_set() and self._switch(subscription, not flying):
+                    continue
                 if idle or time.monotonic() >= look_s:
                     look_s = time.monotonic() + _LOOK_S
-                    at_end = self._note_lag(subscription) and not source.n_buffered
-                    if idle and (stop.is_set() or (ending and at_end)):
+                    switching.look()
+                    at_end = self._note_lag(subscription) and not source.n_buffered and not waiting
+                    at_rest = switching.is_at_rest and not switching.is_blocked
+                    if idle and (stop.is_set() or (ending and at_end and at_rest)):
                         break
                     if at_end:
                         self._tick(subscription, [item for part, _ in flying for item in part])
+                    if not at_rest and idle:
+                        stop.wait(_PAUSE_S)
             if end is not None and not stop.is_set():
                 self._close_sites(subscription)
         finally:
+            switching.close()
             network.shutdown()
             decoders.shutdown()
             subscription.close()
+
+    def _switch(self, subscription: Subscription, drained: bool) -> bool:
+        """A bit of the way to another extractor, if there is one to go; whether there was."""
+        switching = self._switching
+        newest_s = self._clocks.newest_s
+        if switching.is_ready:
+            if drained:
+                switching.switch(subscription, newest_s)
+            return True
+        return not switching.is_at_rest and switching.step(subscription, newest_s)
 
     # --- one batch ---------------------------------------------------------------------------
 
@@ -127,7 +162,7 @@ class EmbedStage:
     ) -> list[_Prepared]:
         """Up to a batch of records, waiting for company no longer than configured."""
         embed = self._config.embed
-        wait_s = embed.max_wait_s if busy else _IDLE_POLL_S
+        wait_s = min(embed.max_wait_s, _BUSY_POLL_S) if busy else _IDLE_POLL_S
         deadline = time.monotonic() + embed.max_wait_s
         items: list[_Prepared] = []
         while True:
@@ -147,6 +182,8 @@ class EmbedStage:
         if held == self._held:
             return
         self._held = held
+        self._switching.hold(subscription)
+        self._switching.look()
         self._clocks.clear()
         for partition in sorted(held):
             committed = subscription.committed(partition) or 0
@@ -155,7 +192,7 @@ class EmbedStage:
             ):
                 message = self._read(record)[1].message
                 if message is not None and record.offset < committed:
-                    self._hear(message.site, message.time_s)
+                    self._clocks.hear(message.site, message.time_s)
 
     def _read(self, record: Record) -> tuple[float, _Prepared]:
         """The record's message and event time; a crop in it is not decoded yet."""
@@ -172,10 +209,11 @@ class EmbedStage:
         if item.message is None or item.message.crop is None:
             return item
         embed = self._config.embed
+        item.extractor = self._switching.extractor(item.record.partition)
         try:
             item.pixels = decode_crop(
                 item.message.crop,
-                self._extractor.form,
+                item.extractor.form,
                 max_bytes=embed.max_crop_bytes,
                 max_pixels=embed.max_crop_pixels,
             )
@@ -186,12 +224,15 @@ class EmbedStage:
 
     def _embed(self, batch: Sequence[_Prepared]) -> list[NDArray[np.float32] | None]:
         """A vector for every record of the batch that can have one."""
-        rows = [i for i, item in enumerate(batch) if item.pixels is not None]
         vectors = [None if item.message is None else item.message.vector for item in batch]
-        if rows:
+        by_extractor: dict[int, tuple[OnnxExtractor, list[int]]] = {}
+        for i, item in enumerate(batch):
+            if item.pixels is not None and item.extractor is not None:
+                by_extractor.setdefault(id(item.extractor), (item.extractor, []))[1].append(i)
+        for extractor, rows in by_extractor.values():
             crops = np.stack([pixels for i in rows if (pixels := batch[i].pixels) is not None])
             self._metrics.batch_size.observe(len(rows))
-            for i, vector in zip(rows, self._extractor.embed(crops), strict=True):
+            for i, vector in zip(rows, extractor.embed(crops), strict=True):
                 vectors[i] = vector
         return vectors
 
@@ -224,6 +265,7 @@ class EmbedStage:
                 out.append(self._dead_letter(item, fault))
         if offsets:
             subscription.commit(out, offsets)
+            self._switching.committed(offsets)
         now = time.time()
         self._metrics.detections.inc(len(done))
         self.progress += len(done)
@@ -236,18 +278,22 @@ class EmbedStage:
                 max(0.0, now - item.record.append_time_s)
             )
             if item.message is not None and item.fault is None:
-                self._hear(item.message.site, item.message.time_s)
+                self._clocks.hear(item.message.site, item.message.time_s)
 
     def _embedding(self, item: _Prepared, vector: NDArray[np.float32]) -> NewRecord:
         message, record = item.message, item.record
         assert message is not None
+        extractor = message.model
+        if extractor is None:
+            assert item.extractor is not None
+            extractor = item.extractor.version
         box = message.box
         body = EmbeddingRecord(
             site=message.site,
             id=message.id,
             camera=message.camera,
             time_s=message.time_s,
-            extractor=message.model if message.model is not None else self._extractor.version,
+            extractor=extractor,
             vector=vector.astype("<f4").tobytes(),
             track_id=message.track_id,
             box=None if box is None else (box.left_px, box.top_px, box.right_px, box.bottom_px),
@@ -272,28 +318,10 @@ class EmbedStage:
 
     # --- time --------------------------------------------------------------------------------
 
-    def _hear(self, site: str, time_s: float) -> None:
-        now = time.monotonic()
-        clock = self._clocks.get(site)
-        if clock is None:
-            self._clocks[site] = _SiteClock(time_s, now, now)
-        else:
-            clock.time_s = max(clock.time_s, time_s)
-            clock.heard_s = clock.ticked_s = now
-
     def _tick(self, subscription: Subscription, flying: Sequence[_Prepared]) -> None:
         """Lets event time go on at sites that are silent, as long as anything can wait for it."""
         heard = {item.message.site for item in flying if item.message is not None}
-        embed, associate = self._config.embed, self._config.associate
-        now = time.monotonic()
-        ticks = []
-        for site, clock in list(self._clocks.items()):
-            silent_s = now - clock.heard_s
-            if silent_s > associate.window_s + 10 * embed.tick_after_s:
-                del self._clocks[site]
-            elif site not in heard and now - clock.ticked_s >= embed.tick_after_s:
-                clock.ticked_s = now
-                ticks.append(self._tick_record(site, clock.time_s + silent_s))
+        ticks = [self._tick_record(site, time_s) for site, time_s in self._clocks.due(heard)]
         if ticks:
             subscription.commit(ticks, {})
 
@@ -307,6 +335,8 @@ class EmbedStage:
         seen: dict[str, float] = {}
         told: dict[str, float] = {}
         for record in _embeddings(self._log, self._config.topics.embeddings):
+            if not isinstance(record, EmbeddingRecord | TickRecord):
+                continue
             times = told if isinstance(record, TickRecord) else seen
             times[record.site] = max(times.get(record.site, 0.0), record.time_s)
         ends = {site: time_s + beyond for site, time_s in sorted(seen.items())}
@@ -331,7 +361,17 @@ class EmbedStage:
         return self.caught_up
 
 
-def _embeddings(log: Log, topic: str) -> Iterator[EmbeddingRecord | TickRecord]:
+def _spread(network: ThreadPoolExecutor, n_parallel: int) -> Embed:
+    """A batch in as many parts as run side by side."""
+
+    def embed(extractor: OnnxExtractor, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [part for part in np.array_split(pixels, n_parallel) if len(part)]
+        return np.concatenate(list(network.map(extractor.embed, parts)))
+
+    return embed
+
+
+def _embeddings(log: Log, topic: str) -> Iterator[EmbeddingsRecord]:
     """All records of the embeddings topic."""
     for partition in range(log.partitions(topic)):
         offset = 0

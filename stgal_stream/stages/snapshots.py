@@ -21,16 +21,18 @@ from stgal_stream.log.port import Partition
 
 logger = logging.getLogger(__name__)
 
-_MAGIC = b"stgal-snapshot-1\n"
+_MAGIC = b"stgal-snapshot-2\n"
 _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """State of all sites of a partition after every record before ``offset``."""
+    """State of all sites of a partition after every record before ``offset``, and what it knows of
+    switches of the extractor."""
 
     offset: int
     sites: dict[str, Any]
+    switches: dict[str, Any]
 
 
 class SnapshotStore:
@@ -56,7 +58,8 @@ class SnapshotStore:
         Raises:
             SnapshotError: the disk did not take it.
         """
-        body = msgspec.msgpack.encode((self._fingerprint, snapshot.offset, snapshot.sites))
+        content = (self._fingerprint, snapshot.offset, snapshot.sites, snapshot.switches)
+        body = msgspec.msgpack.encode(content)
         path = self._path(partition)
         temporary = path.with_suffix(".tmp")
         try:
@@ -79,14 +82,14 @@ class SnapshotStore:
             if not candidate.exists():
                 continue
             try:
-                fingerprint, offset, sites = _read(candidate)
+                fingerprint, found = _read(candidate)
             except SnapshotError as error:
                 logger.warning("%s; it is left aside", error)
                 continue
             if fingerprint != self._fingerprint:
                 logger.info("%s is of another log or other settings; it is left aside", candidate)
-            elif at_least <= offset <= at_most:
-                return Snapshot(offset, sites)
+            elif at_least <= found.offset <= at_most:
+                return found
         return None
 
     def _path(self, partition: Partition) -> Path:
@@ -106,10 +109,10 @@ def read_sites(directory: Path) -> dict[str, Any]:
             f"{directory} holds no snapshot",
             hint="a daemon writes one every daemon.snapshot_every_s and when it stops",
         )
-    return {site: state for path in paths for site, state in _read(path)[2].items()}
+    return {site: state for path in paths for site, state in _read(path)[1].sites.items()}
 
 
-def _read(path: Path) -> tuple[str, int, dict[str, Any]]:
+def _read(path: Path) -> tuple[str, Snapshot]:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -120,10 +123,10 @@ def _read(path: Path) -> tuple[str, int, dict[str, Any]]:
     if content[:head] != _MAGIC or hashlib.sha256(body).digest() != digest:
         raise SnapshotError(f"{path} is broken or of another version")
     try:
-        fingerprint, offset, sites = msgspec.msgpack.decode(body)
+        fingerprint, offset, sites, switches = msgspec.msgpack.decode(body)
     except (msgspec.DecodeError, ValueError) as error:
         raise SnapshotError(f"{path} cannot be read: {error}") from error
-    return fingerprint, offset, sites
+    return fingerprint, Snapshot(offset, sites, switches)
 
 
 def _sync_directory(directory: Path) -> None:

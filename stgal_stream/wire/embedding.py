@@ -1,7 +1,7 @@
 """``stgal.embedding.v1``: what the embed stage hands to the associate stage (MessagePack).
 
-Two kinds of record share the topic, keyed by site: embeddings and ticks (event time went on
-without a detection).
+Four kinds of record share the topic. Embeddings, ticks (event time went on without a detection) and
+detections of the window embedded anew are keyed by site; a switch marker goes to every partition.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from stgal_stream.types import Box, Detection, Position
+from stgal_stream.types import Box, Detection, Position, Vector
 
 
 class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
@@ -35,23 +35,52 @@ class TickRecord(msgspec.Struct, tag="tick", array_like=True):
     time_s: float
 
 
-_DECODER = msgspec.msgpack.Decoder(EmbeddingRecord | TickRecord)
+class ReembeddedRecord(msgspec.Struct, tag="reembedded", array_like=True):
+    """A detection of the window as another extractor sees it; ``vector`` as above."""
+
+    site: str
+    id: str
+    extractor: str
+    vector: bytes
+
+
+class SwitchRecord(msgspec.Struct, tag="switch", array_like=True):
+    """From here on ``partitions`` of the detections are embedded by ``after`` and no more by
+    ``before``; there are ``n_partitions`` in all, and the site follows once all have switched."""
+
+    before: str
+    after: str
+    partitions: tuple[int, ...]
+    n_partitions: int
+
+
+EmbeddingsRecord = EmbeddingRecord | TickRecord | ReembeddedRecord | SwitchRecord
+_DECODER = msgspec.msgpack.Decoder(EmbeddingsRecord)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-def encode(record: EmbeddingRecord | TickRecord) -> bytes:
+def encode(record: EmbeddingsRecord) -> bytes:
     """The record as MessagePack."""
     return _ENCODER.encode(record)
 
 
-def decode(value: bytes) -> EmbeddingRecord | TickRecord:
+def decode(value: bytes) -> EmbeddingsRecord:
     """What ``encode`` made.
 
     Raises:
         msgspec.MsgspecError: it is something else.
     """
-    record: EmbeddingRecord | TickRecord = _DECODER.decode(value)
+    record: EmbeddingsRecord = _DECODER.decode(value)
     return record
+
+
+def as_vector(record: EmbeddingRecord | ReembeddedRecord) -> Vector:
+    """The record's vector, (D,).
+
+    Raises:
+        ValueError: its bytes are no float32 numbers.
+    """
+    return np.frombuffer(record.vector, dtype="<f4").astype(np.float32)
 
 
 def as_detection(record: EmbeddingRecord) -> Detection:
@@ -60,7 +89,7 @@ def as_detection(record: EmbeddingRecord) -> Detection:
         id=record.id,
         camera=record.camera,
         time_s=record.time_s,
-        embedding=np.frombuffer(record.vector, dtype="<f4").astype(np.float32),
+        embedding=as_vector(record),
         extractor=record.extractor,
         track_id=record.track_id,
         box=None if record.box is None else Box(*record.box),

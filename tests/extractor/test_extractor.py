@@ -6,57 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+
+from .tiny_model import META, tiny
 
 torch = pytest.importorskip("torch")
 from stgal_stream.extractor.export import export  # noqa: E402
 from stgal_stream.extractor.network import load_network, read_state  # noqa: E402
 
 CPU = ("CPUExecutionProvider",)
-META = {
-    "stgal.version": "tiny",
-    "stgal.height": "16",
-    "stgal.width": "8",
-    "stgal.mean": "0.5,0.5,0.5",
-    "stgal.std": "0.25,0.25,0.25",
-}
-
-
-def tiny(
-    path: Path, *, node: str = "", meta: dict[str, str] | None = None, batch: object = "n"
-) -> Path:
-    """A model of a few lines: crops -> (N, 6) by pooling and a matrix; ``node`` spoils it."""
-    weight = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
-    if node == "nan":
-        weight[0, 0] = np.nan
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["crops"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["raw"]),
-    ]
-    constants = [numpy_helper.from_array(weight, "weight")]
-    if node == "batch":
-        constants.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
-        nodes.append(helper.make_node("ReduceMean", ["raw", "axes"], ["mean"], keepdims=1))
-        nodes.append(helper.make_node("Sub", ["raw", "mean"], ["features"]))
-    else:
-        nodes.append(helper.make_node("Identity", ["raw"], ["features"]))
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("crops", TensorProto.FLOAT, [batch, 3, 16, 8])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, 6])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    helper.set_model_props(model, META if meta is None else meta)
-    onnx.save(model, path)
-    return path
 
 
 def test_a_good_model_says_what_it_wants(tmp_path: Path) -> None:

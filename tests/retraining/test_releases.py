@@ -1,4 +1,4 @@
-"""Releases: whole or not at all, checked by hash, promoted and rolled back by a line each."""
+"""Releases: whole or not at all, and checked by hash."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 from stgal_stream.errors import DataError, ModelError
-from stgal_stream.extractor.in_use import load_in_use
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
-
-CPU = ("CPUExecutionProvider",)
 
 
 def release(folder: Path, version: str, model: Path = SHIPPED) -> Releases:
@@ -21,20 +18,14 @@ def release(folder: Path, version: str, model: Path = SHIPPED) -> Releases:
     return releases
 
 
-def test_promote_and_rollback(tmp_path: Path) -> None:
+def test_a_release_is_found_and_named_as_embeddings_will_carry_it(tmp_path: Path) -> None:
     release(tmp_path, "one")
     releases = release(tmp_path, "two")
     assert [r.version for r in releases.all()] == ["one", "two"]
-    assert releases.promoted() is None
-    releases.promote("one")
-    releases.promote("two")
-    assert releases.promoted() == "two"
-    assert releases.rollback() == "one"
-    assert releases.rollback() is None
-    assert releases.promoted() is None
-    with pytest.raises(DataError, match="nothing to roll back"):
-        releases.rollback()
-    assert [entry.kind for entry in releases.history()] == ["promote"] * 2 + ["rollback"] * 2
+    promotion = releases.promotion("two")
+    assert promotion.sha256 == sha256_of(SHIPPED)
+    assert promotion.extractor == f"two@{promotion.sha256[:12]}"
+    assert Path(promotion.folder) == tmp_path.resolve()
 
 
 def test_a_release_never_changes(tmp_path: Path) -> None:
@@ -42,28 +33,12 @@ def test_a_release_never_changes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="already"):
         release(tmp_path, "one")
     with pytest.raises(DataError, match="no release"):
-        releases.promote("../one")
+        releases.promotion("../one")
 
 
-def test_a_changed_model_is_refused_and_the_configured_one_runs(tmp_path: Path) -> None:
+def test_a_changed_model_is_not_promoted(tmp_path: Path) -> None:
     releases = release(tmp_path, "one")
-    releases.promote("one")
-    extractor, refused = load_in_use("", str(tmp_path), providers=CPU)
-    assert (extractor.path.parent.name, refused) == ("one", None)
     with (tmp_path / "one" / MODEL).open("ab") as out:
         out.write(b"x")
     with pytest.raises(ModelError, match="hash"):
-        releases.model("one")
-    extractor, refused = load_in_use("", str(tmp_path), providers=CPU)
-    assert extractor.path == SHIPPED
-    assert refused is not None
-
-
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"not a model")
-    releases = release(tmp_path / "releases", "broken", broken)
-    releases.promote("broken")  # its hash is right
-    extractor, refused = load_in_use("", str(releases.folder), providers=CPU)
-    assert extractor.path == SHIPPED
-    assert refused is not None
+        releases.promotion("one")

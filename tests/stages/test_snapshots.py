@@ -16,10 +16,10 @@ AT = Partition("embeddings", 0)
 def test_the_newest_good_one_is_taken(tmp_path: Path) -> None:
     store = SnapshotStore(tmp_path, "f")
     for offset in (10, 20):
-        store.save(AT, Snapshot(offset, {"s": {"n": offset}}))
-    assert store.load(AT, 100, 0) == Snapshot(20, {"s": {"n": 20}})
+        store.save(AT, Snapshot(offset, {"s": {"n": offset}}, {}))
+    assert store.load(AT, 100, 0) == Snapshot(20, {"s": {"n": 20}}, {})
     # 20 is ahead of what the group has committed: the one before is not.
-    assert store.load(AT, 15, 0) == Snapshot(10, {"s": {"n": 10}})
+    assert store.load(AT, 15, 0) == Snapshot(10, {"s": {"n": 10}}, {})
     # The log has forgotten what lies between 20 and 30.
     assert store.load(AT, 100, 30) is None
 
@@ -30,14 +30,14 @@ def test_the_newest_good_one_is_taken(tmp_path: Path) -> None:
 def test_a_broken_one_is_left_aside(tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
     store = SnapshotStore(tmp_path, "f")
     for offset in (10, 20):
-        store.save(AT, Snapshot(offset, {"s": {"n": offset}}))
+        store.save(AT, Snapshot(offset, {"s": {"n": offset}}, {}))
     path = tmp_path / "embeddings-0.snapshot"
     path.write_bytes(damage(path.read_bytes()))
-    assert store.load(AT, 100, 0) == Snapshot(10, {"s": {"n": 10}})
+    assert store.load(AT, 100, 0) == Snapshot(10, {"s": {"n": 10}}, {})
 
 
 def test_one_of_other_settings_is_left_aside(tmp_path: Path) -> None:
-    SnapshotStore(tmp_path, "f").save(AT, Snapshot(10, {}))
+    SnapshotStore(tmp_path, "f").save(AT, Snapshot(10, {}, {}))
     assert SnapshotStore(tmp_path, "g").load(AT, 100, 0) is None
 
 

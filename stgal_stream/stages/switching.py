@@ -1,0 +1,299 @@
+"""From one extractor to the next while running, for the partitions that one embed worker holds.
+
+A promotion is seen in the releases topic. The worker loads the release beside the old one, embeds
+the window of its partitions anew, and says that it is prepared; once every partition of the
+detections is, each is switched: what is left of its window, the marker for every site and the new
+state go into the log in one transaction. So a release that one worker cannot use is used by nobody,
+and a worker that dies leaves in the log all that its successor needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.config import Config
+from stgal_stream.errors import DataError, ModelError
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.releases import Releases, sha256_of
+from stgal_stream.log.port import Log, NewRecord, Partition, Subscription
+from stgal_stream.monitoring.metrics import Metrics
+from stgal_stream.monitoring.retraining_metrics import observe_retraining
+from stgal_stream.stages.reembedding import WindowReader, reembedded, window_start
+from stgal_stream.stages.rollout_state import CONFIGURED, RolloutState
+from stgal_stream.wire import rollout as wire
+from stgal_stream.wire.embedding import SwitchRecord, encode
+
+logger = logging.getLogger(__name__)
+
+Embed = Callable[[OnnxExtractor, NDArray[np.uint8]], NDArray[np.float32]]
+
+
+class Switching:
+    """Which extractor each of a worker's partitions is embedded with, and the way to the next.
+
+    ``embed`` runs a batch of pixels through an extractor, on as many threads as there are.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        configured: OnnxExtractor,
+        releases: Path,
+        metrics: Metrics,
+        embed: Embed,
+    ) -> None:
+        self._log = log
+        self._config = config
+        self._releases = releases
+        self._metrics = metrics
+        self._embed = embed
+        self._state = RolloutState()
+        self._loaded = {CONFIGURED: configured}
+        self._loading: dict[int, Future[OnnxExtractor]] = {}
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._readers: dict[Partition, WindowReader] = {}
+        self._target = CONFIGURED
+        self._done: dict[Partition, int] = {}
+
+    def close(self) -> None:
+        """Waits for what is being loaded."""
+        self._loader.shutdown()
+
+    # --- what the stage asks -----------------------------------------------------------------
+
+    def extractor(self, partition: Partition) -> OnnxExtractor:
+        """The extractor of a partition's detections; ask only while not ``is_blocked``."""
+        return self._loaded[self._state.at(partition.number)]
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a partition's extractor is not there: nothing can be embedded until it is, or
+        until the partition has switched to one that is."""
+        return any(self._state.at(p.number) not in self._loaded for p in self._done)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all of this worker's partitions are where they should be."""
+        return not self._pending
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all partitions of the detections are prepared: no more batches, then
+        ``switch``."""
+        return (
+            bool(self._pending)
+            and self._target in self._loaded
+            and self._state.all_prepared(self._target, self._n_partitions())
+        )
+
+    def committed(self, offsets: Mapping[Partition, int]) -> None:
+        """The stage has committed these offsets."""
+        self._done.update(offsets)
+
+    def hold(self, subscription: Subscription) -> None:
+        """Takes note of which partitions are this worker's."""
+        held = subscription.assignment()
+        for partition in set(self._done) - set(held):
+            del self._done[partition]
+            self._readers.pop(partition, None)
+        for partition in set(held) - set(self._done):
+            committed = subscription.committed(partition)
+            beginning = subscription.beginning(partition)
+            self._done[partition] = beginning if committed is None else max(committed, beginning)
+
+    def look(self) -> None:
+        """Reads what was said about releases, and sees to it that those needed are loaded."""
+        state = self._state
+        state.read(self._log, self._config.topics.releases)
+        if state.target != self._target:
+            self._target = state.target
+            self._readers.clear()
+            logger.info("the extractor to use is %s", self._name(self._target))
+        needed = {self._target, *(state.at(p.number) for p in self._done)}
+        for number in sorted(needed - set(self._loaded)):
+            if state.release(number) is None:
+                self._loaded[number] = self._loaded[CONFIGURED]
+            else:
+                self._load(number)
+        for number in set(self._loaded) - needed - {CONFIGURED}:
+            del self._loaded[number]
+        self._tell()
+
+    # --- loading -----------------------------------------------------------------------------
+
+    def _load(self, number: int) -> None:
+        """Loads a release in the background; one that cannot be used is refused, for all."""
+        loading = self._loading.get(number)
+        if loading is None:
+            promotion = self._state.promotions[number]
+            self._loading[number] = self._loader.submit(self._open, promotion)
+            return
+        if not loading.done():
+            return
+        try:
+            self._loaded[number] = loading.result()
+            del self._loading[number]
+        except (ModelError, DataError, OSError) as error:
+            if number == self._target:
+                logger.error("release %s is refused: %s", self._name(number), error)
+                refusal = wire.Refused(number, socket.gethostname(), str(error)[:500])
+                self._log.append([self._said(refusal)])
+                del self._loading[number]
+
+    def _open(self, promotion: wire.Promotion) -> OnnxExtractor:
+        """The release's model, where it is and what was promoted.
+
+        Raises:
+            ModelError, DataError, OSError: it is not, or cannot be used.
+        """
+        folders = [self._releases, Path(promotion.folder)]
+        here = [f for f in folders if (f / promotion.version).is_dir()]
+        if not here:
+            raise ModelError(
+                f"release {promotion.version} is not in {' or '.join(map(str, folders))}",
+                hint="set embed.releases to the folder that retrain wrote it to",
+            )
+        path = Releases(here[0]).model(promotion.version)
+        if sha256_of(path) != promotion.sha256:
+            raise ModelError(f"{path} is not what was promoted: its hash differs")
+        embed = self._config.embed
+        extractor = OnnxExtractor(path, providers=embed.providers, threads=embed.threads)
+        if extractor.version != promotion.extractor:
+            raise ModelError(f"{path} calls itself {extractor.version}, not {promotion.extractor}")
+        return extractor
+
+    # --- switching ---------------------------------------------------------------------------
+
+    def step(self, subscription: Subscription, newest_s: Mapping[str, float]) -> bool:
+        """A bit of the way to the target; whether there was anything to do. ``newest_s`` is each
+        site's event time."""
+        if self._target not in self._loaded:
+            return False
+        for partition in self._pending:
+            reader = self._reader(subscription, partition, newest_s)
+            behind = self._done[partition] - reader.next_offset
+            prepared = self._state.prepared(self._target, partition.number) is not None
+            if behind > (self._batch if prepared else 0):
+                subscription.commit(self._anew(partition, reader), {})
+                return True
+            if not prepared:
+                said = wire.Prepared(self._target, partition.number, reader.next_offset)
+                subscription.commit([self._said(said)], {})
+                self._state.read(self._log, self._config.topics.releases)
+                return True
+        return False
+
+    def switch(self, subscription: Subscription, newest_s: Mapping[str, float]) -> None:
+        """Switches all of this worker's partitions; no batch may be under way."""
+        records: list[NewRecord] = []
+        pending = self._pending
+        for partition in pending:
+            reader = self._reader(subscription, partition, newest_s)
+            while reader.next_offset < self._done[partition]:
+                records += self._anew(partition, reader)
+        after = self._loaded[self._target].version
+        for before in sorted({self._version(self._state.at(p.number)) for p in pending}):
+            numbers = tuple(
+                p.number for p in pending if self._version(self._state.at(p.number)) == before
+            )
+            marker = encode(SwitchRecord(before, after, numbers, self._n_partitions()))
+            topic = self._config.topics.embeddings
+            for number in range(self._log.partitions(topic)):
+                records.append(NewRecord(topic, None, marker, partition=number))
+        for partition in pending:
+            records.append(self._said(wire.Switched(self._target, partition.number)))
+        # The offsets change nothing: with them, a worker that lost a partition cannot commit.
+        subscription.commit(records, {p: self._done[p] for p in pending})
+        for partition in pending:
+            self._readers.pop(partition, None)
+        logger.info(
+            "partitions %s are embedded by %s from here on", [p.number for p in pending], after
+        )
+        self.look()
+
+    @property
+    def _pending(self) -> list[Partition]:
+        return [p for p in sorted(self._done) if self._state.at(p.number) != self._target]
+
+    @property
+    def _batch(self) -> int:
+        return self._config.embed.batch_size
+
+    def _n_partitions(self) -> int:
+        return self._log.partitions(self._config.topics.detections)
+
+    def _reader(
+        self, subscription: Subscription, partition: Partition, newest_s: Mapping[str, float]
+    ) -> WindowReader:
+        reader = self._readers.get(partition)
+        if reader is not None:
+            return reader
+        limits, extractor = self._config.embed, self._loaded[self._target]
+        start = self._state.prepared(self._target, partition.number)
+        if self._version(self._state.at(partition.number)) == extractor.version:
+            start = self._done[partition]
+        if start is None:
+            associate = self._config.associate
+            window_s = (
+                associate.window_s
+                + associate.allowed_lateness_s
+                + associate.tracklet_max_s
+                + associate.step_s
+            )
+            reach = subscription.beginning(partition), self._done[partition]
+            start = window_start(self._log, partition, reach, window_s, newest_s, limits)
+        reader = WindowReader(self._log, partition, start, extractor.form, limits)
+        self._readers[partition] = reader
+        return reader
+
+    def _anew(self, partition: Partition, reader: WindowReader) -> list[NewRecord]:
+        """The next batch of a partition's window, embedded by the target."""
+        crops = reader.take(self._batch, self._done[partition])
+        if not crops:
+            return []
+        extractor = self._loaded[self._target]
+        vectors = self._embed(extractor, np.stack([crop.pixels for crop in crops]))
+        self._metrics.reembedded.inc(len(crops))
+        topic = self._config.topics.embeddings
+        return [
+            NewRecord(topic, record.site.encode(), encode(record))
+            for crop, vector in zip(crops, vectors, strict=True)
+            if (record := reembedded(crop, extractor.version, vector)) is not None
+        ]
+
+    # --- words -------------------------------------------------------------------------------
+
+    def _said(self, record: wire.RolloutRecord) -> NewRecord:
+        return NewRecord(self._config.topics.releases, b"rollout", wire.encode(record))
+
+    def _version(self, number: int) -> str:
+        """The version that a rollout's embeddings carry."""
+        promotion = self._state.release(number)
+        return self._loaded[CONFIGURED].version if promotion is None else promotion.extractor
+
+    def _name(self, number: int) -> str:
+        promotion = self._state.release(number)
+        return "the configured one" if promotion is None else promotion.version
+
+    def _tell(self) -> None:
+        """Metrics: what is in use here, what was refused, what the last retraining brought."""
+        state, metrics = self._state, self._metrics
+        metrics.extractor.clear()
+        for number in sorted({state.at(p.number) for p in self._done}):
+            if number in self._loaded:
+                extractor = self._loaded[number]
+                metrics.extractor.labels(extractor.version, extractor.provider).set(1)
+        newest = max(state.promotions, default=CONFIGURED)
+        metrics.release_refused.set(newest in state.refused)
+        if newest != CONFIGURED:
+            metrics.promoted_time.set(state.promotions[newest].at_s)
+        if state.retrained is not None:
+            observe_retraining(metrics, state.retrained)

@@ -1,0 +1,59 @@
+"""An extractor of a few lines, for tests that need many or broken ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+META = {
+    "stgal.version": "tiny",
+    "stgal.height": "16",
+    "stgal.width": "8",
+    "stgal.mean": "0.5,0.5,0.5",
+    "stgal.std": "0.25,0.25,0.25",
+}
+
+
+def tiny(
+    path: Path,
+    *,
+    node: str = "",
+    meta: dict[str, str] | None = None,
+    batch: object = "n",
+    version: str = "tiny",
+    dim: int = 6,
+    size: tuple[int, int] = (16, 8),
+) -> Path:
+    """crops -> (N, dim): the mean colours of eight fields, by a matrix; ``node`` spoils it."""
+    weight = np.random.default_rng(dim).normal(size=(24, dim)).astype(np.float32)
+    if node == "nan":
+        weight[0, 0] = np.nan
+    fields = [size[0] // 4, size[1] // 2]
+    nodes = [
+        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=fields, strides=fields),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["raw"]),
+    ]
+    constants = [numpy_helper.from_array(weight, "weight")]
+    if node == "batch":
+        constants.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
+        nodes.append(helper.make_node("ReduceMean", ["raw", "axes"], ["mean"], keepdims=1))
+        nodes.append(helper.make_node("Sub", ["raw", "mean"], ["features"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["raw"], ["features"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("crops", TensorProto.FLOAT, [batch, 3, *size])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, dim])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    sizes = {"stgal.height": str(size[0]), "stgal.width": str(size[1])}
+    named = {**META, **sizes, "stgal.version": version}
+    helper.set_model_props(model, named if meta is None else meta)
+    onnx.save(model, path)
+    return path
