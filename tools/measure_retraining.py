@@ -34,10 +34,11 @@ def main() -> None:
         truth = {row["detection_id"]: int(row["person_id"]) for row in csv.DictReader(lines)}
     log = EmbeddedLog(args.demo / "log")
     topics = load_config(None, {}).topics
-    until = ends(log, [topics.identities, topics.associations])
+    read = (topics.identities, topics.associations, topics.embeddings)
+    until = ends(log, list(read))
     for model in args.models:
         extractor = OnnxExtractor(model)
-        data = read_stream(log, topics.identities, topics.associations, until, extractor.form)
+        data = read_stream(log, *read, until, extractor.form)
         person = np.array([truth[s.id] for s in data.sightings])
         camera = np.unique([s.camera for s in data.sightings], return_inverse=True)[1]
         vectors = embed(extractor, data.pixels)

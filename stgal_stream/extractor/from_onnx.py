@@ -2,7 +2,8 @@
 ``train``.
 
 The export has folded batch normalisation into the convolutions; what comes back computes the same,
-its normalisation layers being plain scales and shifts (mean 0, variance 1), and is trained as such.
+its normalisation layers being plain scales and shifts (mean 0, variance 1) until ``normalise_by``
+gives them the statistics of some crops.
 """
 
 from __future__ import annotations
@@ -89,3 +90,28 @@ def _fill(
         norm.running_var.fill_(1.0 - norm.eps)
         norm.weight.fill_(1.0)
         norm.bias.copy_(torch.from_numpy(bias.copy()))
+
+
+@torch.no_grad()
+def normalise_by(network: ResNet50, images: torch.Tensor) -> None:
+    """Gives the normalisation layers the statistics of ``images`` (N, 3, H, W) without changing
+    what the network computes, so that it can be trained with a batch's own statistics."""
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    seen: dict[nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def note(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        seen[norm] = torch.var_mean(given[0], dim=(0, 2, 3), correction=0)
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        variance, mean = seen[norm]
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        norm.bias.add_((mean - norm.running_mean) * scale)
+        norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)

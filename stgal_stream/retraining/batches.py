@@ -25,16 +25,19 @@ _ERASED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows (B,) of sightings, and which pairs of them are held for one person, which for two."""
+    """Rows (B,) of sightings, which crop of each (B,), and which pairs of them are held for one
+    person, which for two."""
 
     rows: NDArray[np.int64]
+    views: NDArray[np.int64]
     same: NDArray[np.bool_]
     other: NDArray[np.bool_]
 
 
 class Sampler:
     """Draws pairs in proportion to their posterior, and hard negatives of each query: candidates
-    whose P_a lies under the median, in proportion to P_v."""
+    whose P_a lies under the median, in proportion to P_v. Of each sighting so drawn, some crops:
+    two of one tracklet are one person, whatever else is wrong."""
 
     def __init__(
         self,
@@ -42,6 +45,8 @@ class Sampler:
         negatives: dict[int, NDArray[np.int64]],
         seed: int,
         n_pairs: int,
+        n_crops: list[int],
+        n_views: int,
     ) -> None:
         self._ends = np.array([(p.first, p.second) for p in pairs], np.int64)
         weight = np.array([p.posterior for p in pairs])
@@ -50,6 +55,7 @@ class Sampler:
         self._linked = {(p.first, p.second) for p in pairs} | {(p.second, p.first) for p in pairs}
         self._group = _groups(pairs)
         self._seed, self._n = seed, n_pairs
+        self._n_crops, self._n_views = n_crops, n_views
 
     def batch(self, number: int) -> tuple[Batch, np.random.Generator]:
         """Batch ``number``, and the generator to augment it with."""
@@ -62,11 +68,20 @@ class Sampler:
             pool = self._negatives.get(query)
             if pool is not None and len(pool):
                 rows.append(int(pool[rng.integers(len(pool))]))
-        unique = np.array(sorted(set(rows)), np.int64)
-        group = np.array([self._group.get(int(r), -1 - int(r)) for r in unique])
-        linked = np.array([[(int(a), int(b)) in self._linked for b in unique] for a in unique])
+        drawn = sorted(set(rows))
+        repeated = np.repeat(np.array(drawn, np.int64), self._n_views)
+        views = np.concatenate([self._views(row, rng) for row in drawn])
+        listed = repeated.tolist()
+        group = np.array([self._group.get(row, -1 - row) for row in listed])
+        same = np.array([[a == b or (a, b) in self._linked for b in listed] for a in listed])
+        np.fill_diagonal(same, False)
         # Two that hang together through others may be one person or not: they take no part.
-        return Batch(unique, linked, group[:, None] != group[None, :]), rng
+        return Batch(repeated, views, same, group[:, None] != group[None, :]), rng
+
+    def _views(self, row: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Different crops of a sighting, as far as it has so many."""
+        order = rng.permutation(self._n_crops[row])
+        return np.resize(order, self._n_views)
 
 
 def hard_negatives(

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stgal_stream.config import Config
 from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.export import export
-from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
@@ -40,6 +41,7 @@ from stgal_stream.wire.rollout import Retrained, RolloutRecord, encode
 logger = logging.getLogger(__name__)
 
 _BATCH = 64
+_N_NORMALISED = 256
 Said = Callable[[str, int, int, str], None]
 
 
@@ -92,11 +94,14 @@ class Job:
             state = self._state(settings)
             topics = self._config.topics
             until = state["about"]["until"] if state else None
-            until = until or ends(self._log, [topics.identities, topics.associations])
+            until = until or ends(
+                self._log, [topics.identities, topics.associations, topics.embeddings]
+            )
             data = read_stream(
                 self._log,
                 topics.identities,
                 topics.associations,
+                topics.embeddings,
                 until,
                 self._baseline.form,
                 on_progress=lambda done, total: say("reading crops", done, total, ""),
@@ -110,14 +115,14 @@ class Job:
                     hint="let the daemon run longer, or lower --min-pairs",
                 )
             before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
-            training = self._training(settings, until, state)
+            training = self._training(settings, until, state, data.pixels[:split])
             sampler = self._sampler(data, pairs, before, split, settings.training)
 
             def heard(progress: Progress) -> None:
                 total = settings.training.iterations
                 say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
 
-            if not training.run(sampler, data.pixels, stop, heard):
+            if not training.run(sampler, data.views, stop, heard):
                 return Outcome(None, None, False)
             outcome = self._release(settings, data, pairs, split, before, training, say)
             shutil.rmtree(self._scratch, ignore_errors=True)
@@ -161,8 +166,11 @@ class Job:
         settings: JobSettings,
         until: dict[str, list[int]],
         state: dict[str, Any] | None,
+        pixels: NDArray[np.uint8],
     ) -> Training:
         network = network_of(self._baseline.path)
+        chosen = np.random.default_rng(0).permutation(len(pixels))[:_N_NORMALISED]
+        normalise_by(network, torch.from_numpy(self._baseline.form.normalise(pixels[chosen])))
         about = {"until": until, "baseline": self._baseline.version}
         path = self._scratch / "checkpoint.pt"
         training = Training(network, self._baseline.form, settings.training, path, about)
@@ -182,7 +190,8 @@ class Job:
         negatives = hard_negatives(
             data.sightings[:split], embeddings[:split], queries, settings.seed
         )
-        return Sampler(pairs, negatives, settings.seed, settings.n_pairs)
+        n_crops = [len(crops) for crops in data.views]
+        return Sampler(pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views)
 
     def _release(
         self,

@@ -3,6 +3,8 @@
 Only the daemon's own outputs are read, and no label is in them. The laws: a pair that was withdrawn
 is none; a tracklet's two partners that were in one camera at one time cannot both be right, so the
 less probable pair is left out and counted; what retention has taken is skipped and counted.
+A tracklet's other crops are found by its detections' ids in the embeddings topic, which names each
+one's place in the log; where that topic is gone, the best crop stands alone.
 """
 
 from __future__ import annotations
@@ -14,22 +16,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
 from stgal_stream.log.port import Log
 from stgal_stream.types import Position
+from stgal_stream.wire import embedding
 from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
 
 _CHUNK = 1000
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_PIXELS = 4_000_000
+_MAX_VIEWS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A tracklet as the outputs name it, and where its best crop lies."""
+    """A tracklet as the outputs name it, where its best crop lies, and its detections' ids."""
 
     id: str
     site: str
@@ -37,6 +42,7 @@ class Sighting:
     start_s: float
     end_s: float
     crop: Position
+    detections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,14 @@ class PseudoPair:
 
 @dataclass(slots=True)
 class StreamData:
-    """Sightings in order of time with their pixels (N, H, W, 3), and pairs between them."""
+    """Sightings in order of time with their best crops (N, H, W, 3) and all that are used of each
+    (K, H, W, 3), the best one first; and pairs between them."""
 
     sightings: list[Sighting]
     pixels: NDArray[np.uint8]
     pairs: list[PseudoPair]
     left_out: Counter[str] = field(default_factory=Counter)
+    views: list[NDArray[np.uint8]] = field(default_factory=list)
 
 
 def ends(log: Log, topics: list[str]) -> dict[str, list[int]]:
@@ -75,6 +83,7 @@ def read_stream(
     log: Log,
     identities: str,
     associations: str,
+    embeddings: str,
     until: dict[str, list[int]],
     form: CropFormat,
     *,
@@ -94,19 +103,21 @@ def read_stream(
         sighting = _sighting(event["site"], tracklet)
         seen[event["site"], sighting.id] = sighting
     sightings: list[Sighting] = []
-    pixels: list[NDArray[np.uint8]] = []
+    views: list[NDArray[np.uint8]] = []
+    places = _places(log, embeddings, until)
     ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
     for done, sighting in enumerate(ordered):
-        crop = _pixels(log, sighting.crop, form, left_out)
-        if crop is not None:
+        crops = _views(log, sighting, places, form, left_out)
+        if crops:
             sightings.append(sighting)
-            pixels.append(crop)
+            views.append(np.stack(crops))
         on_progress(done + 1, len(ordered))
     index = {(s.site, s.id): i for i, s in enumerate(sightings)}
     found = _pairs(_events(log, associations, until), index, least_posterior, left_out)
     kept = _without_conflicts(found, sightings, left_out)
     empty = np.zeros((0, form.height_px, form.width_px, 3), np.uint8)
-    return StreamData(sightings, np.stack(pixels) if pixels else empty, kept, left_out)
+    best = np.stack([crops[0] for crops in views]) if views else empty
+    return StreamData(sightings, best, kept, left_out, views)
 
 
 def are_apart(first: Sighting, second: Sighting) -> bool:
@@ -120,12 +131,16 @@ def are_apart(first: Sighting, second: Sighting) -> bool:
 
 
 def _events(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[dict[str, Any]]:
+    return (json.loads(value) for value in _values(log, topic, until))
+
+
+def _values(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[bytes]:
     for partition, end in enumerate(until[topic]):
         offset = 0
         while records := log.read(topic, partition, offset, _CHUNK):
             for record in records:
                 if record.offset < end:
-                    yield json.loads(record.value)
+                    yield record.value
             offset = records[-1].offset + 1
             if offset >= end:
                 break
@@ -140,7 +155,41 @@ def _sighting(site: str, body: dict[str, Any]) -> Sighting:
         parse_time_s(body["start"]),
         parse_time_s(body["end"]),
         Position(at["topic"], at["partition"], at["offset"]),
+        tuple(body.get("detections", ())),
     )
+
+
+def _places(log: Log, topic: str, until: dict[str, list[int]]) -> dict[tuple[str, str], Position]:
+    """Where each embedded detection's crop lies, by site and id."""
+    found: dict[tuple[str, str], Position] = {}
+    for value in _values(log, topic, until):
+        try:
+            record = embedding.decode(value)
+        except (msgspec.MsgspecError, ValueError):
+            continue  # the associate stage has refused it, aloud
+        if isinstance(record, embedding.EmbeddingRecord) and record.position is not None:
+            found[record.site, record.id] = Position(*record.position)
+    return found
+
+
+def _views(
+    log: Log,
+    sighting: Sighting,
+    places: dict[tuple[str, str], Position],
+    form: CropFormat,
+    left_out: Counter[str],
+) -> list[NDArray[np.uint8]]:
+    """The best crop, and some of the others spread over the tracklet; none where the best is
+    gone."""
+    best = _pixels(log, sighting.crop, form, left_out)
+    if best is None:
+        return []
+    known = [places.get((sighting.site, name)) for name in sighting.detections]
+    others = [at for at in known if at is not None and at != sighting.crop]
+    step = max(1.0, len(others) / (_MAX_VIEWS - 1))
+    chosen = [others[int(i * step)] for i in range(min(len(others), _MAX_VIEWS - 1))]
+    found = (_pixels(log, at, form, left_out) for at in chosen)
+    return [best, *(crop for crop in found if crop is not None)]
 
 
 def _pixels(

@@ -3,6 +3,7 @@ the weights of one that was not (CPU, one process)."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,23 +22,35 @@ from stgal_stream.retraining.batches import Sampler, augmented
 from stgal_stream.retraining.losses import LOSSES
 
 _KEEP_EVERY = 50
+_RISE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to train. ``paper()`` is as printed; the default is what stood wrong pairs best."""
+    """How to train. ``paper()`` is as printed; the default is what stood wrong pairs best. A batch
+    has ``n_views`` crops of each sighting in ``n_pairs`` pairs and of a hard negative of each."""
 
-    loss: str = "triplets"
+    loss: str = "contrastive"
     optimiser: str = "adamw"
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     iterations: int = 300
-    n_pairs: int = 16
+    n_pairs: int = 10
     seed: int = 0
+    n_views: int = 2
 
     @classmethod
     def paper(cls, seed: int = 0) -> TrainingSettings:
         """Equation 6, batch-hard, SGD at 0.0005 for 30,000 iterations."""
-        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed)
+        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1)
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate: it rises over the first tenth and falls to 0 on a cosine; SGD's, as
+        the paper has it, stays."""
+        if self.optimiser == "sgd":
+            return self.learning_rate
+        done = (iteration + 1) / self.iterations
+        fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - _RISE) / (1.0 - _RISE))
+        return self.learning_rate * min(1.0, done / _RISE) * fall
 
 
 @dataclass(slots=True)
@@ -79,23 +92,26 @@ class Training:
     def run(
         self,
         sampler: Sampler,
-        pixels: NDArray[np.uint8],
+        views: list[NDArray[np.uint8]],
         stop: threading.Event,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> bool:
-        """Trains to the end, or until ``stop``; whether it came to the end.
+        """Trains to the end, or until ``stop``; whether it came to the end. ``views`` are the
+        crops (K, H, W, 3) of each sighting.
 
         Raises:
             ModelError: the loss is no number any more.
         """
         loss_of = LOSSES[self.settings.loss]
-        self.network.eval()  # statistics of normalisation stay those of the baseline
+        self.network.train()
         while self.iteration < self.settings.iterations:
             if stop.is_set():
                 self.save()
                 return False
             batch, rng = sampler.batch(self.iteration)
-            crops = self._form.normalise(augmented(pixels[batch.rows], rng))
+            chosen = zip(batch.rows.tolist(), batch.views.tolist(), strict=True)
+            pixels = np.stack([views[row][view] for row, view in chosen])
+            crops = self._form.normalise(augmented(pixels, rng))
             images = torch.from_numpy(crops).to(memory_format=torch.channels_last)
             features = self.network(images)
             loss = loss_of(features, torch.from_numpy(batch.same), torch.from_numpy(batch.other))
@@ -104,6 +120,8 @@ class Training:
                     f"the loss is no number after {self.iteration} iterations",
                     hint="a smaller --learning-rate",
                 )
+            for group in self._optimiser.param_groups:
+                group["lr"] = self.settings.rate(self.iteration)
             self._optimiser.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stgal_stream.core.calibration import calibrate
-from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.retraining.batches import (
     Sampler,
@@ -72,6 +72,18 @@ def test_the_weights_of_an_export_come_back() -> None:
     assert found == pytest.approx(extractor.embed(crops), abs=1e-4)
 
 
+def test_statistics_of_crops_change_nothing_that_is_computed() -> None:
+    form, network = OnnxExtractor(SHIPPED, providers=CPU).form, network_of(SHIPPED)
+    crops = np.random.default_rng(1).integers(0, 256, (6, 96, 48, 3), dtype=np.uint8)
+    images = torch.from_numpy(form.normalise(crops))
+    with torch.no_grad():
+        before = network(images)
+        normalise_by(network, images)
+        assert torch.allclose(network(images), before, atol=1e-3)
+        # And a batch's own statistics are those, so training starts where the daemon is.
+        assert torch.allclose(network.train()(images), before, atol=1e-3)
+
+
 def test_a_batch_holds_pairs_and_their_negatives_and_depends_on_its_number_alone() -> None:
     sightings, person = walk(1)
     pairs = true_pairs(person)
@@ -83,40 +95,46 @@ def test_a_batch_holds_pairs_and_their_negatives_and_depends_on_its_number_alone
     # Time excludes the person himself nearly always: he lies over the median of P_a.
     hit = np.mean([(person[rows] == person[q]).mean() for q, rows in negatives.items()])
     assert hit < 0.02
-    one, again = (Sampler(pairs, negatives, 3, 8).batch(5) for _ in range(2))
+    one, again = (Sampler(pairs, negatives, 3, 8, [3] * len(person), 2).batch(5) for _ in range(2))
     assert one[0].rows.tolist() == again[0].rows.tolist()
+    assert one[0].views.tolist() == again[0].views.tolist()
     batch = one[0]
+    crops = list(zip(batch.rows.tolist(), batch.views.tolist(), strict=True))
+    assert len(crops) == len(set(crops))
     linked = {(p.first, p.second) for p in pairs}
     for i, a in enumerate(batch.rows.tolist()):
         for j, b in enumerate(batch.rows.tolist()):
-            assert batch.same[i, j] == ((min(a, b), max(a, b)) in linked)
+            is_linked = (min(a, b), max(a, b)) in linked
+            assert batch.same[i, j] == (i != j and (a == b or is_linked))
             assert not (batch.same[i, j] and batch.other[i, j])
 
 
 def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     form = OnnxExtractor(SHIPPED, providers=CPU).form
-    pixels = np.random.default_rng(4).integers(0, 256, (12, 96, 48, 3), dtype=np.uint8)
+    views = list(np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8))
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 12, 2)]
     settings = TrainingSettings(iterations=4, n_pairs=3, seed=1)
 
     def training(name: str) -> Training:
-        return Training(network_of(SHIPPED), form, settings, tmp_path / f"{name}.pt", {})
+        network = network_of(SHIPPED)
+        normalise_by(network, torch.from_numpy(form.normalise(np.concatenate(views))))
+        return Training(network, form, settings, tmp_path / f"{name}.pt", {})
 
-    sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs)
+    sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
     whole = training("whole")
-    assert whole.run(sampler, pixels, threading.Event())
+    assert whole.run(sampler, views, threading.Event())
     stop, first = threading.Event(), training("cut")
 
     def stop_after_two(progress: Progress) -> None:
         if progress.iteration == 2:
             stop.set()
 
-    assert not first.run(sampler, pixels, stop, stop_after_two)
+    assert not first.run(sampler, views, stop, stop_after_two)
     state = read_checkpoint(tmp_path / "cut.pt")
     assert state is not None
     second = training("cut")
     second.resume(state)
-    assert second.run(sampler, pixels, threading.Event())
+    assert second.run(sampler, views, threading.Event())
     assert second.losses == whole.losses
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name
