@@ -62,6 +62,10 @@ class Daemon:
         with self._errors.open("ab") as errors:
             self.process = subprocess.Popen(self._command, stderr=errors)
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)

@@ -12,6 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stgal_stream.config import Config
@@ -24,6 +25,7 @@ from stgal_stream.wire.embedding import EmbeddingRecord, SwitchRecord, decode
 from stgal_stream.wire.rollout import Promotion, encode
 
 from ..end_to_end.streams import rendered
+from ..end_to_end.test_kill import Daemon as Process
 from ..extractor.tiny_model import tiny
 
 N_PARTITIONS = 3
@@ -355,3 +357,47 @@ class RolloutStateOf:
         state.read(log, config.topics.releases)
         numbers = range(log.partitions(config.topics.detections))
         self.n_prepared = sum(state.prepared(state.target, n) is not None for n in numbers)
+
+
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_killed_while_it_changes_it_recovers(
+    kind: str, chosen: Config, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """SIGKILL in the middle of embedding anew and of the change: what is said is said once."""
+    chosen.embed.batch_size = 4
+    chosen.daemon.snapshot_every_s = 0.3
+    if kind == "embedded":
+        log: Log = EmbeddedLog(tmp_path / "log")
+        where = ["--embedded", str(tmp_path / "log")]
+    else:
+        from stgal_stream.log.kafka import KafkaLog
+
+        broker = request.getfixturevalue("broker")
+        chosen.kafka.instance = chosen.kafka.group_prefix
+        log, where = KafkaLog([broker]), ["--brokers", broker]
+    log.ensure_topics(chosen.topic_specs())
+    releases = released(chosen, "better", dim=10)
+    sent = rendered(n_people=14, duration_s=300.0)
+    publish(log, chosen, sent)
+    process = Process(where, chosen, tmp_path)
+    process.start()
+    wait_for(lambda: len(everything(log, chosen.topics.embeddings)) > len(sent) // 2)
+    promote(log, chosen, releases.promotion("better"))
+    process.kill()
+    rng = np.random.default_rng(7)
+    for _ in range(8):
+        seen = len(everything(log, chosen.topics.embeddings))
+        process.start()
+        wait_for(
+            lambda seen=seen: (  # type: ignore[misc]
+                len(everything(log, chosen.topics.embeddings)) > seen or not process.is_running
+            )
+        )
+        time.sleep(float(rng.uniform(0, 0.2)))
+        process.kill()
+    process.start()
+    process.finish()
+    assert settled(log, chosen)
+    assert check_nothing_lost_doubled_or_mixed(log, chosen, sent) == 0
+    again(log, chosen, tmp_path)
+    log.close()
