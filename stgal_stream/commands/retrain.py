@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -19,17 +22,27 @@ from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log
 from stgal_stream.stages.rollout_state import RolloutState
 
+if TYPE_CHECKING:  # torch, which an edge server lacks
+    from stgal_stream.retraining.sources import Source
+
 _EPILOG = """\b
 Examples:
   stgal-stream retrain --embedded stgal-log --out releases
   stgal-stream retrain --brokers localhost:9092 --out releases --iterations 600
   stgal-stream retrain --embedded stgal-log --out releases --resume
+  stgal-stream retrain --pairs associations.jsonl --crops crops --out releases
 """
 
 
 @click.command(epilog=_EPILOG)
 @log_options
 @config_option
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), help="Association events in a file, not a log."
+)
+@click.option(
+    "--crops", type=click.Path(path_type=Path), help="With --pairs: crops named by detection id."
+)
 @click.option("--baseline", type=click.Path(path_type=Path), help="ONNX to start from.")
 @click.option(
     "--out",
@@ -49,6 +62,8 @@ def retrain(
     brokers: str,
     embedded: Path | None,
     config_path: Path | None,
+    pairs: Path | None,
+    crops: Path | None,
     baseline: Path | None,
     out: Path | None,
     setting: str,
@@ -65,7 +80,7 @@ def retrain(
 
     Reads the daemon's outputs and, by offset, the crops; judges the result at times that training
     did not see; writes a release and promotes it if it is better. Running daemons change over to
-    it by themselves.
+    it by themselves. From --pairs and --crops nothing is promoted: models promote does that.
     """
     try:
         from stgal_stream.retraining.job import Job, JobSettings
@@ -76,9 +91,6 @@ def retrain(
             hint='pip install "stgal-stream[train]"',
         ) from error
     config = load_config(config_path)
-    folder = out or config.releases_folder(embedded)
-    if embedded is not None and not embedded.is_dir():
-        raise DataError(f"there is no embedded log at {embedded}")
     chosen = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
     chosen = replace(
         chosen,
@@ -87,21 +99,19 @@ def retrain(
         learning_rate=learning_rate or chosen.learning_rate,
     )
     console = Console(stderr=True)
-    settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
-    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     stop = threading.Event()
-    try:
-        log.ensure_topics(config.topic_specs())
-        path = baseline or _in_use(log, config, Releases(folder))
+    with _source(config, brokers, embedded, pairs, crops) as (source, in_use):
+        folder = out or config.releases_folder(embedded)
+        promote = promote and pairs is None
+        settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
+        path = baseline or in_use(Releases(folder))
         extractor = OnnxExtractor(path, providers=config.embed.providers)
         console.print(
             f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}"
         )
-        job = Job(log, config, extractor, Releases(folder))
+        job = Job(source, extractor, Releases(folder))
         with counted(console) as bars, stop_on_signals(stop):
             outcome = job.run(settings, stop, StepBars(bars).say)
-    finally:
-        log.close()
     if outcome.release is None or outcome.verdict is None:
         console.print("stopped; --resume goes on from here")
         raise click.Abort
@@ -117,10 +127,41 @@ def retrain(
     click.echo("promoted" if outcome.promoted else "not promoted")
 
 
+@contextmanager
+def _source(
+    config: Config, brokers: str, embedded: Path | None, pairs: Path | None, crops: Path | None
+) -> Iterator[tuple[Source, Callable[[Releases], Path]]]:
+    """What to read, and which extractor is in use there."""
+    from stgal_stream.retraining.sources import FileSource, LogSource
+
+    if pairs is not None or crops is not None:
+        if pairs is None or crops is None:
+            raise ConfigError("--pairs and --crops go together")
+        if brokers or embedded:
+            raise ConfigError("--pairs and --crops instead of --brokers or --embedded")
+        for path, is_there in ((pairs, pairs.is_file()), (crops, crops.is_dir())):
+            if not is_there:
+                raise DataError(f"there is no {path}")
+        yield FileSource(pairs, crops), lambda releases: _configured(config)
+        return
+    if embedded is not None and not embedded.is_dir():
+        raise DataError(f"there is no embedded log at {embedded}")
+    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+    try:
+        log.ensure_topics(config.topic_specs())
+        yield LogSource(log, config.topics), lambda releases: _in_use(log, config, releases)
+    finally:
+        log.close()
+
+
 def _in_use(log: Log, config: Config, releases: Releases) -> Path:
     """The extractor to start from: what daemons use."""
     state = RolloutState()
     state.read(log, config.topics.releases)
     if state.in_use is not None:
         return releases.model(state.in_use.version)
+    return _configured(config)
+
+
+def _configured(config: Config) -> Path:
     return Path(config.embed.model) if config.embed.model else SHIPPED

@@ -7,6 +7,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -52,6 +53,9 @@ _CHUNK = 1000
 )
 @click.option("--mapping", type=click.Path(path_type=Path), help="Write a CSV row per detection.")
 @click.option("--dead-letters", type=click.Path(path_type=Path), help="Write unusable records.")
+@click.option(
+    "--associations", type=click.Path(path_type=Path), help="Write pseudo-pairs, JSON Lines."
+)
 @click.option("--setting", type=click.Choice(["calibrated", "paper", "appearance"]))
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX extractor.")
 def run(
@@ -64,6 +68,7 @@ def run(
     target: Path | None,
     mapping: Path | None,
     dead_letters: Path | None,
+    associations: Path | None,
     setting: str | None,
     model: Path | None,
 ) -> None:
@@ -79,8 +84,8 @@ def run(
         config.embed.model = str(model)
     set_up_logging(config.daemon.log_level)
     if source is None:
-        if target or mapping or dead_letters:
-            raise ConfigError("--to, --mapping and --dead-letters go with --from")
+        if target or mapping or dead_letters or associations:
+            raise ConfigError("--to, --mapping, --dead-letters, --associations go with --from")
         _run_daemon(config, brokers, embedded, stage, until_end)
         return
     if target is None:
@@ -89,7 +94,7 @@ def run(
         raise ConfigError(
             "--from runs all stages by itself, without --brokers, --embedded, --stage"
         )
-    _run_file(config, source, target, mapping, dead_letters)
+    _run_file(config, source, _Files(target, mapping, dead_letters, associations))
 
 
 def _run_daemon(
@@ -106,12 +111,21 @@ def _run_daemon(
         log.close()
 
 
-def _run_file(
-    config: Config, source: Path, target: Path, mapping: Path | None, dead_letters: Path | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where the results of a file go."""
+
+    target: Path
+    mapping: Path | None
+    dead_letters: Path | None
+    associations: Path | None
+
+
+def _run_file(config: Config, source: Path, files: _Files) -> None:
     """The pipeline on a log of its own, which goes away with the run."""
     logging.getLogger("stgal_stream").setLevel(logging.WARNING)
-    for path in filter(None, (target, mapping, dead_letters)):
+    wanted = (files.target, files.mapping, files.dead_letters, files.associations)
+    for path in filter(None, wanted):
         if not path.parent.is_dir():
             raise DataError(f"{path.parent} is not a directory")
     # A file was not appended when its detections happened, so nothing in it is "future".
@@ -127,35 +141,31 @@ def _run_file(
             daemon.run(end=_set_event(), serve=False, on_progress=progress.update)
         if daemon.stop.is_set() and not daemon.finished:
             raise click.Abort
-        _write_results(config, log, console, target, mapping, dead_letters)
+        _write_results(config, log, console, files)
         log.close()
 
 
-def _write_results(
-    config: Config,
-    log: Log,
-    console: Console,
-    target: Path,
-    mapping: Path | None,
-    dead_letters: Path | None,
-) -> None:
+def _write_results(config: Config, log: Log, console: Console, files: _Files) -> None:
     found = Mapping()
     try:
-        with target.open("wb") as out:
+        with files.target.open("wb") as out:
             for value in values(log, config.topics.identities):
                 out.write(value + b"\n")
                 found.take(json.loads(value))
-        if mapping is not None:
-            found.write(mapping)
+        if files.mapping is not None:
+            found.write(files.mapping)
         refused = list(values(log, config.topics.dead_letters))
-        if dead_letters is not None:
-            dead_letters.write_bytes(b"".join(value + b"\n" for value in refused))
+        if files.dead_letters is not None:
+            files.dead_letters.write_bytes(b"".join(value + b"\n" for value in refused))
+        if files.associations is not None:
+            with files.associations.open("wb") as out:
+                out.writelines(v + b"\n" for v in values(log, config.topics.associations))
     except OSError as error:
         raise DataError(f"{error.filename} cannot be written: {error.strerror}") from error
     identities = {row.global_id for row in found}
     console.print(
         f"{len(found)} detections, {len(identities)} identities, {found.n_renames} renames, "
-        f"{len(refused)} unusable records -> {target}"
+        f"{len(refused)} unusable records -> {files.target}"
     )
     reasons: dict[str, int] = {}
     for value in refused:

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stgal_stream.config import Config
 from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.export import export
@@ -30,13 +29,13 @@ from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
-from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData, ends, read_stream
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
+from stgal_stream.retraining.sources import Source
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
 from stgal_stream.types import TrackerSettings
-from stgal_stream.wire.rollout import Retrained, RolloutRecord, encode
+from stgal_stream.wire.rollout import Retrained, RolloutRecord
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +65,10 @@ class Outcome:
 
 
 class Job:
-    """A retraining of one extractor on one log, into one folder of releases."""
+    """A retraining of one extractor on what one source has, into one folder of releases."""
 
-    def __init__(
-        self, log: Log, config: Config, baseline: OnnxExtractor, releases: Releases
-    ) -> None:
-        self._log = log
-        self._config = config
+    def __init__(self, source: Source, baseline: OnnxExtractor, releases: Releases) -> None:
+        self._source = source
         self._baseline = baseline
         self._releases = releases
         self._scratch = releases.folder / ".training"
@@ -92,19 +88,11 @@ class Job:
         began_s = time.monotonic()
         with _alone(self._releases.folder):
             state = self._state(settings)
-            topics = self._config.topics
-            until = state["about"]["until"] if state else None
-            until = until or ends(
-                self._log, [topics.identities, topics.associations, topics.embeddings]
-            )
-            data = read_stream(
-                self._log,
-                topics.identities,
-                topics.associations,
-                topics.embeddings,
+            until = state["about"]["until"] if state else self._source.until()
+            data = self._source.read(
                 until,
                 self._baseline.form,
-                on_progress=lambda done, total: say("reading crops", done, total, ""),
+                lambda done, total: say("reading crops", done, total, ""),
             )
             split = int(len(data.sightings) * (1 - settings.held_out))
             pairs = [p for p in data.pairs if p.second < split]
@@ -130,7 +118,7 @@ class Job:
             return outcome
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
-        """What came of it goes into the log: daemons promote and publish from there."""
+        """What came of it: daemons promote and publish from there."""
         release, verdict = outcome.release, outcome.verdict
         assert release is not None
         assert verdict is not None
@@ -140,8 +128,7 @@ class Job:
         ]
         if outcome.promoted:
             said.append(self._releases.promotion(release.version))
-        topic = self._config.topics.releases
-        self._log.append([NewRecord(topic, b"rollout", encode(record)) for record in said])
+        self._source.tell(said)
 
     def _state(self, settings: JobSettings) -> dict[str, Any] | None:
         """The checkpoint to go on from; one that nobody resumes, or that fits no more, is removed,

@@ -27,8 +27,8 @@ from stgal_stream.wire import embedding
 from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
 
 _CHUNK = 1000
-_MAX_BYTES = 4 * 1024 * 1024
-_MAX_PIXELS = 4_000_000
+MAX_BYTES = 4 * 1024 * 1024
+MAX_PIXELS = 4_000_000
 _MAX_VIEWS = 8
 
 
@@ -41,7 +41,7 @@ class Sighting:
     camera: str
     start_s: float
     end_s: float
-    crop: Position
+    crop: Position | None
     detections: tuple[str, ...] = ()
 
 
@@ -87,7 +87,6 @@ def read_stream(
     until: dict[str, list[int]],
     form: CropFormat,
     *,
-    least_posterior: float = 0.5,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> StreamData:
     """Everything up to ``until`` that can be used for training."""
@@ -102,22 +101,34 @@ def read_stream(
             continue
         sighting = _sighting(event["site"], tracklet)
         seen[event["site"], sighting.id] = sighting
-    sightings: list[Sighting] = []
-    views: list[NDArray[np.uint8]] = []
     places = _places(log, embeddings, until)
     ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
+    views: list[list[NDArray[np.uint8]]] = []
     for done, sighting in enumerate(ordered):
-        crops = _views(log, sighting, places, form, left_out)
-        if crops:
-            sightings.append(sighting)
-            views.append(np.stack(crops))
+        views.append(_views(log, sighting, places, form, left_out))
         on_progress(done + 1, len(ordered))
+    return paired(ordered, views, _events(log, associations, until), form, left_out)
+
+
+def paired(
+    ordered: list[Sighting],
+    views: list[list[NDArray[np.uint8]]],
+    associations: Iterator[dict[str, Any]],
+    form: CropFormat,
+    left_out: Counter[str],
+    *,
+    least_posterior: float = 0.5,
+) -> StreamData:
+    """Sightings in order of time that have crops, and the pairs between them that stand."""
+    there = [i for i, crops in enumerate(views) if crops]
+    sightings = [ordered[i] for i in there]
+    kept_views = [np.stack(views[i]) for i in there]
     index = {(s.site, s.id): i for i, s in enumerate(sightings)}
-    found = _pairs(_events(log, associations, until), index, least_posterior, left_out)
+    found = _pairs(associations, index, least_posterior, left_out)
     kept = _without_conflicts(found, sightings, left_out)
     empty = np.zeros((0, form.height_px, form.width_px, 3), np.uint8)
-    best = np.stack([crops[0] for crops in views]) if views else empty
-    return StreamData(sightings, best, kept, left_out, views)
+    best = np.stack([crops[0] for crops in kept_views]) if kept_views else empty
+    return StreamData(sightings, best, kept, left_out, kept_views)
 
 
 def are_apart(first: Sighting, second: Sighting) -> bool:
@@ -181,7 +192,7 @@ def _views(
 ) -> list[NDArray[np.uint8]]:
     """The best crop, and some of the others spread over the tracklet; none where the best is
     gone."""
-    best = _pixels(log, sighting.crop, form, left_out)
+    best = None if sighting.crop is None else _pixels(log, sighting.crop, form, left_out)
     if best is None:
         return []
     known = [places.get((sighting.site, name)) for name in sighting.detections]
@@ -200,11 +211,11 @@ def _pixels(
         left_out["out_of_retention"] += 1
         return None
     try:
-        message = decode(records[0], _MAX_BYTES, math.inf)
+        message = decode(records[0], MAX_BYTES, math.inf)
         if message.crop is None:
             left_out["embedded_upstream"] += 1
             return None
-        return decode_crop(message.crop, form, max_bytes=_MAX_BYTES, max_pixels=_MAX_PIXELS)
+        return decode_crop(message.crop, form, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
     except (BadRecord, BadCrop):
         left_out["unreadable"] += 1
         return None

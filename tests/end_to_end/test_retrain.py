@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from stgal_stream.config import load_config
+from stgal_stream.log.embedded import EmbeddedLog
 
 from .test_commands import stgal
 
@@ -93,3 +97,28 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path) -> None:
     )  # fmt: skip
     assert "starting anew" in done.stderr
     assert "gate:" in done.stdout
+
+
+def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Path) -> None:
+    """What the log holds, as files: the same pairs, judged by the same gate, promoted by nobody."""
+    topics = load_config(None, {}).topics
+    log = EmbeddedLog(site / "log")
+    (tmp_path / "crops").mkdir()
+    lines = [record.value for record in log.read(topics.associations, 0, 0, 100_000)]
+    (tmp_path / "pairs.jsonl").write_bytes(b"\n".join(lines))
+    for record in log.read(topics.detections, 0, 0, 100_000):
+        body = json.loads(record.value)
+        path = tmp_path / "crops" / f"{body['id']}.jpg"
+        path.write_bytes(base64.b64decode(body["crop"]["data"]))
+    log.close()
+    files = ("--pairs", "pairs.jsonl", "--crops", "crops", "--out", "releases")
+    few = ("--iterations", "2", "--min-pairs", "5")
+    done = stgal("retrain", *files, *few, cwd=tmp_path)
+    assert "gate:" in done.stdout
+    assert "not promoted" in done.stdout
+    (tmp_path / "broken.jsonl").write_text('{"type": "accepted"}\n')
+    files = ("--pairs", "broken.jsonl", "--crops", "crops", "--out", "releases")
+    broken = stgal("retrain", *files, cwd=tmp_path, check=2)
+    assert "broken.jsonl, line 1" in broken.stderr
+    alone = stgal("retrain", "--pairs", "pairs.jsonl", cwd=tmp_path, check=2)
+    assert "go together" in alone.stderr
