@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -385,14 +386,14 @@ def test_killed_while_it_changes_it_recovers(
     promote(log, chosen, releases.promotion("better"))
     process.kill()
     rng = np.random.default_rng(7)
+
+    def went_on(seen: int) -> bool:
+        return len(everything(log, chosen.topics.embeddings)) > seen or not process.is_running
+
     for _ in range(8):
         seen = len(everything(log, chosen.topics.embeddings))
         process.start()
-        wait_for(
-            lambda seen=seen: (  # type: ignore[misc]
-                len(everything(log, chosen.topics.embeddings)) > seen or not process.is_running
-            )
-        )
+        wait_for(partial(went_on, seen))
         time.sleep(float(rng.uniform(0, 0.2)))
         process.kill()
     process.start()
