@@ -62,6 +62,7 @@ class Switching:
         self._readers: dict[Partition, WindowReader] = {}
         self._target = CONFIGURED
         self._done: dict[Partition, int] = {}
+        self._n_partitions = 0
 
     def close(self) -> None:
         """Waits for what is being loaded."""
@@ -91,7 +92,7 @@ class Switching:
         return (
             bool(self._pending)
             and self._target in self._loaded
-            and self._state.all_prepared(self._target, self._n_partitions())
+            and self._state.all_prepared(self._target, self._n_partitions)
         )
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
@@ -113,6 +114,7 @@ class Switching:
         """Reads what was said about releases, and sees to it that those needed are loaded."""
         state = self._state
         state.read(self._log, self._config.topics.releases)
+        self._n_partitions = self._log.partitions(self._config.topics.detections)
         if state.target != self._target:
             self._target = state.target
             self._readers.clear()
@@ -204,7 +206,7 @@ class Switching:
             numbers = tuple(
                 p.number for p in pending if self._version(self._state.at(p.number)) == before
             )
-            marker = encode(SwitchRecord(before, after, numbers, self._n_partitions()))
+            marker = encode(SwitchRecord(before, after, numbers, self._n_partitions))
             topic = self._config.topics.embeddings
             for number in range(self._log.partitions(topic)):
                 records.append(NewRecord(topic, None, marker, partition=number))
@@ -226,9 +228,6 @@ class Switching:
     @property
     def _batch(self) -> int:
         return self._config.embed.batch_size
-
-    def _n_partitions(self) -> int:
-        return self._log.partitions(self._config.topics.detections)
 
     def _reader(
         self, subscription: Subscription, partition: Partition, newest_s: Mapping[str, float]
