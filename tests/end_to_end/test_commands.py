@@ -21,7 +21,7 @@ from stgal_stream.log.port import Partition
 from stgal_stream.stages.snapshots import Snapshot, SnapshotStore
 from stgal_stream.types import TrackerSettings
 
-from ..conftest import simulated_walk
+from ..conftest import TOPICS, simulated_walk
 from .streams import embedded_upstream, values
 
 COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
@@ -214,11 +214,11 @@ def test_inspect_a_daemons_state(tmp_path: Path) -> None:
     assert "no snapshot" in done.stderr
     tracker = SiteTracker("yard", TrackerSettings())
     store = SnapshotStore(tmp_path / "state", "f")
-    store.save(Partition("embeddings", 0), Snapshot(1, {"yard": snapshot(tracker)}))
+    store.save(Partition("embeddings", 0), Snapshot(1, {"yard": snapshot(tracker)}, {}))
     assert "needs about 60 more" in stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
     for detection in simulated_walk(1, n_people=80):
         tracker.observe(detection)
-    store.save(Partition("embeddings", 0), Snapshot(2, {"yard": snapshot(tracker)}))
+    store.save(Partition("embeddings", 0), Snapshot(2, {"yard": snapshot(tracker)}, {}))
     text = stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
     assert "expected precision" in text
     facts = json.loads(stgal("inspect", "--state-dir", "state", "--json", cwd=tmp_path).stdout)
@@ -240,10 +240,7 @@ def test_export_by_command(tmp_path: Path) -> None:
 def test_through_a_real_broker(tmp_path: Path, broker: str) -> None:
     """replay -> run --brokers -> outputs read back with read_committed."""
     prefix = uuid.uuid4().hex[:8]
-    environ = {
-        f"STGAL_TOPICS_{name}".upper(): f"{prefix}-{name}"
-        for name in ("detections", "embeddings", "identities", "associations", "dead_letters")
-    }
+    environ = {f"STGAL_TOPICS_{name}".upper(): f"{prefix}-{name}" for name in TOPICS}
     environ |= {"STGAL_KAFKA_GROUP_PREFIX": prefix, "STGAL_DAEMON_HTTP_PORT": "0"}
     environ |= {"STGAL_DAEMON_STATE_DIR": str(tmp_path / "state"), "STGAL_KAFKA_PARTITIONS": "2"}
     stgal("topics", "--brokers", broker, cwd=tmp_path, **environ)
