@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
-from stgal_stream.log.port import Log
+from stgal_stream.log.port import Log, Record
 from stgal_stream.types import Position
 from stgal_stream.wire import embedding
 from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
 
 _CHUNK = 1000
+_N_CROPS = 200
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PIXELS = 4_000_000
 _MAX_VIEWS = 8
@@ -103,10 +104,11 @@ def read_stream(
         seen[event["site"], sighting.id] = sighting
     places = _places(log, embeddings, until)
     ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
-    views: list[list[NDArray[np.uint8]]] = []
-    for done, sighting in enumerate(ordered):
-        views.append(_views(log, sighting, places, form, left_out))
-        on_progress(done + 1, len(ordered))
+    wanted = [_places_of(sighting, places) for sighting in ordered]
+    crops = _crops(log, [at for some in wanted for at in some], form, left_out, on_progress)
+    views = [
+        [crops[at] for at in some if at in crops] if some[0] in crops else [] for some in wanted
+    ]
     return paired(ordered, views, _events(log, associations, until), form, left_out)
 
 
@@ -183,35 +185,54 @@ def _places(log: Log, topic: str, until: dict[str, list[int]]) -> dict[tuple[str
     return found
 
 
-def _views(
-    log: Log,
-    sighting: Sighting,
-    places: dict[tuple[str, str], Position],
-    form: CropFormat,
-    left_out: Counter[str],
-) -> list[NDArray[np.uint8]]:
-    """The best crop, and some of the others spread over the tracklet; none where the best is
-    gone."""
-    best = None if sighting.crop is None else _pixels(log, sighting.crop, form, left_out)
-    if best is None:
-        return []
+def _places_of(sighting: Sighting, places: dict[tuple[str, str], Position]) -> list[Position]:
+    """Where the best crop lies, and then some of the others, spread over the tracklet."""
+    assert sighting.crop is not None
     known = [places.get((sighting.site, name)) for name in sighting.detections]
     others = [at for at in known if at is not None and at != sighting.crop]
     step = max(1.0, len(others) / (_MAX_VIEWS - 1))
     chosen = [others[int(i * step)] for i in range(min(len(others), _MAX_VIEWS - 1))]
-    found = (_pixels(log, at, form, left_out) for at in chosen)
-    return [best, *(crop for crop in found if crop is not None)]
+    return [sighting.crop, *chosen]
 
 
-def _pixels(
-    log: Log, at: Position, form: CropFormat, left_out: Counter[str]
+def _crops(
+    log: Log,
+    wanted: list[Position],
+    form: CropFormat,
+    left_out: Counter[str],
+    on_progress: Callable[[int, int], None],
+) -> dict[Position, NDArray[np.uint8]]:
+    """The crops that are still there, read in the log's order, many at a time."""
+    found: dict[Position, NDArray[np.uint8]] = {}
+    ordered = sorted(set(wanted), key=lambda at: (at.topic, at.partition, at.offset))
+    done = 0
+    while done < len(ordered):
+        first = ordered[done]
+        records = {
+            record.offset: record
+            for record in log.read(first.topic, first.partition, first.offset, _N_CROPS)
+        }
+        last = max(records, default=first.offset)
+        while done < len(ordered) and ordered[done].offset <= max(last, first.offset):
+            at = ordered[done]
+            if (at.topic, at.partition) != (first.topic, first.partition):
+                break
+            crop = _decoded(records.get(at.offset), form, left_out)
+            if crop is not None:
+                found[at] = crop
+            done += 1
+        on_progress(done, len(ordered))
+    return found
+
+
+def _decoded(
+    record: Record | None, form: CropFormat, left_out: Counter[str]
 ) -> NDArray[np.uint8] | None:
-    records = log.read(at.topic, at.partition, at.offset, 1)
-    if not records or records[0].offset != at.offset:
+    if record is None:
         left_out["out_of_retention"] += 1
         return None
     try:
-        message = decode(records[0], MAX_BYTES, math.inf)
+        message = decode(record, MAX_BYTES, math.inf)
         if message.crop is None:
             left_out["embedded_upstream"] += 1
             return None
