@@ -55,7 +55,8 @@ class Releases:
         path = self.folder / version / ABOUT
         if "/" in version or not path.is_file():
             known = ", ".join(p.parent.name for p in sorted(self.folder.glob(f"*/{ABOUT}")))
-            raise DataError(f"no release {version!r} in {self.folder}", hint=f"there is: {known}")
+            hint = f"there is: {known}" if known else "stgal-stream retrain makes one"
+            raise DataError(f"no release {version!r} in {self.folder}", hint=hint)
         try:
             return msgspec.json.decode(path.read_bytes(), type=Release)
         except (OSError, msgspec.MsgspecError) as error:
