@@ -27,8 +27,8 @@ _RISE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to train. ``paper()`` is as printed; the default is what stood wrong pairs best. A batch
-    has ``n_views`` crops of each sighting in ``n_pairs`` pairs and of a hard negative of each."""
+    """How to train; ``paper()`` is as printed (which default stands wrong pairs best is not
+    measured by a command yet: docs/accuracy.md). A batch has ``n_views`` crops of each sighting in ``n_pairs`` pairs and of a hard negative of each."""
 
     loss: str = "contrastive"
     optimiser: str = "adamw"
