@@ -27,8 +27,9 @@ _RISE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to train; ``paper()`` is as printed (which default stands wrong pairs best is not
-    measured by a command yet: docs/accuracy.md). A batch has ``n_views`` crops of each sighting in ``n_pairs`` pairs and of a hard negative of each."""
+    """How to train; ``paper()`` is as printed. Which default stands wrong pairs best is not
+    measured by a command yet. A batch has ``n_views`` crops of each sighting in ``n_pairs`` pairs
+    and of a hard negative of each."""
 
     loss: str = "contrastive"
     optimiser: str = "adamw"
