@@ -19,7 +19,7 @@ from stgal_stream.config import load_config
 from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.retraining.job import embed
+from stgal_stream.retraining.baseline import embed
 from stgal_stream.retraining.pseudo_pairs import ends, read_stream
 
 HELD_OUT = 0.3

@@ -31,6 +31,7 @@ Examples:
   stgal-stream retrain --brokers localhost:9092 --out releases --iterations 600
   stgal-stream retrain --embedded stgal-log --out releases --resume
   stgal-stream retrain --pairs associations.jsonl --crops crops --out releases
+  torchrun --nproc-per-node 2 --no-python stgal-stream retrain --embedded stgal-log
 """
 
 
@@ -53,6 +54,9 @@ Examples:
 @click.option("--loss", type=click.Choice(["contrastive", "triplets", "batch-hard"]))
 @click.option("--iterations", type=click.IntRange(min=1))
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option(
+    "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--held-out", default=0.3, show_default=True, type=click.FloatRange(0.1, 0.9))
 @click.option("--min-pairs", default=100, show_default=True, type=click.IntRange(min=2))
@@ -70,6 +74,7 @@ def retrain(
     loss: str | None,
     iterations: int | None,
     learning_rate: float | None,
+    batch_pairs: int | None,
     seed: int,
     held_out: float,
     min_pairs: int,
@@ -80,10 +85,12 @@ def retrain(
 
     Reads the daemon's outputs and, by offset, the crops; judges the result at times that training
     did not see; writes a release and promotes it if it is better. Running daemons change over to
-    it by themselves. From --pairs and --crops nothing is promoted: models promote does that.
+    it by themselves. From --pairs and --crops nothing is promoted: models promote does that. Under
+    torchrun several processes (GPUs, machines) train one network, as one would.
     """
     try:
         from stgal_stream.retraining.job import Job, JobSettings
+        from stgal_stream.retraining.peers import Peers
         from stgal_stream.retraining.training import TrainingSettings
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -97,21 +104,29 @@ def retrain(
         loss=loss or chosen.loss,
         iterations=iterations or chosen.iterations,
         learning_rate=learning_rate or chosen.learning_rate,
+        n_pairs=batch_pairs or chosen.n_pairs,
     )
-    console = Console(stderr=True)
     stop = threading.Event()
-    with _source(config, brokers, embedded, pairs, crops) as (source, in_use):
+    with (
+        _source(config, brokers, embedded, pairs, crops) as (source, in_use),
+        Peers.joined() as peers,
+    ):
+        chosen = replace(chosen, n_parts=max(chosen.n_parts, peers.size))
+        console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
         settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
-        path = baseline or in_use(Releases(folder))
+        path = baseline or peers.agree(lambda: in_use(Releases(folder)))
         extractor = OnnxExtractor(path, providers=config.embed.providers)
         console.print(
-            f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}"
+            f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
+            f"{peers.size} x {peers.device.type}"
         )
-        job = Job(source, extractor, Releases(folder))
+        job = Job(source, extractor, Releases(folder), peers)
         with counted(console) as bars, stop_on_signals(stop):
             outcome = job.run(settings, stop, StepBars(bars).say)
+    if not peers.leads and not stop.is_set():
+        return
     if outcome.release is None or outcome.verdict is None:
         console.print("stopped; --resume goes on from here")
         raise click.Abort

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
@@ -19,18 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.errors import DataError, ModelError
-from stgal_stream.extractor.export import export
-from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
+from stgal_stream.retraining.baseline import embed, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
+from stgal_stream.retraining.loader import Loader
+from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import Source
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
@@ -39,8 +39,6 @@ from stgal_stream.wire.rollout import Retrained, RolloutRecord
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 64
-_N_NORMALISED = 256
 Said = Callable[[str, int, int, str], None]
 
 
@@ -67,10 +65,17 @@ class Outcome:
 class Job:
     """A retraining of one extractor on what one source has, into one folder of releases."""
 
-    def __init__(self, source: Source, baseline: OnnxExtractor, releases: Releases) -> None:
+    def __init__(
+        self,
+        source: Source,
+        baseline: OnnxExtractor,
+        releases: Releases,
+        peers: Peers | None = None,
+    ) -> None:
         self._source = source
         self._baseline = baseline
         self._releases = releases
+        self._peers = peers or Peers()
         self._scratch = releases.folder / ".training"
 
     def run(
@@ -79,16 +84,19 @@ class Job:
         stop: threading.Event,
         say: Said = lambda what, done, total, note: None,
     ) -> Outcome:
-        """The whole job. ``say`` hears the step, how far it is of how much, and a note.
+        """The whole job; of several processes one reads the baseline's judgement and releases.
+        ``say`` hears the step, how far it is of how much, and a note.
 
         Raises:
             DataError: too few pairs, or another retraining runs.
             ModelError: the baseline cannot be trained, or the loss is no number.
         """
         began_s = time.monotonic()
-        with _alone(self._releases.folder):
-            state = self._state(settings)
-            until = state["about"]["until"] if state else self._source.until()
+        with _alone(self._releases.folder) if self._peers.leads else nullcontext():
+            state = self._peers.agree(lambda: self._state(settings))
+            until = self._peers.agree(
+                lambda: state["about"]["until"] if state else self._source.until()
+            )
             data = self._source.read(
                 until,
                 self._baseline.form,
@@ -102,20 +110,45 @@ class Job:
                     f"(left out: {dict(data.left_out) or 'none'})",
                     hint="let the daemon run longer, or lower --min-pairs",
                 )
-            before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
-            training = self._training(settings, until, state, data.pixels[:split])
-            sampler = self._sampler(data, pairs, before, split, settings.training)
+            before, sampler = self._peers.agree(
+                lambda: self._prepare(data, pairs, split, settings.training, say)
+            )
+            network = network_from(self._baseline, data.pixels[:split])
+            about = {"until": until, "baseline": self._baseline.version}
+            path = self._scratch / "checkpoint.pt"
+            training = Training(network, settings.training, path, about, self._peers)
+            if state is not None:
+                training.resume(state)
 
             def heard(progress: Progress) -> None:
                 total = settings.training.iterations
                 say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
 
-            if not training.run(sampler, data.views, stop, heard):
+            loader = Loader(sampler, data.views, self._baseline.form)
+            if not training.run(loader, stop, heard) or not self._peers.leads:
                 return Outcome(None, None, False)
             outcome = self._release(settings, data, pairs, split, before, training, say)
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._tell(outcome, time.monotonic() - began_s)
             return outcome
+
+    def _prepare(
+        self,
+        data: StreamData,
+        pairs: list[PseudoPair],
+        split: int,
+        settings: TrainingSettings,
+        say: Said,
+    ) -> tuple[NDArray[np.float32], Sampler]:
+        """What the baseline sees, and what to train on."""
+        before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
+        queries = sorted({row for p in pairs for row in (p.first, p.second)})
+        negatives = hard_negatives(data.sightings[:split], before[:split], queries, settings.seed)
+        n_crops = [len(crops) for crops in data.views]
+        sampler = Sampler(
+            pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views
+        )
+        return before, sampler
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         """What came of it: daemons promote and publish from there."""
@@ -148,38 +181,6 @@ class Job:
         shutil.rmtree(self._scratch, ignore_errors=True)
         return None
 
-    def _training(
-        self,
-        settings: JobSettings,
-        until: dict[str, list[int]],
-        state: dict[str, Any] | None,
-        pixels: NDArray[np.uint8],
-    ) -> Training:
-        network = network_of(self._baseline.path)
-        chosen = np.random.default_rng(0).permutation(len(pixels))[:_N_NORMALISED]
-        normalise_by(network, torch.from_numpy(self._baseline.form.normalise(pixels[chosen])))
-        about = {"until": until, "baseline": self._baseline.version}
-        path = self._scratch / "checkpoint.pt"
-        training = Training(network, self._baseline.form, settings.training, path, about)
-        if state is not None:
-            training.resume(state)
-        return training
-
-    def _sampler(
-        self,
-        data: StreamData,
-        pairs: list[PseudoPair],
-        embeddings: NDArray[np.float32],
-        split: int,
-        settings: TrainingSettings,
-    ) -> Sampler:
-        queries = sorted({row for p in pairs for row in (p.first, p.second)})
-        negatives = hard_negatives(
-            data.sightings[:split], embeddings[:split], queries, settings.seed
-        )
-        n_crops = [len(crops) for crops in data.views]
-        return Sampler(pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views)
-
     def _release(
         self,
         settings: JobSettings,
@@ -190,18 +191,10 @@ class Job:
         training: Training,
         say: Said,
     ) -> Outcome:
-        name = f"retrained-{_digest(training.network)}"
+        name = f"retrained-{_digest(training.network.cpu())}"
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model.onnx"
-            form = self._baseline.form
-            export(
-                training.network,
-                model,
-                height_px=form.height_px,
-                width_px=form.width_px,
-                version=name,
-                unit_length=self._baseline.unit_length,
-            )
+            export_like(self._baseline, training.network, model, name)
             candidate = OnnxExtractor(model, providers=("CPUExecutionProvider",))
             after = embed(candidate, data.pixels[split:], lambda d, t: say("judging", d, t, ""))
             verdict = self._judge(data, split, before, after)
@@ -250,19 +243,6 @@ def _travel_times(data: StreamData, embeddings: NDArray[np.float32], split: int)
     """What the stream had learned before the held-out times."""
     gallery = gallery_of(data.sightings[:split], embeddings[:split])
     return calibrate(gallery, TrackerSettings(max_tracklets=max(1, split)), "before")
-
-
-def embed(
-    extractor: OnnxExtractor,
-    pixels: NDArray[np.uint8],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> NDArray[np.float32]:
-    """(N, H, W, 3) uint8 -> (N, D)."""
-    found = []
-    for start in range(0, len(pixels), _BATCH):
-        found.append(extractor.embed(pixels[start : start + _BATCH]))
-        on_progress(min(start + _BATCH, len(pixels)), len(pixels))
-    return np.concatenate(found) if found else np.zeros((0, extractor.dim), np.float32)
 
 
 @contextmanager

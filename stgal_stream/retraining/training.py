@@ -1,5 +1,8 @@
-"""Fine-tuning of an extractor on pseudo-pairs. The law: a run that is stopped and resumed ends with
-the weights of one that was not (CPU, one process)."""
+"""Fine-tuning of an extractor on pseudo-pairs.
+
+The laws: a run that is stopped and resumed ends with the weights of one that was not (CPU, one
+process); several processes have the losses of one.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from stgal_stream.errors import ModelError
-from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.network import ResNet50
-from stgal_stream.retraining.batches import Sampler, augmented
+from stgal_stream.retraining.loader import Loader, Ready
 from stgal_stream.retraining.losses import LOSSES
+from stgal_stream.retraining.peers import Peers
 
 _KEEP_EVERY = 50
 _RISE = 0.1
@@ -29,7 +30,8 @@ _RISE = 0.1
 class TrainingSettings:
     """How to train; ``paper()`` is as printed. Which default stands wrong pairs best is not
     measured by a command yet. A batch has ``n_views`` crops of each sighting in ``n_pairs`` pairs
-    and of a hard negative of each."""
+    and of a hard negative of each. It is normalised in ``n_parts``, each by its own statistics,
+    which as many processes can compute apart."""
 
     loss: str = "contrastive"
     optimiser: str = "adamw"
@@ -38,11 +40,12 @@ class TrainingSettings:
     n_pairs: int = 10
     seed: int = 0
     n_views: int = 2
+    n_parts: int = 2
 
     @classmethod
     def paper(cls, seed: int = 0) -> TrainingSettings:
         """Equation 6, batch-hard, SGD at 0.0005 for 30,000 iterations."""
-        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1)
+        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, 1)
 
     def rate(self, iteration: int) -> float:
         """The learning rate: it rises over the first tenth and falls to 0 on a cosine; SGD's, as
@@ -63,23 +66,25 @@ class Progress:
 
 
 class Training:
-    """One run: a network, its optimiser, and a checkpoint after every fifty iterations."""
+    """One run: a network, its optimiser, and a checkpoint after every fifty iterations. On a GPU it
+    computes in bfloat16 where torch holds that safe."""
 
     def __init__(
         self,
         network: ResNet50,
-        form: CropFormat,
         settings: TrainingSettings,
         checkpoint: Path,
         about: dict[str, Any],
+        peers: Peers | None = None,
     ) -> None:
-        self.network = network
+        self.peers = peers or Peers()
+        self.network = network.to(self.peers.device).to(memory_format=torch.channels_last)
         self.settings = settings
         self.iteration = 0
         self.losses: list[float] = []
-        self._form = form
         self._checkpoint = checkpoint
         self._about = about
+        self._shared = self.peers.shared(self.network)
         parameters = list(network.parameters())
         if settings.optimiser == "sgd":
             self._optimiser: torch.optim.Optimizer = torch.optim.SGD(
@@ -92,50 +97,63 @@ class Training:
 
     def run(
         self,
-        sampler: Sampler,
-        views: list[NDArray[np.uint8]],
+        loader: Loader,
         stop: threading.Event,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> bool:
-        """Trains to the end, or until ``stop``; whether it came to the end. ``views`` are the
-        crops (K, H, W, 3) of each sighting.
+        """Trains to the end, or until ``stop``; whether it came to the end.
 
         Raises:
             ModelError: the loss is no number any more.
         """
-        loss_of = LOSSES[self.settings.loss]
-        self.network.train()
-        while self.iteration < self.settings.iterations:
-            if stop.is_set():
+        self._shared.train()
+        for ready in loader.batches(self.iteration, self.settings.iterations):
+            if self.peers.any(stop.is_set()):
                 self.save()
                 return False
-            batch, rng = sampler.batch(self.iteration)
-            chosen = zip(batch.rows.tolist(), batch.views.tolist(), strict=True)
-            pixels = np.stack([views[row][view] for row, view in chosen])
-            crops = self._form.normalise(augmented(pixels, rng))
-            images = torch.from_numpy(crops).to(memory_format=torch.channels_last)
-            features = self.network(images)
-            loss = loss_of(features, torch.from_numpy(batch.same), torch.from_numpy(batch.other))
-            if not bool(torch.isfinite(loss)):
-                raise ModelError(
-                    f"the loss is no number after {self.iteration} iterations",
-                    hint="a smaller --learning-rate",
-                )
-            for group in self._optimiser.param_groups:
-                group["lr"] = self.settings.rate(self.iteration)
-            self._optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
-            self._optimiser.step()
-            self.iteration += 1
-            self.losses.append(float(loss.detach()))
+            self._step(ready)
             on_progress(Progress(self.iteration, self.losses[-1]))
             if self.iteration % _KEEP_EVERY == 0:
                 self.save()
+        self.peers.average(self.network.buffers())
         return True
+
+    def _step(self, ready: Ready) -> None:
+        features = self._features(ready.images.to(self.peers.device, non_blocking=True))
+        same, other = (m.to(self.peers.device) for m in (ready.same, ready.other))
+        loss = LOSSES[self.settings.loss](features, same, other)
+        if not bool(torch.isfinite(loss)):
+            raise ModelError(
+                f"the loss is no number after {self.iteration} iterations",
+                hint="a smaller --learning-rate",
+            )
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.rate(self.iteration)
+        self._optimiser.zero_grad()
+        # Each process holds its own features' share of the gradient, and their mean is taken.
+        torch.autograd.backward(loss * self.peers.size)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self._optimiser.step()
+        self.iteration += 1
+        self.losses.append(float(loss.detach()))
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, D): every part by itself, those of other processes from there."""
+        n, size, device = self.settings.n_parts, self.peers.size, images.device
+        parts = [torch.arange(part, len(images), n, device=device) for part in range(n)]
+        dealt = [[parts[i] for i in range(rank, n, size)] for rank in range(size)]
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            own = [self._shared(images[rows]) for rows in dealt[self.peers.rank]]
+        sizes = [sum(map(len, mine)) for mine in dealt]
+        features = torch.cat(self.peers.gather(torch.cat(own).float(), sizes))
+        order = torch.cat([rows for mine in dealt for rows in mine])
+        return features[torch.argsort(order)]
 
     def save(self) -> None:
         """Writes the checkpoint, whole or not at all."""
+        self.peers.average(self.network.buffers())
+        if not self.peers.leads:
+            return
         state = {
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),

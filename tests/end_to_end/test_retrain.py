@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,24 @@ def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
         )  # fmt: skip
         names.append([p.name for p in (site / out).glob("retrained-*")])
     assert names[0] == names[1]
+
+
+def test_two_processes_have_the_losses_of_one(site: Path) -> None:
+    """As many parts of a batch, whoever computes them: equal but for rounding."""
+    what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
+    stgal(*what, "--out", "alone", cwd=site, OMP_NUM_THREADS="1")
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+    command = [*torchrun, "-m", "stgal_stream.cli", *what, "--out", "together"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=site, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("gate:") == 1
+    curves = []
+    for out in ("alone", "together"):
+        about = json.loads(next((site / out).glob("*/release.json")).read_text())
+        curves.append(about["settings"]["first_losses"])
+    assert len(curves[0]) == 4
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
 
 
 def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> None:

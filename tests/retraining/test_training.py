@@ -20,6 +20,7 @@ from stgal_stream.retraining.batches import (
     known_negative_pairs,
 )
 from stgal_stream.retraining.gate import judge
+from stgal_stream.retraining.loader import Loader
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
 from stgal_stream.retraining.training import (
     Progress,
@@ -118,23 +119,24 @@ def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     def training(name: str) -> Training:
         network = network_of(SHIPPED)
         normalise_by(network, torch.from_numpy(form.normalise(np.concatenate(views))))
-        return Training(network, form, settings, tmp_path / f"{name}.pt", {})
+        return Training(network, settings, tmp_path / f"{name}.pt", {})
 
     sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
+    loader = Loader(sampler, views, form)
     whole = training("whole")
-    assert whole.run(sampler, views, threading.Event())
+    assert whole.run(loader, threading.Event())
     stop, first = threading.Event(), training("cut")
 
     def stop_after_two(progress: Progress) -> None:
         if progress.iteration == 2:
             stop.set()
 
-    assert not first.run(sampler, views, stop, stop_after_two)
+    assert not first.run(loader, stop, stop_after_two)
     state = read_checkpoint(tmp_path / "cut.pt")
     assert state is not None
     second = training("cut")
     second.resume(state)
-    assert second.run(sampler, views, threading.Event())
+    assert second.run(loader, threading.Event())
     assert second.losses == whole.losses
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, second.network.state_dict()[name]), name

@@ -1,0 +1,101 @@
+"""The processes that train one network together, as ``torchrun`` starts them; often only one.
+
+The law: what is trained does not depend on how many they are. Every batch is cut into the same
+parts, whoever computes them, and every process sees the features of all.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """This process's number, how many there are, and the device that this one computes on."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = _CPU
+
+    @classmethod
+    @contextmanager
+    def joined(cls) -> Iterator[Peers]:
+        """A member of the group that ``torchrun`` says there is; alone without it."""
+        on_gpu = torch.cuda.is_available()
+        if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+            yield cls(device=torch.device("cuda") if on_gpu else _CPU)
+            return
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else _CPU
+        if on_gpu:
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+        try:
+            yield cls(dist.get_rank(), dist.get_world_size(), device)
+        finally:
+            dist.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    def shared(self, network: nn.Module) -> nn.Module:
+        """The network as it is trained: gradients are averaged over all processes."""
+        if self.size == 1:
+            return network
+        with warnings.catch_warnings():
+            # The name that newer versions of torch want is unknown to older ones.
+            warnings.simplefilter("ignore", FutureWarning)
+            # Each process's normalisation sees its own parts; see ``average``.
+            return DistributedDataParallel(network, broadcast_buffers=False)
+
+    def agree(self, of_leader: Callable[[], T]) -> T:
+        """What the leader finds, everywhere."""
+        if self.size == 1:
+            return of_leader()
+        box: list[Any] = [of_leader() if self.leads else None]
+        dist.broadcast_object_list(box, 0, device=self.device)
+        found: T = box[0]
+        return found
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in one of them."""
+        if self.size == 1:
+            return here
+        flag = torch.tensor(float(here), device=self.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)
+
+    def gather(self, own: torch.Tensor, sizes: Sequence[int]) -> list[torch.Tensor]:
+        """Everybody's rows (n, D), in order of rank; ``sizes`` are the n. Only one's own carry a
+        gradient."""
+        if self.size == 1:
+            return [own]
+        padded = F.pad(own.detach(), (0, 0, 0, max(sizes) - len(own))).contiguous()
+        found = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(found, padded)
+        return [
+            own if rank == self.rank else rows[:n]
+            for rank, (rows, n) in enumerate(zip(found, sizes, strict=True))
+        ]
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Puts the mean over all processes into each tensor of floats."""
+        for tensor in tensors if self.size > 1 else ():
+            if tensor.is_floating_point():
+                dist.all_reduce(tensor, dist.ReduceOp.SUM)
+                tensor /= self.size
