@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench setup setup-test kafka clean
+.PHONY: demo demo-retrain test check bench setup setup-test kafka clean
 
 demo: $(VENV)/.run ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
+
+demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks again
+	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
 test: $(VENV)/.test kafka check ## all tests, with a real Kafka broker
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 \

@@ -15,6 +15,7 @@ from stgal_stream.commands.export import export
 from stgal_stream.commands.inspect import inspect
 from stgal_stream.commands.models import models
 from stgal_stream.commands.replay import replay
+from stgal_stream.commands.reproduce import reproduce
 from stgal_stream.commands.retrain import retrain
 from stgal_stream.commands.run import run
 from stgal_stream.errors import StgalError
@@ -41,6 +42,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     evaluate,
     inspect,
     retrain,
+    reproduce,
     models,
     export,
     topics,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import threading
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stgal_stream import replay as replaying
+from stgal_stream.commands.demo_retraining import check_extra, crop_of, second_act
 from stgal_stream.commands.options import set_up_logging, stop_on_signals
 from stgal_stream.commands.progress import StreamProgress
 from stgal_stream.commands.run import values
@@ -37,6 +37,7 @@ _EPILOG = """\b
 Examples:
   stgal-stream demo
   stgal-stream demo --seed 7 --out my-demo
+  stgal-stream demo --retrain
 """
 
 
@@ -48,8 +49,22 @@ Examples:
 @click.option("--people", default=140, show_default=True, type=click.IntRange(2))
 @click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2))
 @click.option("--model", type=click.Path(path_type=Path), help="Another ONNX extractor.")
-def demo(out: Path, seed: int, people: int, minutes: float, model: Path | None) -> None:
+@click.option("--retrain", is_flag=True, help="A second act: retrain on it and track again.")
+@click.option(
+    "--iterations", default=60, show_default=True, type=click.IntRange(1), help="Of --retrain."
+)
+def demo(
+    out: Path,
+    seed: int,
+    people: int,
+    minutes: float,
+    model: Path | None,
+    retrain: bool,
+    iterations: int,
+) -> None:
     """Simulate a site, track its people online, and compare with the truth."""
+    if retrain:
+        check_extra()
     set_up_logging("warning")
     console = Console(stderr=True)
     source = SimulatedSite(seed, SiteLaw(n_people=people, duration_s=minutes * 60))
@@ -66,7 +81,14 @@ def demo(out: Path, seed: int, people: int, minutes: float, model: Path | None) 
     log = EmbeddedLog(out / "log")
     try:
         seconds = _stream(config, log, source, console)
-        _finish(config, log, source, console, out, seed, seconds)
+        summary = _finish(config, log, source, console, out, seed, seconds)
+        if retrain:
+            labels = {label.detection_id: label for label in source.truth()}
+
+            def figures_of(found: Mapping) -> dict[str, float]:
+                return _figures(*_quality(found, labels))
+
+            second_act(config, log, source, summary, figures_of, out, console, iterations)
     finally:
         log.close()
 
@@ -118,8 +140,8 @@ def _finish(
     out: Path,
     seed: int,
     seconds: float,
-) -> None:
-    """Files, comparison with the truth and with the baselines, and the page."""
+) -> dict[str, Any]:
+    """Files, comparison with the truth and with the baselines, and the page: the summary."""
     identities = [json.loads(v) for v in values(log, config.topics.identities)]
     associations = [json.loads(v) for v in values(log, config.topics.associations)]
     labels = {label.detection_id: label for label in source.truth()}
@@ -156,9 +178,10 @@ def _finish(
         "quality": {name: _figures(*quality) for name, quality in qualities.items()},
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    page = demo_page(source, summary, found, identities, associations, lambda at: _crop(log, at))
+    page = demo_page(source, summary, found, identities, associations, crop_of(log))
     (out / "report.html").write_text(page)
     _print(summary, out)
+    return summary
 
 
 def _quality(found: Mapping, labels: dict[str, Label]) -> tuple[StreamQuality, StreamQuality]:
@@ -181,12 +204,6 @@ def _figures(first: StreamQuality, final: StreamQuality) -> dict[str, float]:
         "idf1": final.idf1,
         "n_identities": final.n_identities,
     }
-
-
-def _crop(log: Log, at: dict[str, Any]) -> bytes:
-    """The crop of a detection by its place in the log."""
-    record = log.read(at["topic"], at["partition"], at["offset"], 1)[0]
-    return base64.b64decode(json.loads(record.value)["crop"]["data"])
 
 
 def _print(summary: dict[str, Any], out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ def render_evaluation(title: str, data: LabelledSet, result: Benchmark) -> str:
     """The page."""
     parts = [
         "<h2>Cumulative matching</h2>",
-        _lines({r: np.array(result.retrieval[r].cmc) for r in RULES}, "rank", 1, 50),
+        line_chart({r: np.array(result.retrieval[r].cmc) for r in RULES}, "rank", 1, 50),
         "<h2>Pairs: BBP against IBBS</h2>",
         _pairs(result),
         "<h2>Expected against true precision</h2><p class=note>Accepted pairs by their posterior, "
@@ -81,7 +81,10 @@ def _curve(values: Sequence[float] | Floats, colour: str, top: float = 1.0) -> s
     return f"<polyline points='{points}' fill=none stroke='{colour}' stroke-width=1.6 />"
 
 
-def _lines(curves: dict[str, Floats], unit: str, low: int, high: int) -> str:
+def line_chart(
+    curves: Mapping[str, Sequence[float] | Floats], unit: str, low: int, high: int
+) -> str:
+    """Curves between 0 and 1, with their names."""
     inner = "".join(_curve(v, COLOURS[i % 8]) for i, v in enumerate(curves.values()))
     legend = " ".join(
         f"<span style='color:{COLOURS[i % 8]}'>{name}</span>" for i, name in enumerate(curves)

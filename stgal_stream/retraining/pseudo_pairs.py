@@ -127,7 +127,7 @@ def paired(
     kept_views = [np.stack(views[i]) for i in there]
     index = {(s.site, s.id): i for i, s in enumerate(sightings)}
     found = _pairs(associations, index, least_posterior, left_out)
-    kept = _without_conflicts(found, sightings, left_out)
+    kept = without_conflicts(found, sightings, left_out)
     empty = np.zeros((0, form.height_px, form.width_px, 3), np.uint8)
     best = np.stack([crops[0] for crops in kept_views]) if kept_views else empty
     return StreamData(sightings, best, kept, left_out, kept_views)
@@ -265,9 +265,11 @@ def _pairs(
     return sorted(standing.values(), key=lambda p: (p.first, p.second))
 
 
-def _without_conflicts(
+def without_conflicts(
     pairs: list[PseudoPair], sightings: list[Sighting], left_out: Counter[str]
 ) -> list[PseudoPair]:
+    """The pairs without those that would make one person of two in one camera at one time: the less
+    probable one is left out, and counted."""
     partners: dict[int, list[int]] = {}
     kept = []
     for pair in sorted(pairs, key=lambda p: (-p.posterior, p.first, p.second)):

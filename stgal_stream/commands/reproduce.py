@@ -1,0 +1,145 @@
+"""``stgal-stream reproduce``: the paper's tables from one command."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stgal_stream.commands.options import set_up_logging, stop_on_signals
+from stgal_stream.commands.progress import StepBars, counted
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
+from stgal_stream.evaluation.printed import printed_as_json
+from stgal_stream.evaluation.reproduction_page import as_markdown, render_reproduction, table_of
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+
+if TYPE_CHECKING:  # torch, which an edge server lacks
+    from stgal_stream.retraining.reproduction import Asked
+
+_EPILOG = """\b
+Examples:
+  stgal-stream reproduce table1 --dataset market1501 --root Market-1501-v15.09.15 --baseline a.onnx
+  stgal-stream reproduce table3 --dataset duke --root DukeMTMC-reID --iterations 300 --json t3.json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("table", type=click.Choice(["table1", "table2", "table3"]))
+@click.option("--dataset", required=True, type=click.Choice(["market1501", "duke", "msmt17"]))
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Where it was unpacked, or what replay schedule --write-dataset wrote.",
+)
+@click.option("--clock", help=f"market1501: {', '.join(MARKET_CLOCKS)}; duke: official.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Baseline A; default: the shipped one.",
+)
+@click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
+@click.option("--iterations", type=click.IntRange(min=1), help="Of each training.")
+@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("build/reproduce"), show_default=True
+)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Figures to a file too.")
+def reproduce(
+    table: str,
+    dataset: str,
+    root: Path,
+    clock: str | None,
+    baseline: Path | None,
+    setting: str,
+    iterations: int | None,
+    seed: int,
+    out: Path,
+    json_path: Path | None,
+) -> None:
+    """Baselines before and after association learning, P_v and P_a, beside what was printed.
+
+    Baseline A is an extractor as it is; Baseline B is A trained on what each camera alone tells
+    apart. Each is trained on the pairs that the training split gives as a stream without labels, by
+    BBP and by IBBS (ST-GAL); table2 adds other fusions of time, table3 random negatives. The same
+    command goes on where it was stopped.
+    """
+    try:
+        from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
+        from stgal_stream.retraining.training import TrainingSettings
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"reproduce needs {error.name}, which this installation lacks",
+            hint='pip install "stgal-stream[train]"',
+        ) from error
+    if json_path is not None and not json_path.resolve().parent.is_dir():
+        raise ConfigError(f"{json_path.parent} is not a directory")
+    set_up_logging("warning")
+    training = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
+    training = replace(training, iterations=iterations or training.iterations)
+    images = load_dataset(dataset, root, clock=clock or "corrected")
+    path = baseline or SHIPPED
+    extractor = OnnxExtractor(path)
+    used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
+    about = {
+        "dataset": dataset,
+        "root": root.name,
+        "images": len(images),
+        "clock": used,
+        "baseline": extractor.version,
+        "crop": [extractor.form.height_px, extractor.form.width_px],
+    }
+    asked = Asked(images, path, training, about)
+    console, stop = Console(stderr=True), threading.Event()
+    with counted(console) as bars, stop_on_signals(stop):
+        try:
+            rows = Reproduction(asked, out, stop, StepBars(bars).say).run(ROWS[table])
+        except Stopped:
+            console.print("stopped; the same command goes on from here")
+            raise click.Abort from None
+    _publish(table, asked, rows, out, json_path)
+
+
+def _publish(
+    table: str, asked: Asked, rows: dict[str, dict[str, Any]], out: Path, json_path: Path | None
+) -> None:
+    """One JSON, one Markdown, one page, and the table in the terminal."""
+    about, training = asked.about, asked.training
+    printed = printed_as_json(about["dataset"])
+    title = f"{table} on {about['dataset']} ({about['root']})"
+    height, width = about["crop"]
+    line = (
+        f"{about['images']} images, clock {about['clock']}; Baseline A is {about['baseline']}, "
+        f"crops of {height} x {width}; {training.iterations} iterations of {training.loss} by "
+        f"{training.optimiser}, seed {training.seed}. The paper: 30000 iterations of 256 x 128."
+    )
+    content = json.dumps({**rows, "printed": printed, "about": about}, indent=1) + "\n"
+    texts = {
+        out / f"{table}.json": content,
+        out / f"{table}.md": as_markdown(title, line, table, rows, printed),
+        out / f"{table}.html": render_reproduction(title, line, table, rows, printed),
+    }
+    if json_path is not None:
+        texts[json_path] = content
+    for path, text in texts.items():
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+    console = Console()
+    head, *lines = table_of(table, rows)
+    shown = Table(title=title)
+    for name in head:
+        shown.add_column(name, justify="left" if name == "model" else "right")
+    for cells in lines:
+        shown.add_row(*cells)
+    console.print(line)
+    console.print(shown)
+    console.print(f"look at  {out / f'{table}.html'}")

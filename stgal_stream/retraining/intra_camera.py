@@ -1,0 +1,86 @@
+"""Batches from within each camera alone: Baseline B.
+
+Sparse space-time tracklet sampling (Li et al., ECCV 2018): in one camera and one short period a
+person makes one track, so the tracks of that camera and period are classes of their own, known
+without a label. The law: two tracks of different cameras or periods take no part with each other,
+nor do two of which one begins where the other ends: a track may have been broken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.errors import DataError
+from stgal_stream.retraining.batches import Batch
+from stgal_stream.retraining.pseudo_pairs import Sighting
+
+PERIOD_S = 60.0
+_GAP_S = 5.0
+_N_OF_PERIOD = 8
+
+
+class IntraCameraSampler:
+    """Draws tracks of some cameras and periods, and ``n_views`` crops of each.
+
+    Raises:
+        DataError: no camera has two tracks in one period.
+    """
+
+    def __init__(
+        self,
+        sightings: list[Sighting],
+        seed: int,
+        n_tracks: int,
+        n_crops: list[int],
+        n_views: int,
+    ) -> None:
+        periods: dict[tuple[str, str, int], list[int]] = defaultdict(list)
+        for row, s in enumerate(sightings):
+            periods[s.site, s.camera, int(s.start_s // PERIOD_S)].append(row)
+        self._periods = [np.array(rows) for rows in periods.values() if len(rows) > 1]
+        if not self._periods:
+            raise DataError("no camera has two tracks in one period: nothing to tell apart")
+        self._sightings = sightings
+        self._seed, self._n = seed, n_tracks
+        self._n_crops, self._n_views = n_crops, n_views
+
+    @property
+    def n_tracks(self) -> int:
+        """How many tracks there are to draw from."""
+        return sum(map(len, self._periods))
+
+    def batch(self, number: int) -> tuple[Batch, np.random.Generator]:
+        """Batch ``number``, and the generator to augment it with."""
+        rng = np.random.default_rng((self._seed, number))
+        share = np.array([len(rows) for rows in self._periods], float)
+        order = rng.choice(len(share), len(share), replace=False, p=share / share.sum())
+        rows: list[int] = []
+        period: list[int] = []
+        for which in order.tolist():
+            there = self._periods[which]
+            drawn = rng.permutation(there)[: min(_N_OF_PERIOD, self._n - len(rows))]
+            rows += drawn.tolist()
+            period += [which] * len(drawn)
+            if len(rows) >= self._n:
+                break
+        views = np.concatenate(
+            [np.resize(rng.permutation(self._n_crops[row]), self._n_views) for row in rows]
+        )
+        same, other = self._likeness(np.array(rows), np.array(period))
+        n = self._n_views
+        same, other = (m.repeat(n, axis=0).repeat(n, axis=1) for m in (same, other))
+        np.fill_diagonal(same, False)
+        return Batch(np.repeat(rows, n), views, same, other), rng
+
+    def _likeness(
+        self, rows: NDArray[np.int64], period: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        starts = np.array([self._sightings[row].start_s for row in rows])
+        ends = np.array([self._sightings[row].end_s for row in rows])
+        gap = np.maximum(starts[:, None] - ends[None, :], starts[None, :] - ends[:, None])
+        same = rows[:, None] == rows[None, :]
+        other = (period[:, None] == period[None, :]) & ~same & ((gap <= 0) | (gap > _GAP_S))
+        return same, other

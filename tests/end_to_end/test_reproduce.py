@@ -1,0 +1,134 @@
+"""The paper's tables by their command, on a small rendered set in Market's layout."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stgal_stream.evaluation.datasets import DatasetImage, load_dataset
+from stgal_stream.extractor.export import export
+from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.onnx import SHIPPED
+from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
+from stgal_stream.retraining.training import TrainingSettings
+from stgal_stream.simulation.schedule import ScheduledPeople, ScheduleRow, write_dataset
+
+from .test_commands import stgal
+
+_FPS = 25
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped extractor on crops of half its size: weaker, and fast."""
+    path = tmp_path_factory.mktemp("baseline") / "half.onnx"
+    export(network_of(SHIPPED), path, height_px=48, width_px=24, version="half")
+    return path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """45 people a split who go through three cameras, 40 s and 70 s apart, two boxes in each."""
+    folder = tmp_path_factory.mktemp("set")
+    rng, rows = np.random.default_rng(1), []
+    for person in range(1, 91):
+        train = person <= 45
+        start_s = float(rng.uniform(0, 3000)) + (0 if train else 5000)
+        for camera, offset_s in enumerate((0.0, 40.0, 110.0), 1):
+            at_s = start_s + offset_s * float(rng.uniform(0.9, 1.1))
+            for box in (0, 1):
+                frame = round((at_s + box) * _FPS)
+                name = f"{person:04d}_c{camera}s1_{frame:06d}_0{box}.jpg"
+                split = "train" if train else "query" if box else "gallery"
+                rows.append(ScheduleRow(name, split, person, f"c{camera}", at_s + box))
+    for _ in write_dataset(ScheduledPeople(rows, 3), folder):
+        pass
+    return folder
+
+
+def test_table3_has_all_rows_goes_on_and_keeps_no_crop(
+    root: Path, baseline: Path, tmp_path: Path
+) -> None:
+    command = (
+        "reproduce", "table3", "--dataset", "market1501", "--root", str(root),
+        "--clock", "same-sequence", "--baseline", str(baseline), "--iterations", "1",
+        "--out", "out", "--json", "figures.json",
+    )  # fmt: skip
+    done = stgal(*command, cwd=tmp_path)
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert set(found) == {*ROWS["table3"], "printed", "about"}
+    for name in ROWS["table3"]:
+        row = found[name]
+        for score in ("p_v", "p_a"):
+            assert 0 < row[score]["mAP"] <= row[score]["rank1"] <= 1
+        if name.count("_") > 1:
+            assert row["pairs"]["n"] >= 20, row
+            assert row["pairs"]["precision"] > 0.5
+            assert len(row["losses"]) == 1
+    assert found["baseline_a_st_gal"]["pairs"]["n"] >= found["baseline_a_bbp"]["pairs"]["n"]
+    assert found["printed"]["st_gal_gain"]["training"]["rank1"] == pytest.approx(0.206)
+    assert "Baseline A, ST-GAL" in done.stdout
+    out = tmp_path / "out"
+    assert not (out / "stream").exists()
+    assert "<svg" in (out / "table3.html").read_text()
+    assert "| Baseline B |" in (out / "table3.md").read_text()
+    again = stgal(*command, cwd=tmp_path)
+    assert json.loads((tmp_path / "figures.json").read_text()) == found
+    assert again.stdout == done.stdout
+    other = stgal(*command, "--seed", "5", cwd=tmp_path, check=2)
+    assert "other settings" in other.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    theirs = stgal(*command, "--out", "mine", cwd=tmp_path, check=2)
+    assert "holds something else" in theirs.stderr
+
+
+def test_scrambled_identities_give_the_same_models(
+    root: Path, baseline: Path, tmp_path: Path
+) -> None:
+    """No label can reach the training: only what is measured by labels changes."""
+    images = load_dataset("market1501", root, clock="same-sequence")
+    order = np.random.default_rng(2).permutation(len(images))
+    scrambled = [
+        DatasetImage(i.path, i.split, images[j].person, i.camera, i.time_s)
+        if i.split == "train"
+        else i
+        for i, j in zip(images, order.tolist(), strict=True)
+    ]
+    models = []
+    for name, shown in (("true", images), ("scrambled", scrambled)):
+        asked = Asked(shown, baseline, TrainingSettings(iterations=1), {})
+        rows = Reproduction(asked, tmp_path / name, threading.Event()).run(("baseline_b_st_gal",))
+        models.append((tmp_path / name / "baseline_b_st_gal.onnx").read_bytes())
+        assert (rows["baseline_b_st_gal"]["pairs"]["precision"] > 0.5) == (name == "true")
+    assert models[0] == models[1]
+
+
+def test_stopped_in_a_training_goes_on_to_the_same_model(
+    root: Path, baseline: Path, tmp_path: Path
+) -> None:
+    asked = Asked(
+        load_dataset("market1501", root, clock="same-sequence"),
+        baseline,
+        TrainingSettings(iterations=3),
+        {},
+    )
+    stop = threading.Event()
+
+    def say(what: str, done: int, total: int, note: str) -> None:
+        if note.startswith("training") and done == 1:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        Reproduction(asked, tmp_path / "cut", stop, say).run(("baseline_a_st_gal",))
+    assert (tmp_path / "cut" / "baseline_a_st_gal.pt").is_file()
+    for name in ("cut", "whole"):
+        Reproduction(asked, tmp_path / name, threading.Event()).run(("baseline_a_st_gal",))
+    one, other = (
+        (tmp_path / name / "baseline_a_st_gal.onnx").read_bytes() for name in ("cut", "whole")
+    )
+    assert one == other

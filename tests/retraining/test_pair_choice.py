@@ -1,0 +1,62 @@
+"""Pairs chosen anew, and tracks that one camera alone tells apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stgal_stream.core.best_buddies import best_buddies
+from stgal_stream.core.calibration import calibrate
+from stgal_stream.core.scorer import Scorer
+from stgal_stream.retraining.batches import gallery_of
+from stgal_stream.retraining.intra_camera import PERIOD_S, IntraCameraSampler
+from stgal_stream.retraining.pair_choice import choose_pairs, random_negatives
+from stgal_stream.retraining.pseudo_pairs import are_apart
+from stgal_stream.types import TrackerSettings
+
+from .test_training import features, walk
+
+
+def test_chosen_pairs_are_those_of_the_reference_that_are_probable() -> None:
+    sightings, person = walk(1, n_people=120)
+    embeddings = features(person, 0.7, 2)
+    gallery = gallery_of(sightings, embeddings)
+    scorer = Scorer(gallery)
+    scorer.use(calibrate(gallery, TrackerSettings(max_tracklets=len(sightings)), "t"))
+    scores = [s for _, s in scorer.rows(range(len(sightings)))]
+    matrix = np.stack([s.p_association for s in scores])
+    odds = np.nan_to_num(np.stack([s.log_odds for s in scores]), nan=-np.inf)
+    for iterated in (False, True):
+        found = {
+            (p.first, p.second) for p in choose_pairs(sightings, embeddings, iterated=iterated)
+        }
+        wanted = {
+            (i, j)
+            for i, j in best_buddies(matrix, gallery.cameras.tolist(), iterated=iterated)
+            if sightings[i].camera != sightings[j].camera and odds[i, j] >= 0
+        }
+        assert found <= wanted
+        assert len(found) > 0.9 * len(wanted) > 50  # the rest contradict better ones
+        assert np.mean([person[i] == person[j] for i, j in found]) > 0.9
+
+
+def test_random_negatives_are_of_other_cameras() -> None:
+    sightings, _ = walk(1, n_people=50)
+    for query, rows in random_negatives(sightings, [0, 7, 20], 3).items():
+        assert all(sightings[r].camera != sightings[query].camera for r in rows.tolist())
+
+
+def test_tracks_of_one_camera_and_period_are_told_apart_and_no_others() -> None:
+    sightings, _ = walk(4, n_people=200)
+    sampler = IntraCameraSampler(sightings, 3, 12, [3] * len(sightings), 2)
+    one, again = sampler.batch(5)[0], sampler.batch(5)[0]
+    assert one.rows.tolist() == again.rows.tolist()
+    assert len(one.rows) == 24
+    assert one.other.any()
+    for i, a in enumerate(one.rows.tolist()):
+        for j, b in enumerate(one.rows.tolist()):
+            assert one.same[i, j] == (a == b and i != j)
+            if one.other[i, j]:
+                assert sightings[a].camera == sightings[b].camera
+                assert abs(sightings[a].start_s - sightings[b].start_s) < PERIOD_S
+            elif a != b and are_apart(sightings[a], sightings[b]):
+                assert sightings[a].start_s // PERIOD_S != sightings[b].start_s // PERIOD_S
