@@ -50,18 +50,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_table3_has_all_rows_goes_on_and_keeps_no_crop(
+def test_table1_has_all_rows_goes_on_and_keeps_no_crop(
     root: Path, baseline: Path, tmp_path: Path
 ) -> None:
     command = (
-        "reproduce", "table3", "--dataset", "market1501", "--root", str(root),
+        "reproduce", "table1", "--dataset", "market1501", "--root", str(root),
         "--clock", "same-sequence", "--baseline", str(baseline), "--iterations", "1",
         "--out", "out", "--json", "figures.json",
     )  # fmt: skip
     done = stgal(*command, cwd=tmp_path)
     found = json.loads((tmp_path / "figures.json").read_text())
-    assert set(found) == {*ROWS["table3"], "printed", "about"}
-    for name in ROWS["table3"]:
+    assert set(found) == {*ROWS["table1"], "printed", "about"}
+    for name in ROWS["table1"]:
         row = found[name]
         for score in ("p_v", "p_a"):
             assert 0 < row[score]["mAP"] <= row[score]["rank1"] <= 1
@@ -74,8 +74,8 @@ def test_table3_has_all_rows_goes_on_and_keeps_no_crop(
     assert "Baseline A, ST-GAL" in done.stdout
     out = tmp_path / "out"
     assert not (out / "stream").exists()
-    assert "<svg" in (out / "table3.html").read_text()
-    assert "| Baseline B |" in (out / "table3.md").read_text()
+    assert "<svg" in (out / "table1.html").read_text()
+    assert "| Baseline B |" in (out / "table1.md").read_text()
     again = stgal(*command, cwd=tmp_path)
     assert json.loads((tmp_path / "figures.json").read_text()) == found
     assert again.stdout == done.stdout
