@@ -16,6 +16,7 @@ from stgal_stream.core.accepted_pairs import AcceptedPairs
 from stgal_stream.core.best_buddies import Pair
 from stgal_stream.core.calibration import Scores, calibrate, calibrate_paper
 from stgal_stream.core.calibration_history import CalibrationHistory
+from stgal_stream.core.company import Company, Partners
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.identities import Identities
 from stgal_stream.core.online_buddies import OnlineBuddies
@@ -45,6 +46,7 @@ class Associator:
         self.identities = Identities(self.gallery, site, least_log_odds=settings.least_log_odds)
         self.buddies = OnlineBuddies(self.scorer.association_row)
         self.accepted = AcceptedPairs()
+        self.company = Company()
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
         self.continued: dict[tuple[str, str], int] = {}
@@ -75,6 +77,9 @@ class Associator:
                 gallery.cameras[:row],
                 found.p_association,
             )
+            said = self.company.evidence(found.log_odds)
+            gallery.company[row] = said.sum()
+            gallery.company[:row] += said
         added, withdrawn = self.buddies.settle()
         events += self._publish(added, withdrawn, at_s, scores)
         for number in new:
@@ -140,7 +145,7 @@ class Associator:
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("withdrawn", at_s, query, evidence))
         for pair, evidence in self._evidences(sorted(added), scores):
-            posterior = 1.0 / (1.0 + math.exp(-evidence.log_odds))
+            posterior = self._posterior(pair, evidence)
             self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
             self._judge(pair)
             query = self.gallery[pair[1]]
@@ -157,6 +162,13 @@ class Associator:
         )
         for pair in pairs:
             yield pair, scored.get(pair) or self.scorer.evidence(pair[1], pair[0], scores[pair[1]])
+
+    def _posterior(self, pair: Pair, evidence: Evidence) -> float:
+        """The probability that a pair is one person, both members' other candidates asked."""
+        gallery = self.gallery
+        first, second = (gallery.company[[number - gallery.first]] for number in pair)
+        log_odds = self.company.log_odds(np.array([evidence.log_odds]), first, second)
+        return 1.0 / (1.0 + math.exp(-float(log_odds[0])))
 
     def _judge(self, pair: Pair) -> None:
         self._n_judged += 1
@@ -289,6 +301,7 @@ class Associator:
         table = LinkageTable(identities, int(labels.max()) + 1, self.settings.least_log_odds)
         numbers = [n for label in identities.labels for n in identities[label].members]
         done = np.zeros(len(gallery), bool)
+        partners = Partners.of(len(gallery))
         for number, scores in self.scorer.rows(numbers):
             row = number - gallery.first
             self.buddies.insert(
@@ -299,9 +312,11 @@ class Associator:
                 scores.p_association[done],
             )
             done[row] = True
+            partners.ask(row, scores.log_odds)
             table.add(number, scores, labels)
             if identities.of(number).members[-1] == number:
                 table.finish(int(labels[row]))
+        self.company, gallery.company[:] = partners.fit(gallery.known)
         self.buddies.settle()
         return table
 

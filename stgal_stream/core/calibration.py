@@ -92,6 +92,17 @@ class Calibration:
         centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.distance_width
         return np.interp(d, centres, model.log_distance_ratio)
 
+    def log_odds_table(self, first: str, second: str) -> Floats | None:
+        """The log posterior odds over the bins of distance and travel time; None where nothing is
+        known about the two cameras."""
+        model = self.pairs.get(camera_pair(first, second))
+        if model is None or model.log_distance_ratio is None or model.log_time_ratio is None:
+            return None
+        by_distance = model.log_distance_ratio + model.log_prior_odds
+        by_distance = np.clip(by_distance, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        odds = by_distance[:, None] + model.log_time_ratio[None, :]
+        return np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+
     def score(
         self, camera: str, others: tuple[str, ...], index: NDArray[np.int64], d: Floats, t: Floats
     ) -> Scores:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stgal_stream.types import Tracklet
 
 _ROOM = 256
+_COLUMNS = ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels", "_known", "_company")
 
 
 class Gallery:
@@ -34,6 +35,7 @@ class Gallery:
         self._scales = np.zeros(0, np.float32)
         self._labels = np.zeros(0, np.int64)
         self._known = np.zeros(0, bool)
+        self._company = np.zeros(0)
 
     def __len__(self) -> int:
         return len(self._tracklets)
@@ -123,6 +125,12 @@ class Gallery:
             for row, tracklet in enumerate(self._tracklets)
         )
 
+    @property
+    def company(self) -> NDArray[np.float64]:
+        """(N,) a writable view: what all that each tracklet was compared with since the last
+        calibration says for it having company (``company``)."""
+        return self._company[self._live()]
+
     def knows_camera(self, camera: str) -> bool:
         """Whether the camera has a number already."""
         return camera in self._camera_index
@@ -145,6 +153,7 @@ class Gallery:
         self._scales[row] = 1.0
         self._labels[row] = -1
         self._known[row] = True
+        self._company[row] = 0.0
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
 
@@ -179,8 +188,7 @@ class Gallery:
         if n:
             embeddings[:n] = self._embeddings[live]
         self._embeddings = embeddings
-        names = ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels", "_known")
-        for name in names:
+        for name in _COLUMNS:
             old = getattr(self, name)
             new = np.zeros(room, old.dtype)
             new[:n] = old[live]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stgal_stream.core.associator import Associator
 from stgal_stream.core.calibration import Calibration, PairModel
 from stgal_stream.core.calibration_history import PastCalibration
+from stgal_stream.core.company import Company
 from stgal_stream.core.identities import Identity
 from stgal_stream.core.mixture import Verdict
 from stgal_stream.core.plain_values import (
@@ -82,6 +83,8 @@ def _dump_associator(associator: Associator) -> State:
         "scales": pack(gallery.scales),
         "labels": gallery.labels.tolist(),
         "known": pack(gallery.known),
+        "evidence_of_company": pack(gallery.company),
+        "company": [associator.company.share, associator.company.rate],
         "identities": associator.identities.dump(),
         "buddies": associator.buddies.dump(),
         "accepted": [
@@ -110,6 +113,8 @@ def _load_associator(associator: Associator, state: State) -> None:
     gallery.labels[:] = state["labels"]
     gallery.scales[:] = unpack(state["scales"])
     gallery.known[:] = unpack(state["known"])
+    gallery.company[:] = unpack(state["evidence_of_company"])
+    associator.company = Company(*state["company"])
     by_label, free, n_created = state["identities"]
     associator.identities.load(
         {label: Identity(gid, created, list(members)) for label, gid, created, members in by_label},

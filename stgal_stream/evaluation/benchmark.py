@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, calibrate, calibrate_paper
+from stgal_stream.core.company import Partners
 from stgal_stream.core.mixture import N_DISTANCE_BINS, Verdict
 from stgal_stream.core.pair_counts import camera_pair
 from stgal_stream.core.time_grid import smoothed
@@ -255,8 +256,10 @@ def _select(
     reach = _reach(calibration)
     edges = np.linspace(0, calibration.distance_width * N_DISTANCE_BINS, _N_DISTANCE_BINS + 1)
     same_d, other_d = np.zeros(_N_DISTANCE_BINS, np.int64), np.zeros(_N_DISTANCE_BINS, np.int64)
-    posterior: list[Floats] = []
-    rights: list[Floats] = []
+    partners = Partners.of(len(data.person))
+    nobody = np.zeros(0, np.int64)
+    accepted: list[tuple[Integers, Integers, Floats]] = [(nobody, nobody, np.zeros(0))]
+    rights: list[Floats] = [np.zeros(0)]
     for done, (a, b) in enumerate(every):
         rows, columns = members[a], members[b]
         c = candidates_of(data, calibration.view, rows, columns, a, b)
@@ -276,14 +279,42 @@ def _select(
             figures.n += len(pairs)
             figures.n_right += int(right.sum())
             figures.n_true += int(same.sum())
-        odds = _log_odds(calibration, c, chosen["ibbs"])
-        sure = 1 / (1 + np.exp(-odds))
-        selected["ibbs"].expected_right += float(sure.sum())
-        posterior.append(sure)
+        _ask_for_company(calibration, c, rows, columns, partners)
+        i, j = chosen["ibbs"].T
+        accepted.append((rows[i], columns[j], _log_odds(calibration, c, chosen["ibbs"])))
         rights.append(same[chosen["ibbs"][:, 0], chosen["ibbs"][:, 1]].astype(np.float64))
         on_progress("pairs", done + 1, len(every))
-    reliability = _reliability(np.concatenate([[], *posterior]), np.concatenate([[], *rights]))
+    i, j, odds = (np.concatenate(part) for part in zip(*accepted, strict=True))
+    company, evidence = partners.fit(np.isin(np.arange(len(data.person)), data.window))
+    posterior = 1 / (1 + np.exp(-company.log_odds(odds, evidence[i], evidence[j])))
+    selected["ibbs"].expected_right = float(posterior.sum())
+    reliability = _reliability(posterior, np.concatenate(rights))
     return selected, reliability, (edges, same_d, other_d - same_d)
+
+
+def _ask_for_company(
+    calibration: Calibration, c: Candidates, rows: Integers, columns: Integers, partners: Partners
+) -> None:
+    """Adds what all pairs of two cameras say about each of their images having company."""
+    log_odds = calibration.log_odds_table(c.first, c.second)
+    if log_odds is None:
+        return
+    odds = np.exp(log_odds.ravel())
+    tables = (
+        (partners.evidence, np.log(1 + odds).astype(np.float32)),
+        (partners.expected, (odds / (1 + odds)).astype(np.float32)),
+    )
+    partners.n[rows] += len(columns)
+    partners.n[columns] += len(rows)
+    per_width = 1 / calibration.distance_width
+    for start in range(0, len(rows), _QUERIES_AT_ONCE):
+        part = slice(start, start + _QUERIES_AT_ONCE)
+        by_distance = np.minimum(c.seen[part] * per_width, N_DISTANCE_BINS - 1).astype(np.intp)
+        cells = by_distance * calibration.grid.n + calibration.grid.bins(c.time_s[part])
+        for total, table in tables:
+            found = table[cells]
+            total[rows[part]] += found.sum(axis=1)
+            total[columns] += found.sum(axis=0)
 
 
 def _reach(calibration: Calibration) -> float:

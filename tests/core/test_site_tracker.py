@@ -47,7 +47,8 @@ def told(events: list[Event]) -> list[str]:
 def test_restored_goes_on_as_if_never_stopped(seed: int, tracked: bool, setting: str) -> None:
     detections = simulated_walk(seed, n_people=25, tracked=tracked)
     chosen = replace(SMALL, setting=setting)
-    whole = run(detections, SiteTracker("s", chosen))
+    never = SiteTracker("s", chosen)
+    whole = run(detections, never)
     rng = np.random.default_rng(seed)
     tracker, events = SiteTracker("s", chosen), []
     for detection in detections:
@@ -55,6 +56,7 @@ def test_restored_goes_on_as_if_never_stopped(seed: int, tracked: bool, setting:
             tracker = restore(snapshot(tracker), chosen)
         events += tracker.observe(detection)
     assert told(events) == told(whole)
+    assert repr(snapshot(tracker)["associator"]) == repr(snapshot(never)["associator"])
 
 
 @settings(max_examples=25, deadline=None)
