@@ -1,9 +1,11 @@
 """Visits: boxes that a camera does not track, joined to tracklets by appearance and time.
 
 The laws. A box joins an open visit of its camera only where the mean log odds over the visit's
-newest boxes favour one person, so one lucky pair cannot glue two people. What two boxes of one
-person have in common is learned from single boxes (``sample``), without a label; until that is
-known, and where it says nothing, every box is a tracklet by itself.
+newest boxes favour one person, so one lucky pair cannot glue two people; and where it was boxed in
+the same moment as one of them, only where that pair by itself favours one person boxed twice: other
+boxes cannot outvote that two were seen at once. What two boxes of one person have in common is
+learned from single boxes (``sample``), without a label; until that is known, and where it says
+nothing, every box is a tracklet by itself.
 """
 
 from __future__ import annotations
@@ -151,7 +153,8 @@ class Visits:
             return None
         log_odds = self._log_odds(detection, [box for visit in able for box in visit.newest])
         ends = np.cumsum([len(visit.newest) for visit in able])
-        means = [float(part.mean()) for part in np.split(log_odds, ends[:-1])]
+        parts = zip(able, np.split(log_odds, ends[:-1]), strict=True)
+        means = [_mean_log_odds(part, visit.newest, detection.time_s) for visit, part in parts]
         best = int(np.argmax(means))
         return able[best] if means[best] > 0 else None
 
@@ -204,6 +207,13 @@ def single_box(
 
 def _visit_box(detection: Detection) -> VisitBox:
     return VisitBox(detection.embedding, detection.time_s, detection.box)
+
+
+def _mean_log_odds(log_odds: NDArray[np.float64], boxes: list[VisitBox], time_s: float) -> float:
+    """The mean log odds (N,) that a box of that time shows the person of a visit's boxes; minus
+    infinity where one of the same moment shows somebody else."""
+    at_once = np.array([box.time_s == time_s for box in boxes])
+    return -math.inf if (log_odds[at_once] <= 0).any() else float(log_odds.mean())
 
 
 def _overlap(detection: Detection, other: VisitBox) -> float | None:

@@ -12,7 +12,7 @@ from stgal_stream.core.box_model import fit_boxes, null_p, p_values
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.tracklets import OpenTracklet
 from stgal_stream.core.view import View, centred_view
-from stgal_stream.core.visits import Visits
+from stgal_stream.core.visits import OpenVisit, Visits
 from stgal_stream.core.visual import distances
 from stgal_stream.types import Box, Detection, TrackerSettings, Tracklet
 
@@ -76,6 +76,31 @@ def test_two_boxes_apart_in_one_frame_are_two_people() -> None:
     for tracklet in tracklets(sent):
         at_once = Counter(name.rsplit("-", 1)[0] for name in tracklet.ids)
         assert max(at_once.values()) == 1
+
+
+def test_who_was_seen_at_once_is_not_outvoted_by_the_boxes_before() -> None:
+    """A visit that took in somebody else's box stays closed to its own person in that frame."""
+    sent = boxes(1, twice=True)
+    visits = Visits(SETTINGS)
+    for detection in sent:
+        visits.observe(detection)
+    visits.close(np.inf)
+    last, here = sent[-1], visits.open
+    rng = np.random.default_rng(5)
+    own, other = rng.normal(size=(2, 32))
+
+    def box(name: str, at_s: float, point: np.ndarray) -> Detection:
+        vector = (point + 0.1 * rng.normal(size=32)).astype(np.float32)
+        return Detection(name, last.camera, last.time_s + at_s, vector, "x")
+
+    visit = OpenVisit.of(box("own-0", 1.0, own))
+    visit.add(box("own-1", 2.0, own))
+    visit.add(box("other-0", 3.0, other))
+    here[last.camera] = [visit]
+    visits.observe(box("own-2", 3.0, own))
+    assert [v.tracklet.ids for v in here[last.camera]] == [["own-0", "own-1", "other-0"], ["own-2"]]
+    visits.observe(box("own-3", 3.5, own))
+    assert visits.open[last.camera][1].tracklet.ids == ["own-2", "own-3"]
 
 
 def test_p_values_are_the_share_of_the_null_that_lies_closer() -> None:
