@@ -13,7 +13,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -28,6 +31,7 @@ from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
 
 _CHUNK = 1000
 _N_CROPS = 200
+_N_DECODERS = 4
 MAX_BYTES = 4 * 1024 * 1024
 MAX_PIXELS = 4_000_000
 _MAX_VIEWS = 8
@@ -202,44 +206,52 @@ def _crops(
     left_out: Counter[str],
     on_progress: Callable[[int, int], None],
 ) -> dict[Position, NDArray[np.uint8]]:
-    """The crops that are still there, read in the log's order, many at a time."""
+    """The crops that are still there, read in the log's order, many at a time, decoded in
+    threads."""
     found: dict[Position, NDArray[np.uint8]] = {}
     ordered = sorted(set(wanted), key=lambda at: (at.topic, at.partition, at.offset))
     done = 0
-    while done < len(ordered):
-        first = ordered[done]
-        records = {
-            record.offset: record
-            for record in log.read(first.topic, first.partition, first.offset, _N_CROPS)
-        }
-        last = max(records, default=first.offset)
-        while done < len(ordered) and ordered[done].offset <= max(last, first.offset):
-            at = ordered[done]
-            if (at.topic, at.partition) != (first.topic, first.partition):
-                break
-            crop = _decoded(records.get(at.offset), form, left_out)
-            if crop is not None:
-                found[at] = crop
-            done += 1
-        on_progress(done, len(ordered))
+    with ThreadPoolExecutor(_N_DECODERS) as pool:
+        while done < len(ordered):
+            chunk, records = _next_chunk(log, ordered[done : done + _N_CROPS])
+            decoded = pool.map(partial(_decoded, form), (records.get(at.offset) for at in chunk))
+            for at, crop in zip(chunk, decoded, strict=True):
+                if isinstance(crop, str):
+                    left_out[crop] += 1
+                else:
+                    found[at] = crop
+            done += len(chunk)
+            on_progress(done, len(ordered))
     return found
 
 
-def _decoded(
-    record: Record | None, form: CropFormat, left_out: Counter[str]
-) -> NDArray[np.uint8] | None:
+def _next_chunk(log: Log, wanted: list[Position]) -> tuple[list[Position], dict[int, Record]]:
+    """The first of the places that lie in one read of the log, and what it holds by offset."""
+    first = wanted[0]
+    read = log.read(first.topic, first.partition, first.offset, _N_CROPS)
+    records = {record.offset: record for record in read}
+    last = max(records, default=first.offset)
+    chunk = takewhile(
+        lambda at: (
+            (at.topic, at.partition) == (first.topic, first.partition)
+            and at.offset <= max(last, first.offset)
+        ),
+        wanted,
+    )
+    return list(chunk), records
+
+
+def _decoded(form: CropFormat, record: Record | None) -> NDArray[np.uint8] | str:
+    """The crop, or why there is none."""
     if record is None:
-        left_out["out_of_retention"] += 1
-        return None
+        return "out_of_retention"
     try:
         message = decode(record, MAX_BYTES, math.inf)
         if message.crop is None:
-            left_out["embedded_upstream"] += 1
-            return None
+            return "embedded_upstream"
         return decode_crop(message.crop, form, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
     except (BadRecord, BadCrop):
-        left_out["unreadable"] += 1
-        return None
+        return "unreadable"
 
 
 def _pairs(
