@@ -167,8 +167,7 @@ class Associator:
         """The probability that a pair is one person, both members' other candidates asked."""
         gallery = self.gallery
         first, second = (gallery.company[[number - gallery.first]] for number in pair)
-        log_odds = self.company.log_odds(np.array([evidence.log_odds]), first, second)
-        return 1.0 / (1.0 + math.exp(-float(log_odds[0])))
+        return float(self.company.posterior(np.array([evidence.log_odds]), first, second)[0])
 
     def _judge(self, pair: Pair) -> None:
         self._n_judged += 1

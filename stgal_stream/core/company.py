@@ -38,11 +38,13 @@ class Company:
         are limited in size; 0 where they are not known (NaN)."""
         return np.nan_to_num(np.log(1.0 + np.exp(log_odds)) - self.rate, nan=0.0)
 
-    def log_odds(self, pair: Floats, first: Floats, second: Floats) -> Floats:
-        """The log odds of pairs (N,) being one person, from those of any such ``pair`` and the
-        evidence of company in all candidates of each of its tracklets, this pair among them."""
-        own = self.evidence(pair)
-        return pair + self._discount(first - own) + self._discount(second - own)
+    def posterior(self, log_odds: Floats, first: Floats, second: Floats) -> Floats:
+        """The probability that pairs (N,) are one person, from their log odds as any such pair and
+        the evidence of company in all candidates of each of the two, this pair among them."""
+        own = self.evidence(log_odds)
+        asked = log_odds + self._discount(first - own) + self._discount(second - own)
+        found: Floats = np.exp(-np.logaddexp(0.0, -asked))
+        return found
 
     def _discount(self, others: Floats) -> Floats:
         """The log of the probability of company over ``share``, from what others say."""

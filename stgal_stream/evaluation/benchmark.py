@@ -286,7 +286,7 @@ def _select(
         on_progress("pairs", done + 1, len(every))
     i, j, odds = (np.concatenate(part) for part in zip(*accepted, strict=True))
     company, evidence = partners.fit(np.isin(np.arange(len(data.person)), data.window))
-    posterior = 1 / (1 + np.exp(-company.log_odds(odds, evidence[i], evidence[j])))
+    posterior = company.posterior(odds, evidence[i], evidence[j])
     selected["ibbs"].expected_right = float(posterior.sum())
     reliability = _reliability(posterior, np.concatenate(rights))
     return selected, reliability, (edges, same_d, other_d - same_d)

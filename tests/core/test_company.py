@@ -32,11 +32,11 @@ def _best_pairs(share: float, n: int) -> tuple[float, float, float]:
         found, evidence = _asked(log_odds).fit(np.ones(2 * size, bool))
         best = log_odds.argmax(axis=1)
         at = (np.arange(size), best)
-        asked = found.log_odds(log_odds[at], evidence[:size], evidence[size + best])
-        expected = [(1 / (1 + np.exp(-o))).mean() for o in (log_odds[at], asked)]
-        results.append([same[at].mean(), *expected])
-    right, plain, with_company = np.mean(results, axis=0).tolist()
-    return right, plain, with_company
+        with_company = found.posterior(log_odds[at], evidence[:size], evidence[size + best])
+        plain = 1 / (1 + np.exp(-log_odds[at]))
+        results.append([same[at].mean(), plain.mean(), with_company.mean()])
+    right, before, after = np.mean(results, axis=0).tolist()
+    return right, before, after
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
@@ -50,7 +50,7 @@ def test_with_loners_about_the_best_pairs_are_expected_closer_to_the_truth(share
 def test_where_others_say_nothing_a_pair_keeps_its_own_odds(share: float) -> None:
     company, odds = Company(share, 0.0), np.array([-2.0, 0.0, 3.0])
     own = company.evidence(odds)
-    assert company.log_odds(odds, own, own) == pytest.approx(odds)
+    assert company.posterior(odds, own, own) == pytest.approx(1 / (1 + np.exp(-odds)))
 
 
 def test_what_is_not_known_says_nothing() -> None:
@@ -64,14 +64,16 @@ def test_what_is_not_known_says_nothing() -> None:
 def test_loners_are_believed_less_than_others() -> None:
     company, odds = Company(0.7, 0.01), np.array([1.0, 1.0])
     whole = company.evidence(odds) + np.array([-4.0, 12.0])
-    alone, together = company.log_odds(odds, whole, whole)
-    assert alone < -4.0
-    assert together == pytest.approx(1.0 - 2 * np.log(0.7), abs=1e-3)
+    alone, together = company.posterior(odds, whole, whole)
+    assert alone < 0.01
+    in_company = np.exp(1.0) / 0.7**2
+    assert together == pytest.approx(in_company / (1 + in_company), abs=1e-3)
 
 
-def test_whatever_the_evidence_the_odds_are_finite() -> None:
+def test_whatever_the_evidence_a_posterior_is_a_probability() -> None:
     extremes = np.array([-1e9, 1e9])
-    assert np.isfinite(Company(0.5).log_odds(np.zeros(2), extremes, extremes)).all()
+    assert Company(0.5).posterior(np.zeros(2), extremes, extremes) == pytest.approx([0.0, 0.8])
+    assert Company().posterior(np.array([-np.inf]), np.zeros(1), np.zeros(1)) == pytest.approx(0.0)
 
 
 def test_the_share_with_company_is_found() -> None:
