@@ -1,17 +1,19 @@
 # The daemon. For a GPU, build with --build-arg BASE=nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04
-# (it brings its own Python 3) and run with --gpus all.
+# (it brings its own Python 3) and run with --gpus all. For retraining add --build-arg EXTRAS=[train].
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
+ARG EXTRAS=
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY stgal_stream ./stgal_stream
-RUN python3 -m venv /opt/stgal && /opt/stgal/bin/pip install --no-cache-dir .
+RUN python3 -m venv /opt/stgal && /opt/stgal/bin/pip install --no-cache-dir ".${EXTRAS}"
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/stgal stgal
 COPY --from=build /opt/stgal /opt/stgal
 ENV PATH=/opt/stgal/bin:$PATH \
     STGAL_DAEMON_STATE_DIR=/var/lib/stgal/state \
+    STGAL_EMBED_RELEASES=/var/lib/stgal/releases \
     STGAL_DAEMON_HTTP_HOST=0.0.0.0
 USER 10001
 WORKDIR /var/lib/stgal
