@@ -13,27 +13,21 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
-from stgal_stream.log.port import Log, Record
+from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.log.port import Log
+from stgal_stream.retraining.logged_crops import read_crops
 from stgal_stream.types import Position
 from stgal_stream.wire import embedding
-from stgal_stream.wire.detection import BadRecord, decode, parse_time_s
+from stgal_stream.wire.detection import parse_time_s
 
 _CHUNK = 1000
-_N_CROPS = 200
-_N_DECODERS = 4
-MAX_BYTES = 4 * 1024 * 1024
-MAX_PIXELS = 4_000_000
 _MAX_VIEWS = 8
 
 
@@ -109,7 +103,7 @@ def read_stream(
     places = _places(log, embeddings, until)
     ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
     wanted = [_places_of(sighting, places) for sighting in ordered]
-    crops = _crops(log, [at for some in wanted for at in some], form, left_out, on_progress)
+    crops = read_crops(log, [at for some in wanted for at in some], form, left_out, on_progress)
     views = [
         [crops[at] for at in some if at in crops] if some[0] in crops else [] for some in wanted
     ]
@@ -197,61 +191,6 @@ def _places_of(sighting: Sighting, places: dict[tuple[str, str], Position]) -> l
     step = max(1.0, len(others) / (_MAX_VIEWS - 1))
     chosen = [others[int(i * step)] for i in range(min(len(others), _MAX_VIEWS - 1))]
     return [sighting.crop, *chosen]
-
-
-def _crops(
-    log: Log,
-    wanted: list[Position],
-    form: CropFormat,
-    left_out: Counter[str],
-    on_progress: Callable[[int, int], None],
-) -> dict[Position, NDArray[np.uint8]]:
-    """The crops that are still there, read in the log's order, many at a time, decoded in
-    threads."""
-    found: dict[Position, NDArray[np.uint8]] = {}
-    ordered = sorted(set(wanted), key=lambda at: (at.topic, at.partition, at.offset))
-    done = 0
-    with ThreadPoolExecutor(_N_DECODERS) as pool:
-        while done < len(ordered):
-            chunk, records = _next_chunk(log, ordered[done : done + _N_CROPS])
-            decoded = pool.map(partial(_decoded, form), (records.get(at.offset) for at in chunk))
-            for at, crop in zip(chunk, decoded, strict=True):
-                if isinstance(crop, str):
-                    left_out[crop] += 1
-                else:
-                    found[at] = crop
-            done += len(chunk)
-            on_progress(done, len(ordered))
-    return found
-
-
-def _next_chunk(log: Log, wanted: list[Position]) -> tuple[list[Position], dict[int, Record]]:
-    """The first of the places that lie in one read of the log, and what it holds by offset."""
-    first = wanted[0]
-    read = log.read(first.topic, first.partition, first.offset, _N_CROPS)
-    records = {record.offset: record for record in read}
-    last = max(records, default=first.offset)
-    chunk = takewhile(
-        lambda at: (
-            (at.topic, at.partition) == (first.topic, first.partition)
-            and at.offset <= max(last, first.offset)
-        ),
-        wanted,
-    )
-    return list(chunk), records
-
-
-def _decoded(form: CropFormat, record: Record | None) -> NDArray[np.uint8] | str:
-    """The crop, or why there is none."""
-    if record is None:
-        return "out_of_retention"
-    try:
-        message = decode(record, MAX_BYTES, math.inf)
-        if message.crop is None:
-            return "embedded_upstream"
-        return decode_crop(message.crop, form, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
-    except (BadRecord, BadCrop):
-        return "unreadable"
 
 
 def _pairs(

@@ -15,9 +15,8 @@ from stgal_stream.config import TopicsSection
 from stgal_stream.errors import DataError
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
 from stgal_stream.log.port import Log, NewRecord
+from stgal_stream.retraining.logged_crops import MAX_BYTES, MAX_PIXELS
 from stgal_stream.retraining.pseudo_pairs import (
-    MAX_BYTES,
-    MAX_PIXELS,
     Sighting,
     StreamData,
     ends,
