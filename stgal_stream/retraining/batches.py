@@ -88,8 +88,7 @@ def hard_negatives(
     sightings: list[Sighting], embeddings: NDArray[np.float32], queries: list[int], seed: int
 ) -> dict[int, NDArray[np.int64]]:
     """Rows of hard negatives of each query, from the baseline's embeddings (N, D) and the travel
-    times that the window itself shows. Only where travel times are known: elsewhere a P_a of 0 is
-    ignorance, and the one that looks most alike is too often the person himself."""
+    times that the window itself shows."""
     gallery = gallery_of(sightings, embeddings)
     settings = TrackerSettings(max_tracklets=len(sightings))
     scorer = Scorer(gallery)
@@ -98,7 +97,7 @@ def hard_negatives(
     rng = np.random.default_rng((seed, 1))
     found = {}
     for row, scores in scorer.rows(queries):
-        elsewhere = np.flatnonzero((cameras != cameras[row]) & ~np.isnan(scores.log_odds))
+        elsewhere = np.flatnonzero(cameras != cameras[row])
         if len(elsewhere) < 2:
             continue
         drawn = sample_hard_negatives(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -109,21 +108,6 @@ def test_a_batch_holds_pairs_and_their_negatives_and_depends_on_its_number_alone
             is_linked = (min(a, b), max(a, b)) in linked
             assert batch.same[i, j] == (i != j and (a == b or is_linked))
             assert not (batch.same[i, j] and batch.other[i, j])
-
-
-def test_where_travel_times_are_unknown_nothing_is_a_hard_negative() -> None:
-    sightings, person = walk(1)
-    rng = np.random.default_rng(2)
-    for i in rng.choice(len(sightings), len(sightings) // 4, replace=False).tolist():
-        at_s = float(rng.uniform(0, 6000))
-        sightings[i] = replace(sightings[i], camera="apart", start_s=at_s, end_s=at_s + 4)
-    order = sorted(range(len(sightings)), key=lambda i: sightings[i].start_s)
-    sightings, person = [sightings[i] for i in order], person[order]
-    found = hard_negatives(sightings, features(person, 0.6, 2), list(range(len(person))), 0)
-    assert found
-    cameras = np.array([s.camera for s in sightings])
-    assert all(cameras[query] != "apart" for query in found)
-    assert all((cameras[rows] != "apart").all() for rows in found.values())
 
 
 def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
