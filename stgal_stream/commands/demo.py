@@ -51,7 +51,7 @@ Examples:
 @click.option("--model", type=click.Path(path_type=Path), help="Another ONNX extractor.")
 @click.option("--retrain", is_flag=True, help="A second act: retrain on it and track again.")
 @click.option(
-    "--iterations", default=60, show_default=True, type=click.IntRange(1), help="Of --retrain."
+    "--iterations", default=40, show_default=True, type=click.IntRange(1), help="Of --retrain."
 )
 def demo(
     out: Path,
