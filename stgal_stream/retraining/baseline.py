@@ -32,6 +32,18 @@ def embed(
     return np.concatenate(found) if found else np.zeros((0, extractor.dim), np.float32)
 
 
+def embed_tracklets(
+    extractor: OnnxExtractor,
+    views: list[NDArray[np.uint8]],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float32]:
+    """The mean over each tracklet's crops (K, H, W, 3), as the stream compares them: (N, D)."""
+    counts = [len(crops) for crops in views]
+    every = embed(extractor, np.concatenate(views), on_progress)
+    sums = np.add.reduceat(every, np.cumsum([0, *counts[:-1]]), axis=0)
+    return np.asarray(sums / np.array(counts)[:, None], dtype=np.float32)
+
+
 def network_from(baseline: OnnxExtractor, pixels: NDArray[np.uint8]) -> ResNet50:
     """The baseline as a network that can be trained, normalised by some of the crops (N, H, W, 3)
     without changing what it computes.

@@ -88,7 +88,8 @@ def hard_negatives(
     sightings: list[Sighting], embeddings: NDArray[np.float32], queries: list[int], seed: int
 ) -> dict[int, NDArray[np.int64]]:
     """Rows of hard negatives of each query, from the baseline's embeddings (N, D) and the travel
-    times that the window itself shows."""
+    times that the window itself shows. A query without known travel times gets any others: its
+    P_a is 0 everywhere, and whoever looks most alike is too often the person himself."""
     gallery = gallery_of(sightings, embeddings)
     settings = TrackerSettings(max_tracklets=len(sightings))
     scorer = Scorer(gallery)
@@ -98,12 +99,13 @@ def hard_negatives(
     found = {}
     for row, scores in scorer.rows(queries):
         elsewhere = np.flatnonzero(cameras != cameras[row])
-        if len(elsewhere) < 2:
-            continue
-        drawn = sample_hard_negatives(
-            scores.p_visual[elsewhere], scores.p_association[elsewhere], _N_NEGATIVES, rng
-        )
-        found[row] = elsewhere[drawn]
+        known = elsewhere[~np.isnan(scores.log_odds[elsewhere])]
+        if len(known) > 1:
+            p_visual, p_association = scores.p_visual[known], scores.p_association[known]
+            drawn = sample_hard_negatives(p_visual, p_association, _N_NEGATIVES, rng)
+            found[row] = known[drawn]
+        elif len(elsewhere):
+            found[row] = rng.choice(elsewhere, _N_NEGATIVES)
     return found
 
 

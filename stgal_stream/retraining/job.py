@@ -26,7 +26,7 @@ from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
-from stgal_stream.retraining.baseline import embed, export_like, network_from
+from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
 from stgal_stream.retraining.loader import Loader
@@ -142,8 +142,11 @@ class Job:
     ) -> tuple[NDArray[np.float32], Sampler]:
         """What the baseline sees, and what to train on."""
         before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
+        tracklets = embed_tracklets(
+            self._baseline, data.views[:split], lambda d, t: say("comparing", d, t, "")
+        )
         queries = sorted({row for p in pairs for row in (p.first, p.second)})
-        negatives = hard_negatives(data.sightings[:split], before[:split], queries, settings.seed)
+        negatives = hard_negatives(data.sightings[:split], tracklets, queries, settings.seed)
         n_crops = [len(crops) for crops in data.views]
         sampler = Sampler(
             pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views

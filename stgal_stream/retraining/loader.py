@@ -51,9 +51,11 @@ class Loader:
         batch, rng = self._draws.batch(number)
         chosen = zip(batch.rows.tolist(), batch.views.tolist(), strict=True)
         pixels = np.stack([self._views[row][view] for row, view in chosen])
-        planes = torch.from_numpy(self._form.normalise(augmented(pixels, rng)))
+        planes = self._form.normalise(augmented(pixels, rng))
+        # By numpy: torch would start threads of its own beside those that train.
+        channels_last = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
         return Ready(
-            planes.contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(channels_last).permute(0, 3, 1, 2),
             torch.from_numpy(batch.same),
             torch.from_numpy(batch.other),
         )

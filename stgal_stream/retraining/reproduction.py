@@ -17,9 +17,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stgal_stream.config import load_config
 from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError
@@ -29,7 +26,7 @@ from stgal_stream.evaluation.labelled_set import embed_dataset
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.replay import DatasetSource, LogSink, replay
-from stgal_stream.retraining.baseline import embed, export_like, network_from
+from stgal_stream.retraining.baseline import embed_tracklets, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.loader import Draws, Loader
@@ -155,7 +152,9 @@ class Reproduction:
                 data.sightings, settings.seed, 3 * settings.n_pairs, n_crops, n_views
             )
             return tracks, {"tracks": tracks.n_tracks}
-        vectors = self._embedded(extractor, data)
+        vectors = embed_tracklets(
+            extractor, data.views, lambda d, t: self._say("stream", d, t, "embedding")
+        )
         pairs = choose_pairs(data.sightings, vectors, iterated=not name.endswith("_bbp"))
         what = {"pairs": self._right(pairs, data)}
         if len(pairs) < _MIN_PAIRS:
@@ -182,17 +181,6 @@ class Reproduction:
         return lambda progress: self._say(
             name, progress.iteration, total, f"training, loss {progress.loss:.3f}"
         )
-
-    def _embedded(self, extractor: OnnxExtractor, data: StreamData) -> NDArray[np.float32]:
-        """A sighting's mean over its crops, as the stream has it: (N, D)."""
-        counts = [len(crops) for crops in data.views]
-        every = embed(
-            extractor,
-            np.concatenate(data.views),
-            lambda d, t: self._say("stream", d, t, "embedding"),
-        )
-        sums = np.add.reduceat(every, np.cumsum([0, *counts[:-1]]), axis=0)
-        return np.asarray(sums / np.array(counts)[:, None], dtype=np.float32)
 
     def _stream(self) -> StreamData:
         """The training split as Baseline A's daemon saw it: tracks with their crops."""

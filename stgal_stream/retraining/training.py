@@ -140,13 +140,13 @@ class Training:
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, D): every part by itself, those of other processes from there."""
         n, size, device = self.settings.n_parts, self.peers.size, images.device
-        parts = [torch.arange(part, len(images), n, device=device) for part in range(n)]
-        dealt = [[parts[i] for i in range(rank, n, size)] for rank in range(size)]
+        dealt = [range(rank, n, size) for rank in range(size)]
+        rows = [torch.arange(part, len(images), n, device=device) for part in range(n)]
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            own = [self._shared(images[rows]) for rows in dealt[self.peers.rank]]
-        sizes = [sum(map(len, mine)) for mine in dealt]
+            own = [self._shared(images[part::n]) for part in dealt[self.peers.rank]]
+        sizes = [sum(len(rows[part]) for part in mine) for mine in dealt]
         features = torch.cat(self.peers.gather(torch.cat(own).float(), sizes))
-        order = torch.cat([rows for mine in dealt for rows in mine])
+        order = torch.cat([rows[part] for mine in dealt for part in mine])
         return features[torch.argsort(order)]
 
     def save(self) -> None:
