@@ -13,6 +13,11 @@ crops of unrelated people, then on larger ones of which half come with a look-al
     python tools/train_extractor.py --out build/step1 --size 64 32 --look-alikes 0 \\
         --people 10000 --batch 96 --iterations 2400
     python tools/train_extractor.py --out build/step2 --init build/step1/extractor.pth
+
+A weak one to retrain from, in minutes (low layers of the shipped one, the rest anew):
+
+    python tools/train_extractor.py --out build/weak --init shipped --forget layer3 layer4 \\
+        --size 48 24 --people 1000 --iterations 40 --report 40 --look-alikes 0 --no-bf16
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import (
     EMBEDDING_DIM,
     IMAGENET_MEAN,
@@ -38,6 +44,7 @@ from stgal_stream.extractor.network import (
     ResNet50,
     read_state,
 )
+from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.simulation.people import look_alike, random_person
 from stgal_stream.simulation.renderer import encode_jpeg, random_look, random_pose, render
 
@@ -52,7 +59,9 @@ def main() -> int:
     held_out = held_out_set(np.random.default_rng(args.seed + 1_000_003), args.size)
     network = ResNet50(last_stride=1).to(memory_format=torch.channels_last)
     if args.init is not None:
-        network.net.load_state_dict(read_state(args.init), strict=False)
+        known = _initial(args.init, args.size)
+        kept = {k: v for k, v in known.items() if k.split(".")[0] not in args.forget}
+        network.net.load_state_dict(kept, strict=False)
     head = torch.nn.Linear(EMBEDDING_DIM, attributes.shape[1])
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
@@ -111,7 +120,10 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
-    parser.add_argument("--init", type=Path, help="weights to start from (.pth)")
+    parser.add_argument("--init", type=Path, help="weights to start from (.pth), or 'shipped'")
+    parser.add_argument(
+        "--forget", nargs="*", default=[], metavar="LAYER", help="parts of --init to draw anew"
+    )
     parser.add_argument(
         "--rise", type=float, default=0.1, help="share of iterations of rising rate"
     )
@@ -133,6 +145,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-bf16", dest="bf16", action="store_false", help="train in fp32")
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
     return parser.parse_args()
+
+
+def _initial(path: Path, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """The tensors to start from; the shipped extractor's get the statistics of crops of others."""
+    if str(path) != "shipped":
+        return read_state(path)
+    network = network_of(SHIPPED)
+    crops = held_out_set(np.random.default_rng(99), size, people=50, cameras=5)[0]
+    normalise_by(network, _normalised(crops))
+    return network.net.state_dict()
 
 
 def _crop(person: object, look: object, rng: np.random.Generator, size: tuple[int, int]) -> Image:
