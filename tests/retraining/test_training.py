@@ -110,6 +110,20 @@ def test_a_batch_holds_pairs_and_their_negatives_and_depends_on_its_number_alone
             assert not (batch.same[i, j] and batch.other[i, j])
 
 
+def test_where_no_travel_time_is_known_any_other_camera_gives_negatives() -> None:
+    """Nothing is learned from so few, so nobody is drawn for looking alike: that is the person."""
+    sightings, person = walk(2, n_people=20)
+    person = np.random.default_rng(4).permutation(person)  # so that times mean nothing
+    embeddings = features(person, 0.1, 3)
+    queries = list(range(len(sightings)))
+    negatives = hard_negatives(sightings, embeddings, queries, 0)
+    assert sorted(negatives) == queries
+    for query, rows in negatives.items():
+        assert all(sightings[r].camera != sightings[query].camera for r in rows.tolist())
+    own = np.mean([(person[rows] == person[q]).mean() for q, rows in negatives.items()])
+    assert own == pytest.approx(1 / 20, abs=0.03)
+
+
 def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
     form = OnnxExtractor(SHIPPED, providers=CPU).form
     views = list(np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8))
