@@ -14,12 +14,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.commands.options import stop_on_signals
+from stgal_stream.commands.options import stop_on_signals, train_extra
 from stgal_stream.commands.progress import StepBars, StreamProgress, counted
 from stgal_stream.commands.run import values
 from stgal_stream.config import Config, load_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.demo_page import demo_page
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
@@ -38,13 +37,8 @@ def check_extra() -> None:
     Raises:
         ConfigError: it is.
     """
-    try:
+    with train_extra("--retrain"):
         import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"--retrain needs {error.name}, which this installation lacks",
-            hint='pip install "stgal-stream[train]"',
-        ) from error
 
 
 def second_act(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stgal_stream.errors import ConfigError
+from stgal_stream.commands.options import train_extra
 
 _EPILOG = """\b
 Examples:
@@ -40,14 +40,9 @@ def export(
     version: str | None,
 ) -> None:
     """Export a ResNet-50 to ONNX and prove it equal to torch."""
-    try:
+    with train_extra("export"):
         from stgal_stream.extractor.export import export as export_network
         from stgal_stream.extractor.network import load_network
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"export needs {error.name}, which this installation lacks",
-            hint='pip install "stgal-stream[train]"',
-        ) from error
     network = load_network(weights, seed=seed, last_stride=last_stride)
     name = version or (f"seeded-{seed}" if weights == "seeded" else Path(weights).stem)
     parity = export_network(

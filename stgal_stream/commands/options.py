@@ -67,6 +67,22 @@ def set_up_logging(level: str) -> None:
 
 
 @contextmanager
+def train_extra(what: str) -> Iterator[None]:
+    """Around imports of what needs torch: an edge server's installation has none.
+
+    Raises:
+        ConfigError: a package is missing; says who needs it and how to get it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{what} needs {error.name}, which this installation lacks",
+            hint='pip install "stgal-stream[train]"',
+        ) from error
+
+
+@contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     """SIGTERM and SIGINT set ``stop``; a second one ends the process at once."""
 

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.commands.options import set_up_logging, stop_on_signals
+from stgal_stream.commands.options import set_up_logging, stop_on_signals, train_extra
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
@@ -71,14 +71,9 @@ def reproduce(
     BBP and by IBBS (ST-GAL); table2 adds other fusions of time, table3 random negatives. The same
     command goes on where it was stopped.
     """
-    try:
+    with train_extra("reproduce"):
         from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
         from stgal_stream.retraining.training import TrainingSettings
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"reproduce needs {error.name}, which this installation lacks",
-            hint='pip install "stgal-stream[train]"',
-        ) from error
     if json_path is not None and not json_path.resolve().parent.is_dir():
         raise ConfigError(f"{json_path.parent} is not a directory")
     set_up_logging("warning")

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.commands.options import (
+    broker_list,
+    config_option,
+    log_options,
+    stop_on_signals,
+    train_extra,
+)
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.config import Config, load_config
 from stgal_stream.daemon import open_log
@@ -88,15 +94,10 @@ def retrain(
     it by themselves. From --pairs and --crops nothing is promoted: models promote does that. Under
     torchrun several processes (GPUs, machines) train one network, as one would.
     """
-    try:
+    with train_extra("retrain"):
         from stgal_stream.retraining.job import Job, JobSettings
         from stgal_stream.retraining.peers import Peers
         from stgal_stream.retraining.training import TrainingSettings
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"retrain needs {error.name}, which this installation lacks",
-            hint='pip install "stgal-stream[train]"',
-        ) from error
     config = load_config(config_path)
     chosen = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
     chosen = replace(

@@ -18,7 +18,7 @@ from stgal_stream.core.scorer import Scorer
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
 from stgal_stream.types import TrackerSettings, Tracklet
 
-_N_NEGATIVES = 32
+N_NEGATIVES = 32
 _SHIFT = 0.08
 _ERASED = 0.5
 
@@ -102,10 +102,10 @@ def hard_negatives(
         known = elsewhere[~np.isnan(scores.log_odds[elsewhere])]
         if len(known) > 1:
             p_visual, p_association = scores.p_visual[known], scores.p_association[known]
-            drawn = sample_hard_negatives(p_visual, p_association, _N_NEGATIVES, rng)
+            drawn = sample_hard_negatives(p_visual, p_association, N_NEGATIVES, rng)
             found[row] = known[drawn]
         elif len(elsewhere):
-            found[row] = rng.choice(elsewhere, _N_NEGATIVES)
+            found[row] = rng.choice(elsewhere, N_NEGATIVES)
     return found
 
 

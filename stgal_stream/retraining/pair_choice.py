@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from stgal_stream.core.calibration import calibrate
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.evaluation.pair_selection import best_buddies_of
-from stgal_stream.retraining.batches import gallery_of
+from stgal_stream.retraining.batches import N_NEGATIVES, gallery_of
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, without_conflicts
 from stgal_stream.types import TrackerSettings
 
 _LEAST_POSTERIOR = 0.5
-_N_NEGATIVES = 32
 
 
 def choose_pairs(
@@ -63,5 +62,5 @@ def random_negatives(
     for row in queries:
         elsewhere = np.flatnonzero(cameras != cameras[row])
         if len(elsewhere):
-            found[row] = rng.choice(elsewhere, _N_NEGATIVES)
+            found[row] = rng.choice(elsewhere, N_NEGATIVES)
     return found

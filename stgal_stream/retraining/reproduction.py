@@ -200,6 +200,8 @@ class Reproduction:
                 sink = LogSink(log, config.topics.detections)
                 source = DatasetSource(self._train)
                 replay(source, sink, start_s=_START_S, stopped=self._stop.is_set)
+                if self._stop.is_set():  # a part of the stream must not pass for the whole
+                    raise Stopped
                 self._track(Daemon(log, config))
                 done.touch()
             source_of = LogSource(log, config.topics)
