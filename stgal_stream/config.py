@@ -95,7 +95,7 @@ class AssociateSection(Struct, forbid_unknown_fields=True):
     first_calibration: Count = 60
     calibration_growth: Positive = 0.5
     calibration_tracklets: Count = 4_000
-    least_log_odds: float = 3.5
+    least_log_odds: float = 1.5
     paper_alpha: Positive = 0.01
     paper_epsilon_s: Positive = 10.0
 

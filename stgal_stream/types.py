@@ -113,7 +113,7 @@ class IdentityEvent:
     """``created``, ``joined``, ``renamed`` or ``ended``, at event time ``at_s``.
 
     A rename without a tracklet is of a whole identity (a merge); with one, that tracklet alone
-    moves (a correction).
+    moves (a correction, or with evidence None its identity is parted).
     """
 
     kind: str
@@ -167,6 +167,6 @@ class TrackerSettings:
     first_calibration: int = 60
     calibration_growth: float = 0.5
     calibration_tracklets: int = 4_000
-    least_log_odds: float = 3.5
+    least_log_odds: float = 1.5
     paper_alpha: float = 0.01
     paper_epsilon_s: float = 10.0

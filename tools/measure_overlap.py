@@ -1,12 +1,14 @@
 #!/usr/bin/env python
 """Travel times learned between views that overlap, on real tracks with simulated embeddings.
 
-tools/measure_overlap.py campus_auditorium_5hz.csv.gz [--seeds 1 2 3] [--noise 1.0]
+tools/measure_overlap.py campus_auditorium_5hz.csv.gz [--seeds 1 2 3] [--noise 1.0] [--occluded]
 
 The file has a row a box: view, track_id, frame (30 a second), xmin, ymin, xmax, ymax, occluded.
-Boxes that are not occluded go through the tracker at its default settings, with their tracks. The
-embeddings' laws are those of tools/simulate_embeddings.py. For each camera pair: the verdict, its
-best buddies, the share of them in view at one time, and the median of their travel times.
+Boxes go through the tracker at its default settings, with their tracks: those that are not
+occluded, or all. The embeddings' laws are those of tools/simulate_embeddings.py. For each camera
+pair: how many people the two views see at one time (by the tracks), the verdict, its best buddies,
+the share of them with no time in between, the median of their travel times, and where the learned
+travel-time probability P_t peaks (that of all pairs with too little data together, for each).
 """
 
 from __future__ import annotations
@@ -31,14 +33,18 @@ def main() -> None:
     parser.add_argument("tracks", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
     parser.add_argument("--noise", type=float, default=1.0)
+    parser.add_argument("--occluded", action="store_true")
     args = parser.parse_args()
     with gzip.open(args.tracks, "rt") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["occluded"] == "0"]
+        rows = [row for row in csv.DictReader(lines) if args.occluded or row["occluded"] == "0"]
     rows.sort(key=lambda row: (int(row["frame"]), row["view"], row["track_id"]))
-    print("| seed | cameras | verdict | best buddies | at one time | median, s |")
-    print("|---|---|---|---|---|---|")
+    seen = {(row["view"], row["track_id"], row["frame"]) for row in rows}
+    print(
+        "| seed | cameras | at once | verdict | buddies | with no gap | median, s | P_t peaks, s |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for seed in args.seeds:
-        report(seed, track(rows, EmbeddingLaw(visit=args.noise, image=args.noise), seed))
+        report(seed, track(rows, EmbeddingLaw(visit=args.noise, image=args.noise), seed), seen)
 
 
 def track(rows: list[dict[str, str]], law: EmbeddingLaw, seed: int) -> Calibration | None:
@@ -59,16 +65,24 @@ def track(rows: list[dict[str, str]], law: EmbeddingLaw, seed: int) -> Calibrati
     return tracker.associator.scorer.calibration
 
 
-def report(seed: int, found: Calibration | None) -> None:
+def report(seed: int, found: Calibration | None, seen: set[tuple[str, str, str]]) -> None:
     """A line for every pair of two cameras."""
-    for pair, model in ({} if found is None else found.pairs).items():
+    if found is None:
+        return
+    for pair, model in found.pairs.items():
         if pair[0] == pair[1]:
             continue
+        people = {
+            who for view, who, frame in seen if view == pair[0] and (pair[1], who, frame) in seen
+        }
         times = np.array(model.distribution.times_s)
         at_once = f"{(times == 0).mean():.2f}" if len(times) else "-"
         median = f"{np.median(times):.0f}" if len(times) else "-"
+        learned = model.p_travel
+        peak = "-" if learned is None else f"{found.grid.centres_s()[learned.argmax()]:.1f}"
         verdict, n = model.verdict.value, model.n_buddies
-        print(f"| {seed} | {'-'.join(pair)} | {verdict} | {n} | {at_once} | {median} |")
+        cells = (seed, "-".join(pair), len(people), verdict, n, at_once, median, peak)
+        print(f"| {' | '.join(map(str, cells))} |")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from stgal_stream.core.company import Company, Partners
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.identities import Identities
 from stgal_stream.core.online_buddies import OnlineBuddies
+from stgal_stream.core.passages import parted
 from stgal_stream.core.reassessment import LinkageTable, better_identity
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.tracklets import OpenTracklet
@@ -43,7 +44,7 @@ class Associator:
         self.settings = settings
         self.gallery = Gallery()
         self.scorer = Scorer(self.gallery)
-        self.identities = Identities(self.gallery, site, least_log_odds=settings.least_log_odds)
+        self.identities = Identities(self.scorer, site, least_log_odds=settings.least_log_odds)
         self.buddies = OnlineBuddies(self.scorer.association_row)
         self.accepted = AcceptedPairs()
         self.company = Company()
@@ -94,7 +95,10 @@ class Associator:
     def see_anew(self, at_s: float) -> list[Event]:
         """The window is in another extractor's version: calibrates on it, if it was before. Who is
         who stays as it is: identities are judged anew with the next calibration."""
-        return self._calibrate(at_s)[0] if self.scorer.calibration is not None else []
+        if self.scorer.calibration is None:
+            return []
+        self._calibrate()
+        return self._judge_pairs(at_s)[0]
 
     def forget_all(self, at_s: float) -> list[Event]:
         """The window can be compared with nothing that comes: lets go of it."""
@@ -267,17 +271,20 @@ class Associator:
 
     def _recalibrate(self, at_s: float) -> list[Event]:
         """A new travel-time version: every pair and every identity is judged anew."""
-        events, table = self._calibrate(at_s)
+        self._calibrate()
         if self._by_chains:
+            events, _ = self._judge_pairs(at_s)
             return events + self._merge_chains(self.buddies.accepted, at_s)
+        events = self._part_all(at_s)
+        found, table = self._judge_pairs(at_s)
+        events += found
         for first, second in table.merges():
             events.append(self._merge(first, second, at_s))
         for number in table.doubtful:
             events += self._correct(number, at_s)
         return events
 
-    def _calibrate(self, at_s: float) -> tuple[list[Event], LinkageTable]:
-        """A new calibration: every pair is judged anew. What it says of the identities, too."""
+    def _calibrate(self) -> None:
         self.n_calibrations += 1
         self._n_judged = self._n_conflicts = 0
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
@@ -286,10 +293,14 @@ class Associator:
         self.scorer.use(calibration)
         growth = math.ceil(self.settings.calibration_growth * len(self.gallery))
         self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
+
+    def _judge_pairs(self, at_s: float) -> tuple[list[Event], LinkageTable]:
+        """Every pair is judged anew under the calibration in force; what it says of identities."""
+        assert self.scorer.calibration is not None
         table = self._score_anew()
         before, now = self.accepted.pairs, self.buddies.accepted
         events = self._publish(now - before, before - now, at_s)
-        self.history.note(at_s, calibration, self.accepted)
+        self.history.note(at_s, self.scorer.calibration, self.accepted)
         return events, table
 
     def _score_anew(self) -> LinkageTable:
@@ -318,6 +329,24 @@ class Associator:
         self.company, gallery.company[:] = partners.fit(gallery.known)
         self.buddies.settle()
         return table
+
+    def _part_all(self, at_s: float) -> list[Event]:
+        """Parts identities whose passages lie too far apart for one person."""
+        events: list[Event] = []
+        for label in self.identities.labels:
+            for numbers in parted(self.identities[label].members, self.scorer)[1:]:
+                events += self._part(numbers, at_s)
+        return events
+
+    def _part(self, numbers: list[int], at_s: float) -> list[Event]:
+        """Parts tracklets, if any, from their identity: a new one is theirs."""
+        if not numbers:
+            return []
+        left, to = self.identities.part(numbers)
+        return [
+            IdentityEvent("renamed", at_s, to.global_id, left.global_id, self.gallery[number])
+            for number in numbers
+        ]
 
     def _correct(self, number: int, at_s: float) -> list[Event]:
         """Moves a tracklet that clearly belongs to another identity."""

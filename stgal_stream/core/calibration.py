@@ -27,6 +27,7 @@ from stgal_stream.core.mixture import (
     fit_mixture,
 )
 from stgal_stream.core.pair_counts import KindCounts, WindowCounts, camera_pair, count_window
+from stgal_stream.core.spread import Spread
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
 from stgal_stream.core.view import View, centred_view
@@ -74,7 +75,8 @@ class Calibration:
     """Everything the tracker needs to score a pair; one travel-time version.
 
     ``alpha`` is that of equation 1, ``sigma`` that of equation 3, ``epsilon_s`` that of equation 4.
-    Camera pairs are unordered and sorted; a pair that is absent was never seen.
+    Camera pairs are unordered and sorted; a pair that is absent was never seen. ``spread`` is how
+    far apart one person's looks lie, where anything is known of it.
     """
 
     version: str
@@ -86,11 +88,19 @@ class Calibration:
     distance_width: float = 1.0
     view: View = field(default_factory=View)
     epsilon_s: float = 10.0
+    spread: Spread | None = None
 
     def _by_distance(self, model: PairModel, d: Floats) -> Floats:
         assert model.log_distance_ratio is not None
         centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.distance_width
         return np.interp(d, centres, model.log_distance_ratio)
+
+    def log_time(self, first: str, second: str, time_s: float) -> float:
+        """What a travel time says for one person: its log ratio, 0 where nothing is known."""
+        model = self.pairs.get(camera_pair(first, second))
+        if model is None or model.log_time_ratio is None or self.setting == "appearance":
+            return 0.0
+        return float(model.log_time_ratio[self.grid.bins(time_s)])
 
     def log_odds_table(self, first: str, second: str) -> Floats | None:
         """The log posterior odds over the bins of distance and travel time; None where nothing is
@@ -225,6 +235,7 @@ def calibrate(
         counts.width,
         view,
         epsilon_s,
+        _spread(linked, counts.width),
     )
 
 
@@ -242,6 +253,16 @@ def _fit(kind: KindCounts, width: float, reach: float) -> list[Fit]:
     """The fits of the camera pairs counted apart and, last, of those counted together."""
     together = [] if kind.pooled is None else [kind.pooled]
     return fit_mixture(kind.apart + together, width, reach)
+
+
+def _spread(linked: list[Fit], width: float) -> Spread | None:
+    """How far apart one person's tracklets lie, by what the mixture holds for one person."""
+    if not linked:
+        return None
+    same = np.sum([fit.same.sum(axis=1) for fit in linked if fit.same is not None], axis=0)
+    total = np.sum([fit.total.sum(axis=1) for fit in linked if fit.total is not None], axis=0)
+    centres = (np.arange(N_DISTANCE_BINS) + 0.5) * width
+    return Spread.of(np.square(centres, dtype=np.float64), same, total)
 
 
 def _epsilon_s(linked: list[Fit], grid: TimeGrid) -> float:

@@ -2,7 +2,8 @@
 
 The laws. Two tracklets that were in one camera at one time never share an identity (cannot-link).
 A tracklet joins, and two identities merge, only where all that is known of the two groups favours
-one person (``tally``), so that one lucky pair cannot glue two people.
+one person (``tally``), so that one lucky pair cannot glue two people; and only where, each as a
+whole, they do not lie too far apart for one person (``spread``), so that no look-alike is glued.
 An identity keeps its id for life; what it absorbs is renamed to it.
 """
 
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stgal_stream.core.calibration import Scores
-from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.mixture import LOG_ODDS_LIMIT
+from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.tally import Tally
 from stgal_stream.core.visual import are_known_negatives
 
@@ -33,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An identity (by label) and the log odds that something belongs to it."""
+    """An identity (by label) and the log odds, over all pairs, that something belongs to it."""
 
     label: int
     log_odds: float
@@ -42,8 +44,9 @@ class Candidate:
 class Identities:
     """The identities of one site. A label is an identity's index for as long as it lives."""
 
-    def __init__(self, gallery: Gallery, site: str, *, least_log_odds: float) -> None:
-        self._gallery = gallery
+    def __init__(self, scorer: Scorer, site: str, *, least_log_odds: float) -> None:
+        self._scorer = scorer
+        self._gallery = scorer.gallery
         self._site = site
         self._least = least_log_odds
         self._by_label: dict[int, Identity] = {}
@@ -79,22 +82,41 @@ class Identities:
         return sorted(self._by_label, key=lambda label: self._by_label[label].created)
 
     def candidates(self, number: int, scores: Scores) -> list[Candidate]:
-        """Identities that a tracklet may belong to, the most probable first. ``scores`` are its
-        own, against the first tracklets of the window."""
+        """Identities that a tracklet may belong to, the most probable as a whole first. ``scores``
+        are its own, against the first tracklets of the window."""
         labels = self._gallery.labels[: len(scores.times_s)]
         tally = Tally.of(scores, labels, max(self._by_label, default=-1) + 1)
         log_odds = tally.log_odds
-        hopeful = np.flatnonzero(log_odds > self._least)
-        found = [Candidate(int(i), float(log_odds[i])) for i in hopeful]
         forbidden = self.forbidden_to(number)
-        found = [c for c in found if c.label not in forbidden]
-        return sorted(found, key=lambda c: (-c.log_odds, self._by_label[c.label].created))
+        found = []
+        for label in np.flatnonzero(log_odds > self._least).tolist():
+            members = self._by_label[label].members
+            if label in forbidden or self._scorer.are_too_far([number], members):
+                continue
+            whole = self._scorer.group_log_odds([number], members) + float(tally.time[label])
+            rank = (-whole, self._by_label[label].created)
+            found.append((rank, Candidate(label, float(log_odds[label]))))
+        return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
 
     def create(self, number: int) -> Identity:
         """A new identity of one tracklet. Its id follows from the tracklet alone, so that it is
         the same on every machine and in every replay."""
+        return self._create(number, "")
+
+    def part(self, numbers: list[int]) -> tuple[Identity, Identity]:
+        """Parts tracklets of one identity from it: the one they left, and a new one of theirs."""
+        left = self.of(numbers[0])
+        left.members = sorted(set(left.members) - set(numbers))
+        # The first of them may have founded an identity before, under its own name.
+        identity = self._create(numbers[0], f"\x00{self._n_created}")
+        label = self.label_of(numbers[0])
+        for number in numbers[1:]:
+            self.join(number, label)
+        return left, identity
+
+    def _create(self, number: int, suffix: str) -> Identity:
         founder = self._gallery[number]
-        name = f"{self._site}\x00{founder.id}\x00{founder.start_s!r}".encode()
+        name = f"{self._site}\x00{founder.id}\x00{founder.start_s!r}{suffix}".encode()
         identity = Identity(hashlib.blake2b(name, digest_size=8).hexdigest(), self._n_created)
         self._n_created += 1
         label = self._free.pop() if self._free else len(self._by_label)
@@ -154,11 +176,19 @@ class Identities:
             tally.add(Tally.of(scores(number), chosen, 1))
         return bool(tally.log_odds[0] > self._least)
 
+    def agree(self, first: int, second: int, log_time: float) -> bool:
+        """Whether two identities (by label), each as a whole, favour one person, with what time
+        says."""
+        members, others = self._by_label[first].members, self._by_label[second].members
+        found = min(self._scorer.group_log_odds(members, others), LOG_ODDS_LIMIT)
+        return found + log_time > self._least
+
     def are_apart(self, first: int, second: int) -> bool:
-        """Whether two identities (by label) were seen in one camera at one time."""
+        """Whether two identities (by label) were seen in one camera at one time, or lie too far
+        apart for one person."""
         members = self._by_label[first].members
         others = set(self._by_label[second].members)
-        return any(
+        return self._scorer.are_too_far(members, self._by_label[second].members) or any(
             are_known_negatives(self._gallery[i], self._gallery[j])
             for i in members
             for j in self._near(i) & others

@@ -1,7 +1,8 @@
 """Second thoughts: identities judged anew after a calibration, all evidence of the window in hand.
 
-Average linkage over whole identities first (merges), then single tracklets that clearly belong
-elsewhere (corrections). What it cannot improve it leaves as it is, so ids are stable.
+Average linkage over whole identities first (merges; where the mean over all pairs is in doubt, the
+two as wholes decide), then single tracklets that clearly belong elsewhere (corrections). What it
+cannot improve it leaves as it is, so ids are stable.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.tally import Tally
 
 _MOVE_MARGIN = 1.0
+_DOUBT = 4.0  # so far under the odds that a merge needs, wholes are asked
 
 
 class LinkageTable:
@@ -50,7 +52,7 @@ class LinkageTable:
 
     def finish(self, label: int) -> None:
         """All tracklets of an identity are in: forgets it unless it may merge with another."""
-        hopeful = self._tallies[label].log_odds > self.least
+        hopeful = self._tallies[label].log_odds > self.least - _DOUBT
         hopeful[label] = False
         if not hopeful.any():
             del self._tallies[label]
@@ -68,21 +70,25 @@ class LinkageTable:
         stamp = [0] * len(labels)
         heap = []
         log_odds = table.log_odds
-        for i, j in zip(*np.nonzero(np.triu(log_odds > self.least, 1)), strict=True):
+        for i, j in zip(*np.nonzero(np.triu(log_odds > self.least - _DOUBT, 1)), strict=True):
             heap.append((-float(log_odds[i, j]), int(i), int(j), 0, 0))
         heapq.heapify(heap)
         while heap:
-            _, i, j, stamp_i, stamp_j = heapq.heappop(heap)
+            minus_log_odds, i, j, stamp_i, stamp_j = heapq.heappop(heap)
             if not (alive[i] and alive[j]) or (stamp[i], stamp[j]) != (stamp_i, stamp_j):
                 continue
             if self.identities.are_apart(labels[i], labels[j]):
+                continue
+            if -minus_log_odds <= self.least and not self.identities.agree(
+                labels[i], labels[j], float(table.time[i, j])
+            ):
                 continue
             yield labels[i], labels[j]
             alive[j] = False
             stamp[i] += 1
             table.merge(i, j)
             log_odds_i = table.row(i).log_odds
-            hopeful = (log_odds_i > self.least) & alive
+            hopeful = (log_odds_i > self.least - _DOUBT) & alive
             hopeful[i] = False
             for k in np.flatnonzero(hopeful).tolist():
                 a, b = min(i, k), max(i, k)

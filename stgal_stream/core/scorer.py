@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.spread import Spread
 from stgal_stream.core.travel_time import travel_time_s, travel_times_s
 from stgal_stream.core.view import View
 from stgal_stream.types import Evidence, Tracklet
@@ -88,6 +90,28 @@ class Scorer:
         second_p = scores.p_association[runner_up - gallery.first]
         return replace(found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p))
 
+    def looks(self, numbers: Sequence[int]) -> NDArray[np.float64]:
+        """(L, D) where each look at a group of tracklets lies, as it is compared: what one camera
+        saw in a row is one look, for its parts have light and pose in common."""
+        gallery = self.gallery
+        at = np.array(numbers) - gallery.first
+        at = at[np.argsort(gallery.starts_s[at], kind="stable")]
+        begins = np.flatnonzero(np.diff(gallery.cameras[at], prepend=-1))
+        sums = np.add.reduceat(self._directions(at).astype(np.float64), begins, axis=0)
+        return np.asarray(sums / np.diff(begins, append=len(at))[:, None])
+
+    def are_too_far(self, first: Sequence[int], second: Sequence[int]) -> bool:
+        """Whether two groups of tracklets lie too far apart for one person."""
+        spread = self._spread
+        return spread is not None and spread.is_too_far(self.looks(first), self.looks(second))
+
+    def group_log_odds(self, first: Sequence[int], second: Sequence[int]) -> float:
+        """The log odds by appearance that two groups of tracklets, each as a whole, are one person
+        and not two strangers; minus infinity where nothing is known."""
+        if self._spread is None:
+            return -math.inf
+        return self._spread.log_odds(self.looks(first), self.looks(second))
+
     def _distances(self, at: Numbers, rows: slice | Numbers) -> NDArray[np.float32]:
         """Distances of the tracklets in rows ``at`` to those in ``rows``, as they are compared."""
         gallery = self.gallery
@@ -140,6 +164,10 @@ class Scorer:
     def _directions(self, at: Numbers) -> NDArray[np.float32]:
         gallery = self.gallery
         return self._view.directions(gallery.embeddings[at], gallery.cameras[at])
+
+    @property
+    def _spread(self) -> Spread | None:
+        return None if self.calibration is None else self.calibration.spread
 
     @property
     def _view(self) -> View:

@@ -7,6 +7,7 @@ bits depend on its shape.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from stgal_stream.core.plain_values import (
     unpack_some,
 )
 from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.spread import Spread
 from stgal_stream.core.time_grid import TimeGrid
 from stgal_stream.core.travel_time import TravelTimeDistribution
 from stgal_stream.core.view import View
@@ -146,6 +148,7 @@ def _dump_calibration(found: Calibration | None) -> State | None:
         "distance_width": found.distance_width,
         "view": pack(found.view.means),
         "epsilon_s": found.epsilon_s,
+        "spread": None if found.spread is None else list(astuple(found.spread)),
         "pairs": [
             {
                 "cameras": list(cameras),
@@ -192,6 +195,7 @@ def _load_calibration(state: State | None) -> Calibration | None:
         state["distance_width"],
         View(unpack_some(state["view"])),
         state["epsilon_s"],
+        None if state["spread"] is None else Spread(*state["spread"]),
     )
 
 
