@@ -36,7 +36,7 @@ class TrainingSettings:
     loss: str = "contrastive"
     optimiser: str = "adamw"
     learning_rate: float = 3e-4
-    iterations: int = 300
+    iterations: int = 600
     n_pairs: int = 10
     seed: int = 0
     n_views: int = 2
