@@ -20,7 +20,7 @@ from stgal_stream.core.company import Company, Partners
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.identities import Identities
 from stgal_stream.core.online_buddies import OnlineBuddies
-from stgal_stream.core.passages import parted
+from stgal_stream.core.passages import strangers_in
 from stgal_stream.core.reassessment import LinkageTable, better_identity
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.tracklets import OpenTracklet
@@ -334,14 +334,12 @@ class Associator:
         """Parts identities whose passages lie too far apart for one person."""
         events: list[Event] = []
         for label in self.identities.labels:
-            for numbers in parted(self.identities[label].members, self.scorer)[1:]:
+            for numbers in strangers_in(self.identities[label].members, self.scorer):
                 events += self._part(numbers, at_s)
         return events
 
     def _part(self, numbers: list[int], at_s: float) -> list[Event]:
-        """Parts tracklets, if any, from their identity: a new one is theirs."""
-        if not numbers:
-            return []
+        """Parts tracklets from their identity: a new one is theirs."""
         left, to = self.identities.part(numbers)
         return [
             IdentityEvent("renamed", at_s, to.global_id, left.global_id, self.gallery[number])

@@ -261,8 +261,7 @@ def _spread(linked: list[Fit], width: float) -> Spread | None:
         return None
     same = np.sum([fit.same.sum(axis=1) for fit in linked if fit.same is not None], axis=0)
     total = np.sum([fit.total.sum(axis=1) for fit in linked if fit.total is not None], axis=0)
-    centres = (np.arange(N_DISTANCE_BINS) + 0.5) * width
-    return Spread.of(np.square(centres, dtype=np.float64), same, total)
+    return Spread.of(np.arange(N_DISTANCE_BINS + 1.0) * width, same, total)
 
 
 def _epsilon_s(linked: list[Fit], grid: TimeGrid) -> float:

@@ -1,9 +1,10 @@
 """Global identities: groups of tracklets held together by evidence, not by chains.
 
 The laws. Two tracklets that were in one camera at one time never share an identity (cannot-link).
-A tracklet joins, and two identities merge, only where all that is known of the two groups favours
-one person (``tally``), so that one lucky pair cannot glue two people; and only where, each as a
-whole, they do not lie too far apart for one person (``spread``), so that no look-alike is glued.
+A tracklet joins (unless it continues a camera's own track), and two identities merge, only where
+all that is known of the two groups favours one person (``tally``), so that one lucky pair cannot
+glue two people; and only where, each as a whole, they do not lie too far apart for one person
+(``spread``), so that no look-alike is glued.
 An identity keeps its id for life; what it absorbs is renamed to it.
 """
 
@@ -87,15 +88,16 @@ class Identities:
         labels = self._gallery.labels[: len(scores.times_s)]
         tally = Tally.of(scores, labels, max(self._by_label, default=-1) + 1)
         log_odds = tally.log_odds
-        forbidden = self.forbidden_to(number)
+        forbidden, own = self.forbidden_to(number), self._scorer.whole([number])
         found = []
         for label in np.flatnonzero(log_odds > self._least).tolist():
-            members = self._by_label[label].members
-            if label in forbidden or self._scorer.are_too_far([number], members):
+            other = self._scorer.whole(self._by_label[label].members)
+            if label in forbidden or self._scorer.are_too_far(own, other):
                 continue
-            whole = self._scorer.group_log_odds([number], members) + float(tally.time[label])
-            rank = (-whole, self._by_label[label].created)
-            found.append((rank, Candidate(label, float(log_odds[label]))))
+            candidate = Candidate(label, float(log_odds[label]))
+            by_whole = self._scorer.whole_log_odds(own, other) + float(tally.time[label])
+            created = self._by_label[label].created
+            found.append(((-by_whole, -candidate.log_odds, created), candidate))
         return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
 
     def create(self, number: int) -> Identity:
@@ -179,18 +181,20 @@ class Identities:
     def agree(self, first: int, second: int, log_time: float) -> bool:
         """Whether two identities (by label), each as a whole, favour one person, with what time
         says."""
-        members, others = self._by_label[first].members, self._by_label[second].members
-        found = min(self._scorer.group_log_odds(members, others), LOG_ODDS_LIMIT)
+        one, other = (self._scorer.whole(self._by_label[i].members) for i in (first, second))
+        found = min(self._scorer.whole_log_odds(one, other), LOG_ODDS_LIMIT)
         return found + log_time > self._least
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (by label) were seen in one camera at one time, or lie too far
         apart for one person."""
-        members = self._by_label[first].members
-        others = set(self._by_label[second].members)
-        return self._scorer.are_too_far(members, self._by_label[second].members) or any(
+        one, other = (self._by_label[label].members for label in (first, second))
+        if self._scorer.are_too_far(self._scorer.whole(one), self._scorer.whole(other)):
+            return True
+        others = set(other)
+        return any(
             are_known_negatives(self._gallery[i], self._gallery[j])
-            for i in members
+            for i in one
             for j in self._near(i) & others
         )
 

@@ -1,8 +1,8 @@
 """Passages: what an identity is made of, and which of them are somebody else's.
 
 A passage is a run of an identity's tracklets between which time speaks for one person: he went from
-one to the next. From passage to passage only appearance tells, and a whole passage tells more than
-any one of its tracklets, so who came back is asked of passages.
+one to the next, or stayed. From passage to passage only appearance tells, and a whole passage tells
+more than any one of its tracklets, so who came back is asked of passages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from stgal_stream.core.scorer import Scorer
+import numpy as np
+
+from stgal_stream.core.scorer import ONE_LOOK_S, Scorer
+from stgal_stream.core.spread import Spread, Whole
 from stgal_stream.core.travel_time import travel_time_s
 
 _MOST = 256
@@ -26,18 +29,54 @@ def passages(numbers: Sequence[int], scorer: Scorer) -> list[list[int]]:
     for at, (before, after) in enumerate(pairwise(order), start=1):
         one, other = gallery[before], gallery[after]
         apart_s = travel_time_s(one, other)
-        if calibration.log_time(one.camera, other.camera, apart_s) <= 0.0:
+        stayed = one.camera == other.camera and apart_s <= ONE_LOOK_S
+        if not stayed and calibration.log_time(one.camera, other.camera, apart_s) <= 0.0:
             breaks.append((-apart_s, at))
     ends = [0, *sorted(at for _, at in sorted(breaks)[: _MOST - 1]), len(order)]
     return [order[start:end] for start, end in pairwise(ends)]
 
 
-def parted(numbers: Sequence[int], scorer: Scorer) -> list[list[int]]:
-    """An identity's tracklets by person, those of the most looks first: passages stay whole,
-    and those too far apart for one person are parted."""
-    spread = scorer.calibration.spread if scorer.calibration is not None else None
-    if spread is None:
-        return [list(numbers)]
-    found = passages(numbers, scorer)
-    groups = spread.groups([scorer.looks(passage) for passage in found])
-    return [sorted(number for k in group for number in found[k]) for group in groups]
+def strangers_in(numbers: Sequence[int], scorer: Scorer) -> list[list[int]]:
+    """The tracklets of an identity that are somebody else's, person by person. Passages stay whole;
+    the nearest are one person's for as long as they are not too far apart, and he whom most
+    looks show keeps the identity, with all that can be compared with nothing."""
+    spread, gallery = scorer.spread, scorer.gallery
+    known = [n for n in numbers if gallery.known[n - gallery.first]]
+    if spread is None or len(known) < 2:
+        return []
+    return _people(passages(known, scorer), scorer, spread)[1:]
+
+
+def _people(groups: list[list[int]], scorer: Scorer, spread: Spread) -> list[list[int]]:
+    """Groups of tracklets joined to people, the one of the most looks first."""
+    wholes = [_whole(group, scorer) for group in groups]
+    excess = np.full((len(groups), len(groups)), np.inf)
+    for i in range(len(groups)):
+        excess[i, :i] = excess[:i, i] = _excess(wholes[i], wholes[:i], spread)
+    while len(groups) > 1:
+        i, j = sorted(divmod(int(np.argmin(excess)), len(groups)))
+        if spread.is_too_far(float(excess[i, j])):
+            break
+        groups[i] = sorted(groups[i] + groups.pop(j))
+        wholes.pop(j)
+        wholes[i] = _whole(groups[i], scorer)
+        excess = np.delete(np.delete(excess, j, axis=0), j, axis=1)
+        excess[i] = excess[:, i] = _excess(wholes[i], wholes, spread)
+        excess[i, i] = np.inf
+    order = sorted(range(len(groups)), key=lambda k: -wholes[k].n)
+    return [groups[k] for k in order]
+
+
+def _whole(group: list[int], scorer: Scorer) -> Whole:
+    found = scorer.whole(group)
+    assert found is not None
+    return found
+
+
+def _excess(one: Whole, others: list[Whole], spread: Spread) -> np.ndarray:
+    """By how much each of the others (N,) is farther from one than one person's are."""
+    if not others:
+        return np.zeros(0)
+    apart = np.stack([other.mean for other in others]) - one.mean
+    share = 1.0 / one.n + 1.0 / np.array([float(other.n) for other in others])
+    return spread.excess(np.einsum("nd,nd->n", apart, apart), share)

@@ -60,7 +60,7 @@ class LinkageTable:
     def merges(self) -> Iterator[tuple[int, int]]:
         """Pairs of labels to merge, the best linkage first; the second goes into the first.
 
-        The caller merges between two ``next`` calls or reports the pair through ``refuse``.
+        The caller merges between two ``next`` calls.
         """
         labels = [label for label in self.identities.labels if label in self._tallies]
         if not labels:
@@ -105,6 +105,4 @@ def better_identity(identities: Identities, scorer: Scorer, number: int) -> int 
     tally = Tally.of(scores, labels, int(labels.max()) + 1)
     stay = float(tally.log_odds[own]) if tally.n[own] else 0.0
     found = [c for c in identities.candidates(number, scores) if c.label != own]
-    if found and found[0].log_odds > stay + _MOVE_MARGIN:
-        return found[0].label
-    return None
+    return next((c.label for c in found if c.log_odds > stay + _MOVE_MARGIN), None)

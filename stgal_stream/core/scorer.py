@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.spread import Spread
+from stgal_stream.core.spread import Spread, Whole
 from stgal_stream.core.travel_time import travel_time_s, travel_times_s
 from stgal_stream.core.view import View
 from stgal_stream.types import Evidence, Tracklet
 
+ONE_LOOK_S = 60.0
 _CHUNK = 256
+_MOST_OF_A_GROUP = 256
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -90,27 +92,40 @@ class Scorer:
         second_p = scores.p_association[runner_up - gallery.first]
         return replace(found, runner_up=gallery[runner_up], runner_up_p_association=float(second_p))
 
-    def looks(self, numbers: Sequence[int]) -> NDArray[np.float64]:
-        """(L, D) where each look at a group of tracklets lies, as it is compared: what one camera
-        saw in a row is one look, for its parts have light and pose in common."""
+    @property
+    def spread(self) -> Spread | None:
+        """How far apart one person's looks lie, where anything is known of it."""
+        return None if self.calibration is None else self.calibration.spread
+
+    def whole(self, numbers: Sequence[int]) -> Whole | None:
+        """A group of tracklets as a whole, as it is compared; None where none of them can be. What
+        one camera saw with breaks of up to a minute is one look: its parts have light and pose in
+        common. A large group speaks through its 256 newest tracklets."""
         gallery = self.gallery
-        at = np.array(numbers) - gallery.first
-        at = at[np.argsort(gallery.starts_s[at], kind="stable")]
-        begins = np.flatnonzero(np.diff(gallery.cameras[at], prepend=-1))
+        at = np.array(sorted(numbers)[-_MOST_OF_A_GROUP:]) - gallery.first
+        at = at[gallery.known[at]]
+        if not len(at):
+            return None
+        at = at[np.lexsort((gallery.starts_s[at], gallery.cameras[at]))]
+        breaks_s = gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]]
+        new = (np.diff(gallery.cameras[at]) != 0) | (breaks_s > ONE_LOOK_S)
+        begins = np.concatenate([[0], np.flatnonzero(new) + 1])
         sums = np.add.reduceat(self._directions(at).astype(np.float64), begins, axis=0)
-        return np.asarray(sums / np.diff(begins, append=len(at))[:, None])
+        looks = sums / np.diff(begins, append=len(at))[:, None]
+        return Whole(looks.mean(axis=0), len(looks))
 
-    def are_too_far(self, first: Sequence[int], second: Sequence[int]) -> bool:
-        """Whether two groups of tracklets lie too far apart for one person."""
-        spread = self._spread
-        return spread is not None and spread.is_too_far(self.looks(first), self.looks(second))
+    def are_too_far(self, first: Whole | None, second: Whole | None) -> bool:
+        """Whether two groups lie too far apart for one person."""
+        if self.spread is None or first is None or second is None:
+            return False
+        return self.spread.are_too_far(first, second)
 
-    def group_log_odds(self, first: Sequence[int], second: Sequence[int]) -> float:
-        """The log odds by appearance that two groups of tracklets, each as a whole, are one person
-        and not two strangers; minus infinity where nothing is known."""
-        if self._spread is None:
+    def whole_log_odds(self, first: Whole | None, second: Whole | None) -> float:
+        """The log odds by appearance that two groups are one person and not two strangers; minus
+        infinity where nothing is known."""
+        if self.spread is None or first is None or second is None:
             return -math.inf
-        return self._spread.log_odds(self.looks(first), self.looks(second))
+        return self.spread.log_odds(first, second)
 
     def _distances(self, at: Numbers, rows: slice | Numbers) -> NDArray[np.float32]:
         """Distances of the tracklets in rows ``at`` to those in ``rows``, as they are compared."""
@@ -164,10 +179,6 @@ class Scorer:
     def _directions(self, at: Numbers) -> NDArray[np.float32]:
         gallery = self.gallery
         return self._view.directions(gallery.embeddings[at], gallery.cameras[at])
-
-    @property
-    def _spread(self) -> Spread | None:
-        return None if self.calibration is None else self.calibration.spread
 
     @property
     def _view(self) -> View:

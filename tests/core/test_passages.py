@@ -8,7 +8,7 @@ import pytest
 from stgal_stream.core.calibration import Calibration, PairModel
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.mixture import Verdict
-from stgal_stream.core.passages import parted, passages
+from stgal_stream.core.passages import passages, strangers_in
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.site_state import restore, snapshot
 from stgal_stream.core.site_tracker import SiteTracker
@@ -20,7 +20,7 @@ DIM = 32
 
 
 def _scorer(
-    seen: list[tuple[str, float, np.ndarray]], spread: Spread | None, most_s: float = 60.0
+    seen: list[tuple[str, float, np.ndarray]], spread: Spread | None, most_s: float = 100.0
 ) -> Scorer:
     """Tracklets of one moment each: camera, time and embedding. People take up to ``most_s`` from
     one camera to the next."""
@@ -50,6 +50,15 @@ def test_passages_are_cut_where_time_does_not_speak_for_one_person() -> None:
     assert passages([5, 3, 1, 0, 2, 4], scorer) == [[0, 1], [2], [3], [4, 5]]
 
 
+def test_who_stays_in_one_camera_is_one_passage_and_one_look() -> None:
+    """A track cut into parts, where nothing is known of the camera's own travel times."""
+    scorer = _scorer([("c", 30.0 * k, np.zeros(DIM)) for k in range(10)], None)
+    assert passages(range(10), scorer) == [list(range(10))]
+    found = scorer.whole(range(10))
+    assert found is not None
+    assert found.n == 1
+
+
 def test_of_too_many_passages_the_shortest_breaks_are_closed() -> None:
     nowhere, gaps = np.zeros(DIM), [100.0 + i for i in range(299)]
     at_s = np.concatenate([[0.0], np.cumsum(gaps)])
@@ -59,12 +68,25 @@ def test_of_too_many_passages_the_shortest_breaks_are_closed() -> None:
     assert found[0] == list(range(300 - 255))
 
 
-def test_what_one_camera_saw_in_a_row_is_one_look() -> None:
-    vectors = [np.full(DIM, float(k)) for k in (1, 3, 5, 8)]
-    scorer = _scorer(
-        [(c, 10.0 * k, v) for k, (c, v) in enumerate(zip("aaba", vectors, strict=True))], None
-    )
-    assert scorer.looks([3, 1, 0, 2])[:, 0].tolist() == [2.0, 5.0, 8.0]
+def test_what_one_camera_saw_at_one_time_is_one_look() -> None:
+    """Two views that overlap, alternating, and one of them again an hour later."""
+    seen = [("a", 0.0, 1.0), ("b", 10.0, 4.0), ("a", 20.0, 3.0), ("b", 30.0, 6.0), ("a", 4e3, 9.0)]
+    scorer = _scorer([(c, at_s, np.full(DIM, x)) for c, at_s, x in seen], None)
+    found = scorer.whole([3, 1, 0, 2, 4])
+    assert found is not None
+    assert found.n == 3
+    assert found.mean == pytest.approx(np.full(DIM, (2.0 + 5.0 + 9.0) / 3))
+
+
+def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
+    spread = Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
+    scorer = _scorer(_two_people(0.0, 1), spread)
+    lost = [5, 17, 30]
+    scorer.gallery.known[lost] = False
+    scorer.gallery.embeddings[lost] = 100.0
+    assert strangers_in(range(36), scorer) == []
+    assert scorer.whole(lost) is None
+    assert not scorer.are_too_far(scorer.whole(lost), scorer.whole([0, 1]))
 
 
 def _two_people(apart: float, seed: int) -> list[tuple[str, float, np.ndarray]]:
@@ -75,21 +97,34 @@ def _two_people(apart: float, seed: int) -> list[tuple[str, float, np.ndarray]]:
         centre = np.full(DIM, apart if 2 <= passage < 4 else 0.0)
         for k in range(6):
             vector = centre + rng.normal(size=DIM)
-            seen.append(("ab"[k % 2], 1000.0 * passage + 20.0 * k, vector))
+            seen.append(("ab"[k % 2], 1000.0 * passage + 70.0 * k, vector))
     return seen
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_look_alike_is_parted_and_one_person_is_not(seed: int) -> None:
     spread = Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
-    two = parted(range(36), _scorer(_two_people(0.8, seed), spread))
-    assert two == [[*range(12), *range(24, 36)], list(range(12, 24))]
-    one = parted(range(36), _scorer(_two_people(0.0, seed), spread))
-    assert one == [list(range(36))]
+    assert strangers_in(range(36), _scorer(_two_people(0.8, seed), spread)) == [list(range(12, 24))]
+    assert strangers_in(range(36), _scorer(_two_people(0.0, seed), spread)) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_was_parted_is_too_far_apart_to_be_merged_again(seed: int) -> None:
+    """As wholes, not passage by passage: all that one camera alone saw."""
+    rng, spread = np.random.default_rng(seed), Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
+    centres = np.where(rng.random(24) < 0.5, 0.0, 0.7)
+    seen = [("a", 400.0 * k, centres[k] + rng.normal(size=DIM)) for k in range(24)]
+    scorer = _scorer(seen, spread)
+    away = strangers_in(range(24), scorer)
+    groups = [sorted(set(range(24)) - {n for group in away for n in group}), *away]
+    assert len(groups) > 1
+    for i in range(len(groups)):
+        for j in range(i):
+            assert scorer.are_too_far(scorer.whole(groups[i]), scorer.whole(groups[j]))
 
 
 def test_where_nothing_is_known_nobody_is_parted() -> None:
-    assert parted([2, 0], _scorer(_two_people(5.0, 1), None)) == [[2, 0]]
+    assert strangers_in([2, 0], _scorer(_two_people(5.0, 1), None)) == []
 
 
 def _site(seed: int) -> list[Detection]:
