@@ -256,7 +256,7 @@ def _fit(kind: KindCounts, width: float, reach: float) -> list[Fit]:
 
 
 def _spread(linked: list[Fit], width: float) -> Spread | None:
-    """How far apart one person's tracklets lie, by what the mixture holds for one person."""
+    """How far apart one person's looks lie, by what the mixture holds for one person."""
     if not linked:
         return None
     same = np.sum([fit.same.sum(axis=1) for fit in linked if fit.same is not None], axis=0)

@@ -91,8 +91,10 @@ class Identities:
         forbidden, own = self.forbidden_to(number), self._scorer.whole([number])
         found = []
         for label in np.flatnonzero(log_odds > self._least).tolist():
+            if label in forbidden:
+                continue
             other = self._scorer.whole(self._by_label[label].members)
-            if label in forbidden or self._scorer.are_too_far(own, other):
+            if self._scorer.are_too_far(own, other):
                 continue
             candidate = Candidate(label, float(log_odds[label]))
             by_whole = self._scorer.whole_log_odds(own, other) + float(tally.time[label])

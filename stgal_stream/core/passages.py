@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from stgal_stream.core.scorer import ONE_LOOK_S, Scorer
-from stgal_stream.core.spread import Spread, Whole
+from stgal_stream.core.spread import TOO_FAR, Spread, Whole
 from stgal_stream.core.travel_time import travel_time_s
 
 _MOST = 256
@@ -51,17 +51,17 @@ def _people(groups: list[list[int]], scorer: Scorer, spread: Spread) -> list[lis
     """Groups of tracklets joined to people, the one of the most looks first."""
     wholes = [_whole(group, scorer) for group in groups]
     excess = np.full((len(groups), len(groups)), np.inf)
-    for i in range(len(groups)):
-        excess[i, :i] = excess[:i, i] = _excess(wholes[i], wholes[:i], spread)
+    for i in range(1, len(groups)):
+        excess[i, :i] = excess[:i, i] = spread.excess(wholes[i], wholes[:i])
     while len(groups) > 1:
         i, j = sorted(divmod(int(np.argmin(excess)), len(groups)))
-        if spread.is_too_far(float(excess[i, j])):
+        if excess[i, j] > TOO_FAR:
             break
         groups[i] = sorted(groups[i] + groups.pop(j))
         wholes.pop(j)
         wholes[i] = _whole(groups[i], scorer)
         excess = np.delete(np.delete(excess, j, axis=0), j, axis=1)
-        excess[i] = excess[:, i] = _excess(wholes[i], wholes, spread)
+        excess[i] = excess[:, i] = spread.excess(wholes[i], wholes)
         excess[i, i] = np.inf
     order = sorted(range(len(groups)), key=lambda k: -wholes[k].n)
     return [groups[k] for k in order]
@@ -71,12 +71,3 @@ def _whole(group: list[int], scorer: Scorer) -> Whole:
     found = scorer.whole(group)
     assert found is not None
     return found
-
-
-def _excess(one: Whole, others: list[Whole], spread: Spread) -> np.ndarray:
-    """By how much each of the others (N,) is farther from one than one person's are."""
-    if not others:
-        return np.zeros(0)
-    apart = np.stack([other.mean for other in others]) - one.mean
-    share = 1.0 / one.n + 1.0 / np.array([float(other.n) for other in others])
-    return spread.excess(np.einsum("nd,nd->n", apart, apart), share)

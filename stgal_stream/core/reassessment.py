@@ -31,7 +31,7 @@ class LinkageTable:
     def __init__(self, identities: Identities, room: int, least: float) -> None:
         self.identities = identities
         self.room = room
-        self.least = least
+        self.least, self.hopeful = least, least - _DOUBT
         self._tallies: dict[int, Tally] = {}
         self.doubtful: list[int] = []
 
@@ -52,7 +52,7 @@ class LinkageTable:
 
     def finish(self, label: int) -> None:
         """All tracklets of an identity are in: forgets it unless it may merge with another."""
-        hopeful = self._tallies[label].log_odds > self.least - _DOUBT
+        hopeful = self._tallies[label].log_odds > self.hopeful
         hopeful[label] = False
         if not hopeful.any():
             del self._tallies[label]
@@ -70,25 +70,25 @@ class LinkageTable:
         stamp = [0] * len(labels)
         heap = []
         log_odds = table.log_odds
-        for i, j in zip(*np.nonzero(np.triu(log_odds > self.least - _DOUBT, 1)), strict=True):
+        for i, j in zip(*np.nonzero(np.triu(log_odds > self.hopeful, 1)), strict=True):
             heap.append((-float(log_odds[i, j]), int(i), int(j), 0, 0))
         heapq.heapify(heap)
         while heap:
             minus_log_odds, i, j, stamp_i, stamp_j = heapq.heappop(heap)
             if not (alive[i] and alive[j]) or (stamp[i], stamp[j]) != (stamp_i, stamp_j):
                 continue
-            if self.identities.are_apart(labels[i], labels[j]):
-                continue
             if -minus_log_odds <= self.least and not self.identities.agree(
                 labels[i], labels[j], float(table.time[i, j])
             ):
+                continue
+            if self.identities.are_apart(labels[i], labels[j]):
                 continue
             yield labels[i], labels[j]
             alive[j] = False
             stamp[i] += 1
             table.merge(i, j)
             log_odds_i = table.row(i).log_odds
-            hopeful = (log_odds_i > self.least - _DOUBT) & alive
+            hopeful = (log_odds_i > self.hopeful) & alive
             hopeful[i] = False
             for k in np.flatnonzero(hopeful).tolist():
                 a, b = min(i, k), max(i, k)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.spread import Spread, Whole
+from stgal_stream.core.spread import TOO_FAR, Spread, Whole
 from stgal_stream.core.travel_time import travel_time_s, travel_times_s
 from stgal_stream.core.view import View
 from stgal_stream.types import Evidence, Tracklet
 
-ONE_LOOK_S = 60.0
+ONE_LOOK_S = 60.0  # for so long light and pose stay what they are
 _CHUNK = 256
 _MOST_OF_A_GROUP = 256
 Numbers = NDArray[np.int64]
@@ -118,7 +118,7 @@ class Scorer:
         """Whether two groups lie too far apart for one person."""
         if self.spread is None or first is None or second is None:
             return False
-        return self.spread.are_too_far(first, second)
+        return bool(self.spread.excess(first, [second])[0] > TOO_FAR)
 
     def whole_log_odds(self, first: Whole | None, second: Whole | None) -> float:
         """The log odds by appearance that two groups are one person and not two strangers; minus

@@ -10,6 +10,7 @@ look alike part their means where no single pair would.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_TOO_FAR = 3.09  # standard deviations: one person goes beyond by a chance of 1 in 1,000
+TOO_FAR = 3.09  # standard deviations: one person goes beyond by a chance of 1 in 1,000
 _QUARTILE = 0.6745  # of a standard Gaussian
 
 
@@ -64,34 +65,26 @@ class Spread:
             return None
         return cls(square, float(2.0 / (9.0 * v)), strangers, math.log(n_same / (n_total - n_same)))
 
-    def excess(self, square: Floats, share: Floats) -> Floats:
-        """By how many standard deviations squared distances (N,) of groups' means exceed what one
-        person's have; ``share`` (N,) is 1/n + 1/m of the groups' sizes."""
+    def excess(self, one: Whole, others: Sequence[Whole]) -> Floats:
+        """(N,) by how many standard deviations groups lie farther from one than one person's do:
+        beyond ``TOO_FAR`` they are two people."""
+        square, share = _apart(one, others)
         ratio = square / (0.5 * self.square * share)
         v = 2.0 / (9.0 * self.freedom)
         return np.asarray((np.cbrt(ratio) - (1.0 - v)) / math.sqrt(v))
 
-    def are_too_far(self, first: Whole, second: Whole) -> bool:
-        """Whether two groups are two people."""
-        square, share = _apart(first, second)
-        return self.is_too_far(float(self.excess(np.array([square]), np.array([share]))[0]))
-
-    @staticmethod
-    def is_too_far(excess: float) -> bool:
-        """Whether one person's would exceed by so much once in 1,000 times at most."""
-        return excess > _TOO_FAR
-
-    def log_odds(self, first: Whole, second: Whole) -> float:
+    def log_odds(self, one: Whole, other: Whole) -> float:
         """The log odds that two groups are one person and not two strangers, from the distance of
         their means."""
-        square, share = _apart(first, second)
+        square, share = (float(part[0]) for part in _apart(one, [other]))
         same = 0.5 * self.square * share
-        other = same + self.strangers - self.square
-        ratio = math.log(other / same) - square * (1.0 / same - 1.0 / other)
+        strange = same + self.strangers - self.square
+        ratio = math.log(strange / same) - square * (1.0 / same - 1.0 / strange)
         return 0.5 * self.freedom * ratio + self.log_prior_odds
 
 
-def _apart(first: Whole, second: Whole) -> tuple[float, float]:
-    """The squared distance of two groups' means, and 1/n + 1/m of their sizes."""
-    apart = first.mean - second.mean
-    return float(apart @ apart), 1.0 / first.n + 1.0 / second.n
+def _apart(one: Whole, others: Sequence[Whole]) -> tuple[Floats, Floats]:
+    """(N,) squared distances of one group's mean to others', and 1/n + 1/m of their sizes."""
+    apart = np.stack([other.mean for other in others]) - one.mean
+    share = 1.0 / one.n + 1.0 / np.array([float(other.n) for other in others])
+    return np.einsum("nd,nd->n", apart, apart), share

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, multivariate_normal, norm
 
-from stgal_stream.core.spread import Spread, Whole
+from stgal_stream.core.spread import TOO_FAR, Spread, Whole
 
 DIM = 24
+
+
+def _are_too_far(spread: Spread, one: Whole, other: Whole) -> bool:
+    return bool(spread.excess(one, [other])[0] > TOO_FAR)
 
 
 def _looks(rng: np.random.Generator, centre: np.ndarray, n: int) -> Whole:
@@ -52,16 +56,17 @@ def test_who_looks_the_same_is_never_too_far_apart() -> None:
     same[0], same[90:] = 1_000.0, 20.0
     found = Spread.of(np.linspace(0.0, 2.0, 97), same, total)
     assert found is not None
-    assert not found.are_too_far(Whole(np.ones(3), 50), Whole(np.ones(3), 50))
+    assert not _are_too_far(found, Whole(np.ones(3), 50), Whole(np.ones(3), 50))
 
 
 @pytest.mark.parametrize("freedom", [3.0, 10.0, 60.0])
 def test_the_excess_is_that_of_a_chi_square(freedom: float) -> None:
     spread = Spread(2.0, freedom, 4.0, -5.0)
     chance = np.array([0.5, 0.1, 0.01, 0.001])
-    share = np.full(4, 0.5)
-    square = chi2.isf(chance, freedom) / freedom * 0.5 * spread.square * share
-    assert spread.excess(square, share) == pytest.approx(norm.isf(chance), abs=0.06)
+    square = chi2.isf(chance, freedom) / freedom * 0.5 * spread.square * (1 / 3 + 1 / 6)
+    others = [Whole(np.array([1.0, 2.0 + np.sqrt(x)]), 6) for x in square]
+    found = spread.excess(Whole(np.array([1.0, 2.0]), 3), others)
+    assert found == pytest.approx(norm.isf(chance), abs=0.06)
 
 
 def test_groups_of_one_person_are_too_far_apart_once_in_a_thousand() -> None:
@@ -69,7 +74,7 @@ def test_groups_of_one_person_are_too_far_apart_once_in_a_thousand() -> None:
     centre, far = np.zeros(DIM), 0
     for _ in range(10_000):
         n, m = rng.integers(1, 6, 2).tolist()
-        far += spread.are_too_far(_looks(rng, centre, n), _looks(rng, centre, m))
+        far += _are_too_far(spread, _looks(rng, centre, n), _looks(rng, centre, m))
     assert far < 30
 
 
@@ -77,10 +82,11 @@ def test_many_looks_part_look_alikes_where_no_single_one_would() -> None:
     rng, spread = np.random.default_rng(3), Spread(2 * DIM, DIM, 4 * DIM, -5.0)
     other = np.full(DIM, 0.6)
     alone = sum(
-        spread.are_too_far(_looks(rng, np.zeros(DIM), 1), _looks(rng, other, 1)) for _ in range(200)
+        _are_too_far(spread, _looks(rng, np.zeros(DIM), 1), _looks(rng, other, 1))
+        for _ in range(200)
     )
     many = sum(
-        spread.are_too_far(_looks(rng, np.zeros(DIM), 12), _looks(rng, other, 12))
+        _are_too_far(spread, _looks(rng, np.zeros(DIM), 12), _looks(rng, other, 12))
         for _ in range(200)
     )
     assert alone < 20
