@@ -5,54 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stgal_stream.core.calibration import Calibration, PairModel
-from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.mixture import Verdict
 from stgal_stream.core.passages import passages, strangers_in
-from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.site_state import restore, snapshot
 from stgal_stream.core.site_tracker import SiteTracker
-from stgal_stream.core.spread import Spread
-from stgal_stream.core.travel_time import TravelTimeDistribution
-from stgal_stream.types import Detection, IdentityEvent, TrackerSettings, Tracklet
+from stgal_stream.types import Detection, IdentityEvent, TrackerSettings
 
-DIM = 32
-
-
-def _scorer(
-    seen: list[tuple[str, float, np.ndarray]], spread: Spread | None, most_s: float = 100.0
-) -> Scorer:
-    """Tracklets of one moment each: camera, time and embedding. People take up to ``most_s`` from
-    one camera to the next."""
-    gallery = Gallery()
-    for number, (camera, time_s, vector) in enumerate(seen):
-        name = (f"d{number}",)
-        gallery.add(
-            Tracklet(number, camera, time_s, time_s, vector.astype(np.float32), "x", name), time_s
-        )
-    model = Calibration("1", "calibrated", 1.0, 1.0)
-    ratio = np.where(model.grid.centres_s() <= most_s, 2.0, -2.0)
-    never = TravelTimeDistribution(10.0, 0.0)
-    pairs = {
-        pair: PairModel(Verdict.LINKED, 20, never, log_time_ratio=ratio)
-        for pair in (("a", "a"), ("a", "b"), ("b", "b"))
-    }
-    scorer = Scorer(gallery)
-    scorer.use(Calibration("1", "calibrated", 1.0, 1.0, pairs, model.grid, spread=spread))
-    return scorer
+from .looks import DIM, ONE_PERSON, scorer_of, two_people
 
 
 def test_passages_are_cut_where_time_does_not_speak_for_one_person() -> None:
     nowhere = np.zeros(DIM)
     times = [("a", 0.0), ("b", 30.0), ("a", 400.0), ("c", 410.0), ("a", 420.0), ("b", 440.0)]
-    scorer = _scorer([(camera, at_s, nowhere) for camera, at_s in times], None)
+    scorer = scorer_of([(camera, at_s, nowhere) for camera, at_s in times], None)
     # Nothing is known of camera c, so it is a passage by itself.
     assert passages([5, 3, 1, 0, 2, 4], scorer) == [[0, 1], [2], [3], [4, 5]]
 
 
 def test_who_stays_in_one_camera_is_one_passage_and_one_look() -> None:
     """A track cut into parts, where nothing is known of the camera's own travel times."""
-    scorer = _scorer([("c", 30.0 * k, np.zeros(DIM)) for k in range(10)], None)
+    scorer = scorer_of([("c", 30.0 * k, np.zeros(DIM)) for k in range(10)], None)
     assert passages(range(10), scorer) == [list(range(10))]
     found = scorer.whole(range(10))
     assert found is not None
@@ -62,7 +33,7 @@ def test_who_stays_in_one_camera_is_one_passage_and_one_look() -> None:
 def test_of_too_many_passages_the_shortest_breaks_are_closed() -> None:
     nowhere, gaps = np.zeros(DIM), [100.0 + i for i in range(299)]
     at_s = np.concatenate([[0.0], np.cumsum(gaps)])
-    scorer = _scorer([("a", float(t), nowhere) for t in at_s], None)
+    scorer = scorer_of([("a", float(t), nowhere) for t in at_s], None)
     found = passages(range(300), scorer)
     assert len(found) == 256
     assert found[0] == list(range(300 - 255))
@@ -71,7 +42,7 @@ def test_of_too_many_passages_the_shortest_breaks_are_closed() -> None:
 def test_what_one_camera_saw_at_one_time_is_one_look() -> None:
     """Two views that overlap, alternating, and one of them again an hour later."""
     seen = [("a", 0.0, 1.0), ("b", 10.0, 4.0), ("a", 20.0, 3.0), ("b", 30.0, 6.0), ("a", 4e3, 9.0)]
-    scorer = _scorer([(c, at_s, np.full(DIM, x)) for c, at_s, x in seen], None)
+    scorer = scorer_of([(c, at_s, np.full(DIM, x)) for c, at_s, x in seen], None)
     found = scorer.whole([3, 1, 0, 2, 4])
     assert found is not None
     assert found.n == 3
@@ -79,8 +50,7 @@ def test_what_one_camera_saw_at_one_time_is_one_look() -> None:
 
 
 def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
-    spread = Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
-    scorer = _scorer(_two_people(0.0, 1), spread)
+    scorer = scorer_of(two_people(0.0, 1), ONE_PERSON)
     lost = [5, 17, 30]
     scorer.gallery.known[lost] = False
     scorer.gallery.embeddings[lost] = 100.0
@@ -89,32 +59,21 @@ def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
     assert not scorer.are_too_far(scorer.whole(lost), scorer.whole([0, 1]))
 
 
-def _two_people(apart: float, seed: int) -> list[tuple[str, float, np.ndarray]]:
-    """Six passages of six looks each, the first and the last two of one person, the others of
-    another whose looks lie ``apart`` standard deviations away in every dimension."""
-    rng, seen = np.random.default_rng(seed), []
-    for passage in range(6):
-        centre = np.full(DIM, apart if 2 <= passage < 4 else 0.0)
-        for k in range(6):
-            vector = centre + rng.normal(size=DIM)
-            seen.append(("ab"[k % 2], 1000.0 * passage + 70.0 * k, vector))
-    return seen
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_a_look_alike_is_parted_and_one_person_is_not(seed: int) -> None:
-    spread = Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
-    assert strangers_in(range(36), _scorer(_two_people(0.8, seed), spread)) == [list(range(12, 24))]
-    assert strangers_in(range(36), _scorer(_two_people(0.0, seed), spread)) == []
+    assert strangers_in(range(36), scorer_of(two_people(0.8, seed), ONE_PERSON)) == [
+        list(range(12, 24))
+    ]
+    assert strangers_in(range(36), scorer_of(two_people(0.0, seed), ONE_PERSON)) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_who_was_parted_is_too_far_apart_to_be_merged_again(seed: int) -> None:
     """As wholes, not passage by passage: all that one camera alone saw."""
-    rng, spread = np.random.default_rng(seed), Spread(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
+    rng = np.random.default_rng(seed)
     centres = np.where(rng.random(24) < 0.5, 0.0, 0.7)
     seen = [("a", 400.0 * k, centres[k] + rng.normal(size=DIM)) for k in range(24)]
-    scorer = _scorer(seen, spread)
+    scorer = scorer_of(seen, ONE_PERSON)
     away = strangers_in(range(24), scorer)
     groups = [sorted(set(range(24)) - {n for group in away for n in group}), *away]
     assert len(groups) > 1
@@ -124,7 +83,7 @@ def test_who_was_parted_is_too_far_apart_to_be_merged_again(seed: int) -> None:
 
 
 def test_where_nothing_is_known_nobody_is_parted() -> None:
-    assert strangers_in([2, 0], _scorer(_two_people(5.0, 1), None)) == []
+    assert strangers_in([2, 0], scorer_of(two_people(5.0, 1), None)) == []
 
 
 def _site(seed: int) -> list[Detection]:
