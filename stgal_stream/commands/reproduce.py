@@ -27,6 +27,7 @@ _EPILOG = """\b
 Examples:
   stgal-stream reproduce table1 --dataset market1501 --root Market-1501-v15.09.15 --baseline a.onnx
   stgal-stream reproduce table3 --dataset duke --root DukeMTMC-reID --iterations 300 --json t3.json
+  stgal-stream reproduce table3 --dataset duke --root DukeMTMC-reID --row baseline_a_random
 """
 
 
@@ -45,6 +46,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Baseline A; default: the shipped one.",
 )
+@click.option("--row", "only", multiple=True, help="Only this row of it; may be given again.")
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--iterations", type=click.IntRange(min=1), help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
@@ -58,6 +60,7 @@ def reproduce(
     root: Path,
     clock: str | None,
     baseline: Path | None,
+    only: tuple[str, ...],
     setting: str,
     iterations: int | None,
     seed: int,
@@ -69,11 +72,16 @@ def reproduce(
     Baseline A is an extractor as it is; Baseline B is A trained on what each camera alone tells
     apart. Each is trained on the pairs that the training split gives as a stream without labels, by
     BBP and by IBBS (ST-GAL); table2 adds other fusions of time, table3 random negatives. The same
-    command goes on where it was stopped.
+    command goes on where it was stopped; rows that are there stay and are shown too.
     """
     with train_extra("reproduce"):
         from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
         from stgal_stream.retraining.training import TrainingSettings
+    unknown = [name for name in only if name not in ROWS[table]]
+    if unknown:
+        raise ConfigError(
+            f"{table} has no row {unknown[0]}", hint=f"one of {', '.join(ROWS[table])}"
+        )
     if json_path is not None and not json_path.resolve().parent.is_dir():
         raise ConfigError(f"{json_path.parent} is not a directory")
     set_up_logging("warning")
@@ -95,10 +103,11 @@ def reproduce(
     console, stop = Console(stderr=True), threading.Event()
     with counted(console) as bars, stop_on_signals(stop):
         try:
-            rows = Reproduction(asked, out, stop, StepBars(bars).say).run(ROWS[table])
+            found = Reproduction(asked, out, stop, StepBars(bars).say).run(only or ROWS[table])
         except Stopped:
             console.print("stopped; the same command goes on from here")
             raise click.Abort from None
+    rows = {name: found[name] for name in ROWS[table] if name in found}
     _publish(table, asked, rows, out, json_path)
 
 

@@ -36,6 +36,7 @@ Examples:
   stgal-stream retrain --embedded stgal-log --out releases
   stgal-stream retrain --brokers localhost:9092 --out releases --iterations 600
   stgal-stream retrain --embedded stgal-log --out releases --resume
+  stgal-stream retrain --embedded stgal-log --out releases --within-cameras
   stgal-stream retrain --pairs associations.jsonl --crops crops --out releases
   torchrun --nproc-per-node 2 --no-python stgal-stream retrain --embedded stgal-log
 """
@@ -55,6 +56,11 @@ Examples:
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of releases; else embed.releases, else in the log's directory.",
+)
+@click.option(
+    "--within-cameras",
+    is_flag=True,
+    help="Train on what each camera alone tells apart (Baseline B): needs no pairs yet.",
 )
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--loss", type=click.Choice(["contrastive", "triplets", "batch-hard"]))
@@ -76,6 +82,7 @@ def retrain(
     crops: Path | None,
     baseline: Path | None,
     out: Path | None,
+    within_cameras: bool,
     setting: str,
     loss: str | None,
     iterations: int | None,
@@ -116,7 +123,7 @@ def retrain(
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
-        settings = JobSettings(chosen, held_out, min_pairs, promote, resume)
+        settings = JobSettings(chosen, held_out, min_pairs, promote, resume, within_cameras)
         path = baseline or peers.agree(lambda: in_use(Releases(folder)))
         extractor = OnnxExtractor(path, providers=config.embed.providers)
         console.print(
@@ -132,7 +139,8 @@ def retrain(
         console.print("stopped; --resume goes on from here")
         raise click.Abort
     verdict, release = outcome.verdict, outcome.release
-    click.echo(f"release {release.version}: {release.data['pairs']} pairs, {folder}")
+    on = "tracks within cameras" if within_cameras else f"{release.data['pairs']} pairs"
+    click.echo(f"release {release.version}: {on}, {folder}")
     for name, judged in (("baseline", verdict.baseline), ("candidate", verdict.candidate)):
         apart = "-" if judged.separation is None else f"{judged.separation:.3f}"
         click.echo(

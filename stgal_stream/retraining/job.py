@@ -29,7 +29,8 @@ from stgal_stream.extractor.releases import Release, Releases, sha256_of
 from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
-from stgal_stream.retraining.loader import Loader
+from stgal_stream.retraining.intra_camera import IntraCameraSampler
+from stgal_stream.retraining.loader import Draws, Loader
 from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import Source
@@ -44,13 +45,15 @@ Said = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """``held_out`` is the share of the newest sightings that training does not see."""
+    """``held_out`` is the share of the newest sightings that training does not see.
+    ``within_cameras`` trains on what each camera alone tells apart (the paper's Baseline B)."""
 
     training: TrainingSettings
     held_out: float = 0.3
     min_pairs: int = 100
     promote: bool = True
     resume: bool = False
+    within_cameras: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +106,9 @@ class Job:
                 lambda done, total: say("reading crops", done, total, ""),
             )
             split = int(len(data.sightings) * (1 - settings.held_out))
-            pairs = [p for p in data.pairs if p.second < split]
-            if len(pairs) < settings.min_pairs:
-                raise DataError(
-                    f"{len(pairs)} pseudo-pairs to train on, {settings.min_pairs} are needed "
-                    f"(left out: {dict(data.left_out) or 'none'})",
-                    hint="let the daemon run longer, or lower --min-pairs",
-                )
-            before, sampler = self._peers.agree(
-                lambda: self._prepare(data, pairs, split, settings.training, say)
-            )
+            before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
             network = network_from(self._baseline, data.pixels[:split])
-            about = {"until": until, "baseline": self._baseline.version}
+            about = {"until": until, **self._kind(settings)}
             path = self._scratch / "checkpoint.pt"
             training = Training(network, settings.training, path, about, self._peers)
             if state is not None:
@@ -124,34 +118,50 @@ class Job:
                 total = settings.training.iterations
                 say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
 
-            loader = Loader(sampler, data.views, self._baseline.form)
+            loader = Loader(draws, data.views, self._baseline.form)
             if not training.run(loader, stop, heard) or not self._peers.leads:
                 return Outcome(None, None, False)
-            outcome = self._release(settings, data, pairs, split, before, training, say)
+            outcome = self._release(settings, data, split, before, training, say)
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._tell(outcome, time.monotonic() - began_s)
             return outcome
 
     def _prepare(
-        self,
-        data: StreamData,
-        pairs: list[PseudoPair],
-        split: int,
-        settings: TrainingSettings,
-        say: Said,
-    ) -> tuple[NDArray[np.float32], Sampler]:
+        self, data: StreamData, split: int, settings: JobSettings, say: Said
+    ) -> tuple[NDArray[np.float32], Draws]:
         """What the baseline sees, and what to train on."""
-        before = embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, ""))
+        draws = (
+            self._within_cameras(data, split, settings)
+            if settings.within_cameras
+            else self._across_cameras(data, split, settings, say)
+        )
+        return embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, "")), draws
+
+    def _across_cameras(
+        self, data: StreamData, split: int, settings: JobSettings, say: Said
+    ) -> Draws:
+        """Pseudo-pairs before the held-out times, with their hard negatives."""
+        pairs, training = _pairs_before(data, split), settings.training
+        if len(pairs) < settings.min_pairs:
+            raise DataError(
+                f"{len(pairs)} pseudo-pairs to train on, {settings.min_pairs} are needed "
+                f"(left out: {dict(data.left_out) or 'none'})",
+                hint="let the daemon run longer, lower --min-pairs, or begin --within-cameras",
+            )
         tracklets = embed_tracklets(
             self._baseline, data.views[:split], lambda d, t: say("comparing", d, t, "")
         )
         queries = sorted({row for p in pairs for row in (p.first, p.second)})
-        negatives = hard_negatives(data.sightings[:split], tracklets, queries, settings.seed)
+        negatives = hard_negatives(data.sightings[:split], tracklets, queries, training.seed)
         n_crops = [len(crops) for crops in data.views]
-        sampler = Sampler(
-            pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views
-        )
-        return before, sampler
+        return Sampler(pairs, negatives, training.seed, training.n_pairs, n_crops, training.n_views)
+
+    def _within_cameras(self, data: StreamData, split: int, settings: JobSettings) -> Draws:
+        """Tracks before the held-out times, as many in a batch as pairs and negatives would be."""
+        training = settings.training
+        n_crops = [len(crops) for crops in data.views]
+        n_tracks, n_views = 3 * training.n_pairs, max(2, training.n_views)
+        return IntraCameraSampler(data.sightings[:split], training.seed, n_tracks, n_crops, n_views)
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         """What came of it: daemons promote and publish from there."""
@@ -177,18 +187,21 @@ class Job:
         if state is None:
             return None
         same_settings = state["settings"] == asdict(settings.training)
-        if same_settings and state["about"]["baseline"] == self._baseline.version:
+        if same_settings and self._kind(settings).items() <= state["about"].items():
             return state
-        what = "another baseline" if same_settings else "a run with other settings"
+        what = "another baseline or other pairs" if same_settings else "a run with other settings"
         logger.warning("the checkpoint is of %s: starting anew", what)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return None
+
+    def _kind(self, settings: JobSettings) -> dict[str, Any]:
+        """What a checkpoint has to share with a run that goes on from it."""
+        return {"baseline": self._baseline.version, "within_cameras": settings.within_cameras}
 
     def _release(
         self,
         settings: JobSettings,
         data: StreamData,
-        pairs: list[PseudoPair],
         split: int,
         before: NDArray[np.float32],
         training: Training,
@@ -211,13 +224,14 @@ class Job:
                     "to_s": data.sightings[-1].end_s,
                     "held_out_from_s": data.sightings[split].start_s,
                     "sightings": len(data.sightings),
-                    "pairs": len(pairs),
+                    "pairs": 0 if settings.within_cameras else len(_pairs_before(data, split)),
                     "left_out": dict(data.left_out),
                 },
                 gate=verdict.as_json(),
                 settings={
                     **asdict(settings.training),
                     "held_out": settings.held_out,
+                    "within_cameras": settings.within_cameras,
                     "first_losses": training.losses[:5],
                     "last_losses": training.losses[-5:],
                     "code": version_of("stgal-stream"),
@@ -240,6 +254,10 @@ class Job:
         ]
         learned = _travel_times(data, before, split)
         return judge(data.sightings[split:], shifted, before[split:], after, learned)
+
+
+def _pairs_before(data: StreamData, split: int) -> list[PseudoPair]:
+    return [p for p in data.pairs if p.second < split]
 
 
 def _travel_times(data: StreamData, embeddings: NDArray[np.float32], split: int) -> Calibration:

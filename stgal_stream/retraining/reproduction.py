@@ -85,8 +85,8 @@ class Reproduction:
         self.rows: dict[str, Row] = self._read_rows()
 
     def run(self, rows: tuple[str, ...]) -> dict[str, Row]:
-        """The rows, each with ``p_v``, ``p_a``, ``fusions``, ``cmc``, ``pairs``, ``losses`` and
-        ``seconds``; figures are fractions.
+        """These rows and those that are there already, each with ``p_v``, ``p_a``, ``fusions``,
+        ``cmc``, ``pairs``, ``losses`` and ``seconds``; figures are fractions.
 
         Raises:
             Stopped: somebody asked for it.
@@ -100,7 +100,7 @@ class Reproduction:
                 self.rows[name] = row
                 self._write_rows()
         shutil.rmtree(self._stream_folder, ignore_errors=True)  # crops live as long as they serve
-        return {name: self.rows[name] for name in rows}
+        return self.rows
 
     @property
     def _stream_folder(self) -> Path:

@@ -58,6 +58,13 @@ def test_table1_has_all_rows_goes_on_and_keeps_no_crop(
         "--clock", "same-sequence", "--baseline", str(baseline), "--iterations", "1",
         "--out", "out", "--json", "figures.json",
     )  # fmt: skip
+    first = stgal(*command, "--row", "baseline_a", cwd=tmp_path)
+    assert set(json.loads((tmp_path / "figures.json").read_text())) == {
+        "baseline_a", "printed", "about",
+    }  # fmt: skip
+    assert "ST-GAL (IBBS)" not in first.stdout
+    wrong = stgal(*command, "--row", "baseline_c", cwd=tmp_path, check=2)
+    assert "has no row baseline_c" in wrong.stderr
     done = stgal(*command, cwd=tmp_path)
     found = json.loads((tmp_path / "figures.json").read_text())
     assert set(found) == {*ROWS["table1"], "printed", "about"}

@@ -9,13 +9,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from stgal_stream.config import load_config
+from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.retraining.training import TrainingSettings
 
 from .test_commands import stgal
 
@@ -70,6 +73,23 @@ def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
         )  # fmt: skip
         names.append([p.name for p in (site / out).glob("retrained-*")])
     assert names[0] == names[1]
+
+
+def test_within_cameras_no_pair_is_needed(site: Path) -> None:
+    """Baseline B, and a checkpoint of one kind of training is not gone on with by the other."""
+    few = ("retrain", "--embedded", "log", "--out", "within", "--iterations", "1", "--no-promote")
+    done = stgal(*few, "--within-cameras", "--min-pairs", "100000", cwd=site)
+    assert "tracks within cameras" in done.stdout
+    about = json.loads(next((site / "within").glob("retrained-*/release.json")).read_text())
+    assert about["settings"]["within_cameras"] is True
+    assert about["data"]["pairs"] == 0
+    other = site / "within" / ".training" / "checkpoint.pt"
+    other.parent.mkdir()
+    about = {"until": {}, "baseline": OnnxExtractor(SHIPPED).version, "within_cameras": False}
+    settings = asdict(TrainingSettings(iterations=1, seed=1))
+    torch.save({"settings": settings, "about": about, "network": {}}, other)
+    done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
+    assert "starting anew" in done.stderr
 
 
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
