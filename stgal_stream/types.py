@@ -53,7 +53,8 @@ class Detection:
 @dataclass(frozen=True, slots=True)
 class Tracklet:
     """One person in one camera without a break: ``start_s`` and ``end_s`` are its first and last
-    detection; ``embedding`` (D,) is the detections' mean; ``position`` is its best crop's."""
+    detection; ``embedding`` (D,) is the detections' mean; ``position`` is its best crop's. Where a
+    long track was cut, ``track_start_s`` is when the whole of it began."""
 
     number: int
     camera: str
@@ -65,11 +66,17 @@ class Tracklet:
     track_id: str | None = None
     box: Box | None = None
     position: Position | None = None
+    track_start_s: float | None = None
 
     @property
     def id(self) -> str:
         """The first detection's id: it names the tracklet wherever a name is needed."""
         return self.detection_ids[0]
+
+    @property
+    def since_s(self) -> float:
+        """Since when the person has been in view."""
+        return self.start_s if self.track_start_s is None else self.track_start_s
 
 
 class Reason(StrEnum):

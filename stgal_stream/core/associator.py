@@ -65,10 +65,10 @@ class Associator:
         """One step of event time: lets go of what the window holds no more, takes the tracklets
         that are complete, associates them and calibrates when it is time."""
         events = self._expire(at_s)
-        new = [self._settle(tracklet, at_s) for tracklet in closed]
+        new = dict(self._settle(done, at_s) for done in closed)
         gallery = self.gallery
         scores: dict[int, Scores] = {}
-        for number, found in self.scorer.rows(new, until=True):
+        for number, found in self.scorer.rows(list(new), until=True):
             scores[number] = found
             row = number - gallery.first
             self.buddies.insert(
@@ -83,8 +83,8 @@ class Associator:
             gallery.company[:row] += said
         added, withdrawn = self.buddies.settle()
         events += self._publish(added, withdrawn, at_s, scores)
-        for number in new:
-            events += self._identify(number, scores[number], added, at_s)
+        for number, before in new.items():
+            events += self._identify(number, before, scores[number], added, at_s)
         if self._by_chains:
             events += self._merge_chains(added, at_s)
         self.n_until_calibration -= len(new)
@@ -116,8 +116,19 @@ class Associator:
             self.continued = {k: n for k, n in self.continued.items() if n in self.gallery}
         return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
 
-    def _settle(self, done: OpenTracklet, at_s: float) -> int:
-        number = self.gallery.next
+    def _part_before(self, done: OpenTracklet) -> int | None:
+        """The part of the same camera track before this one, where a long track was cut."""
+        if done.track_id is None:
+            return None
+        before = self.continued.get((done.camera, done.track_id))
+        if before is None:
+            return None
+        gap_s = done.start_s - self.gallery[before].end_s
+        return before if gap_s <= self.settings.tracklet_gap_s else None
+
+    def _settle(self, done: OpenTracklet, at_s: float) -> tuple[int, int | None]:
+        """The number of the tracklet, and that of its track's part before."""
+        number, before = self.gallery.next, self._part_before(done)
         tracklet = Tracklet(
             number,
             done.camera,
@@ -129,10 +140,13 @@ class Associator:
             done.track_id,
             done.box,
             done.position,
+            None if before is None else self.gallery[before].since_s,
         )
         self.gallery.add(tracklet, at_s)
+        if tracklet.track_id is not None:
+            self.continued[tracklet.camera, tracklet.track_id] = number
         self.scorer.look(slice(len(self.gallery) - 1, None))
-        return number
+        return number, before
 
     def _publish(
         self,
@@ -189,9 +203,11 @@ class Associator:
         """The paper knows pairs only: its identities are the chains of accepted pairs."""
         return self.settings.setting == "paper"
 
-    def _identify(self, number: int, scores: Scores, added: set[Pair], at_s: float) -> list[Event]:
+    def _identify(
+        self, number: int, before: int | None, scores: Scores, added: set[Pair], at_s: float
+    ) -> list[Event]:
         tracklet = self.gallery[number]
-        label = self._track_continued(tracklet)
+        label = self._track_continued(number, before)
         others: list[int] = []
         if label is None and self._by_chains:
             label = self._chain_of(number, scores, added)
@@ -199,8 +215,6 @@ class Associator:
             found = self.identities.candidates(number, scores)
             label = found[0].label if found else None
             others = [c.label for c in found[1:]]
-        if tracklet.track_id is not None:
-            self.continued[tracklet.camera, tracklet.track_id] = number
         if label is None:
             identity = self.identities.create(number)
             return [IdentityEvent("created", at_s, identity.global_id, tracklet=tracklet)]
@@ -209,17 +223,12 @@ class Associator:
         joined = IdentityEvent("joined", at_s, identity.global_id, None, tracklet, evidence)
         return [joined, *self._merge_into(number, others, at_s)]
 
-    def _track_continued(self, tracklet: Tracklet) -> int | None:
-        """The identity of the same camera track's part before, where a long track was cut."""
-        if tracklet.track_id is None:
-            return None
-        before = self.continued.get((tracklet.camera, tracklet.track_id))
+    def _track_continued(self, number: int, before: int | None) -> int | None:
+        """The identity of the same camera track's part before."""
         if before is None:
             return None
-        if tracklet.start_s - self.gallery[before].end_s > self.settings.tracklet_gap_s:
-            return None
         label = self.identities.label_of(before)
-        return None if label in self.identities.forbidden_to(tracklet.number) else label
+        return None if label in self.identities.forbidden_to(number) else label
 
     def _evidence(self, number: int, label: int, scores: Scores) -> Evidence | None:
         """The best pair that ties a tracklet to an identity, beside the best outside it."""

@@ -12,10 +12,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from stgal_stream.core.travel_time import travel_times_s
 from stgal_stream.types import Tracklet
 
 _ROOM = 256
-_COLUMNS = ("_cameras", "_starts", "_ends", "_squares", "_scales", "_labels", "_known", "_company")
+_COLUMNS = (
+    "_cameras",
+    "_starts",
+    "_since",
+    "_ends",
+    "_squares",
+    "_scales",
+    "_labels",
+    "_known",
+    "_company",
+)
 
 
 class Gallery:
@@ -30,6 +41,7 @@ class Gallery:
         self._embeddings = np.zeros((0, 0), np.float32)
         self._cameras = np.zeros(0, np.int64)
         self._starts = np.zeros(0)
+        self._since = np.zeros(0)
         self._ends = np.zeros(0)
         self._squares = np.zeros(0, np.float32)
         self._scales = np.zeros(0, np.float32)
@@ -80,6 +92,11 @@ class Gallery:
     def starts_s(self) -> NDArray[np.float64]:
         """(N,) event times of the first detections."""
         return self._starts[self._live()]
+
+    @property
+    def since_s(self) -> NDArray[np.float64]:
+        """(N,) event times since which each person has been in view: his track's beginning."""
+        return self._since[self._live()]
 
     @property
     def ends_s(self) -> NDArray[np.float64]:
@@ -149,6 +166,7 @@ class Gallery:
         self._embeddings[row] = tracklet.embedding
         self._cameras[row] = self.camera_index(tracklet.camera)
         self._starts[row], self._ends[row] = tracklet.start_s, tracklet.end_s
+        self._since[row] = tracklet.since_s
         self._squares[row] = tracklet.embedding @ tracklet.embedding
         self._scales[row] = 1.0
         self._labels[row] = -1
@@ -156,6 +174,22 @@ class Gallery:
         self._company[row] = 0.0
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
+
+    def travel_times_s(
+        self, queries: NDArray[np.int64], rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """(Q, G) travel times of the tracklets in rows ``queries`` to those in ``rows``, or to
+        all, as ``travel_time.travel_time_s`` has them."""
+        rows = np.arange(len(self)) if rows is None else rows
+        starts, since, ends = self.starts_s, self.since_s, self.ends_s
+        times = travel_times_s(since[queries], ends[queries], since[rows], ends[rows])
+        asking, asked = self.cameras[queries], self.cameras[rows]
+        for camera in np.unique(asking):
+            mine, others = np.flatnonzero(asking == camera), np.flatnonzero(asked == camera)
+            one, other = queries[mine], rows[others]
+            within = travel_times_s(starts[one], ends[one], starts[other], ends[other])
+            times[np.ix_(mine, others)] = within
+        return times
 
     def expired(self, before_s: float, keep: int) -> list[int]:
         """Takes out what settled before an event time and all but the newest ``keep``; their

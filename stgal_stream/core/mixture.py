@@ -43,12 +43,22 @@ class Verdict(StrEnum):
 @dataclass(slots=True)
 class PairCounts:
     """All pairs of one camera pair in the window, as a histogram (distance x travel time), and its
-    best buddies by P_v: their distances and travel times (seconds)."""
+    best buddies by P_v: their distances and travel times (seconds). How many of all pairs, and of
+    the best buddies, were in view at one time as tracklets: where long tracks are cut, that tells
+    views that overlap better than whole tracks do, which overlap by chance too."""
 
     pair: CameraPair
     histogram: Floats
     buddy_distances: Floats
     buddy_times: Floats
+    n_at_once: int = 0
+    n_buddies_at_once: int = 0
+
+    @property
+    def at_once(self) -> tuple[int, float]:
+        """How many best buddies were in view at one time, and the chance of it for any pair."""
+        n = float(self.histogram.sum())
+        return self.n_buddies_at_once, (self.n_at_once + 1.0) / (n + 1.0)
 
 
 @dataclass(slots=True)
@@ -74,7 +84,7 @@ def fit_mixture(counts: list[PairCounts], width: float, reach: float) -> list[Fi
     fits = []
     for part in counts:
         g0 = smoothed(part.histogram.sum(axis=0), np.full(part.histogram.shape[1], 1.0))
-        verdict = link_verdict(part.buddy_times, g0)
+        verdict = link_verdict(part.buddy_times, g0, part.at_once)
         fits.append(Fit(verdict, g0, _buddy_density(part, g0, reach)))
     linked = [k for k, fit in enumerate(fits) if fit.verdict is Verdict.LINKED]
     if linked:
@@ -161,21 +171,24 @@ def _buddy_density(part: PairCounts, base: Floats, reach: float) -> Floats:
     return smoothed(np.bincount(grid.bins(times), minlength=grid.n).astype(np.float64), base)
 
 
-def link_verdict(buddy_times: Floats, background: Floats) -> Verdict:
+def link_verdict(
+    buddy_times: Floats, background: Floats, at_once: tuple[int, float] = (0, 1.0)
+) -> Verdict:
     """A chi-squared test of the best buddies' travel times (seconds) against all pairs'
     ``background`` over the time grid: where cameras share no people, or embeddings are noise, the
     two have one law.
 
     The test is repeated at every calibration and for every camera pair, so it asks for much: six
     standard deviations. Cameras that share people exceed it many times over. Views that overlap
-    show in one bin, travel time zero, which is therefore asked by itself, exactly.
+    show at one moment alone, which is therefore asked by itself, exactly: ``at_once`` is how many
+    best buddies were in view at one time, and the chance of it.
     """
     n = len(buddy_times)
     if n < MIN_BUDDIES:
         return Verdict.TOO_LITTLE_DATA
     grid = TimeGrid(n=len(background))
     observed = np.bincount(grid.bins(buddy_times), minlength=grid.n).astype(np.float64)
-    if _binomial_tail(int(observed[0]), n, float(background[0])) < _OVERLAP_CHANCE:
+    if _binomial_tail(at_once[0], n, at_once[1]) < _OVERLAP_CHANCE:
         return Verdict.LINKED
     expected = background * n
     groups = np.minimum(np.cumsum(expected) // 4, max(1, n // 4 - 1)).astype(int)

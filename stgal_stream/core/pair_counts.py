@@ -26,6 +26,7 @@ from stgal_stream.core.visual import distances
 
 _BLOCK = 256
 _SAMPLE = 256
+Rows = NDArray[np.int64]
 
 
 def camera_pair(first: str, second: str) -> CameraPair:
@@ -56,6 +57,8 @@ class KindCounts:
         pooled.histogram += found.histogram
         pooled.buddy_distances = np.concatenate([pooled.buddy_distances, found.buddy_distances])
         pooled.buddy_times = np.concatenate([pooled.buddy_times, found.buddy_times])
+        pooled.n_at_once += found.n_at_once
+        pooled.n_buddies_at_once += found.n_buddies_at_once
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class _Members:
     directions: NDArray[np.float32]
     squares: NDArray[np.float32]
     starts_s: Floats
+    since_s: Floats
     ends_s: Floats
 
 
@@ -98,6 +102,7 @@ def count_window(
                 directions[mine],
                 np.einsum("nd,nd->n", directions[mine], directions[mine]),
                 gallery.starts_s[rows][mine],
+                gallery.since_s[rows][mine],
                 gallery.ends_s[rows][mine],
             )
     for first in sorted(members):
@@ -124,24 +129,24 @@ def _count_pair(
     queries, gallery = members[pair[0]], members[pair[1]]
     n_queries, n_gallery = len(queries.starts_s), len(gallery.starts_s)
     within = pair[0] == pair[1]
+    starts = queries.starts_s, gallery.starts_s
+    begun = starts if within else (queries.since_s, gallery.since_s)
+    ends = queries.ends_s, gallery.ends_s
     table = np.zeros(N_DISTANCE_BINS * grid.n, np.int64)
-    nearest, nearest_d, nearest_t = (np.zeros(n_queries, k) for k in (np.int64, float, float))
+    nearest, nearest_d = np.zeros(n_queries, np.int64), np.zeros(n_queries)
     back, back_d = np.zeros(n_gallery, np.int64), np.full(n_gallery, np.inf)
     for start in range(0, n_queries, _BLOCK):
         rows = slice(start, min(start + _BLOCK, n_queries))
         d = distances(queries.directions[rows], gallery.directions, gallery.squares)
-        t = travel_times_s(
-            queries.starts_s[rows], queries.ends_s[rows], gallery.starts_s, gallery.ends_s
-        )
+        t = travel_times_s(begun[0][rows], ends[0][rows], begun[1], ends[1])
         cells = np.minimum((d * (1 / width)).astype(np.int32), N_DISTANCE_BINS - 1) * grid.n
         cells += grid.bins(t)
         if within:  # in one camera at one time they are two people, or a tracklet and itself
             cells = cells[t > 0]
             d[t == 0] = np.inf
         table += np.bincount(cells.ravel(), minlength=len(table))
-        here = np.arange(len(d))
         nearest[rows] = d.argmin(axis=1)
-        nearest_d[rows], nearest_t[rows] = d[here, nearest[rows]], t[here, nearest[rows]]
+        nearest_d[rows] = d[np.arange(len(d)), nearest[rows]]
         best = d.argmin(axis=0)
         closest = d[best, np.arange(n_gallery)]
         better = closest < back_d
@@ -151,4 +156,28 @@ def _count_pair(
     if within:
         mutual &= own < nearest
     histogram = table.reshape(N_DISTANCE_BINS, grid.n) / (2.0 if within else 1.0)
-    return PairCounts(pair, histogram, nearest_d[mutual], nearest_t[mutual])
+    one, other = own[mutual], nearest[mutual]
+    return PairCounts(
+        pair,
+        histogram,
+        nearest_d[mutual],
+        _gaps_s(begun, ends, one, other),
+        _n_at_once(starts, ends),
+        int((_gaps_s(starts, ends, one, other) == 0).sum()),
+    )
+
+
+def _gaps_s(
+    begun: tuple[Floats, Floats], ends: tuple[Floats, Floats], one: Rows, other: Rows
+) -> Floats:
+    """(M,) travel times of M pairs: rows ``one`` of the first camera, ``other`` of the second."""
+    forward, backward = begun[1][other] - ends[0][one], begun[0][one] - ends[1][other]
+    return np.maximum(np.maximum(forward, backward), 0.0)
+
+
+def _n_at_once(starts: tuple[Floats, Floats], ends: tuple[Floats, Floats]) -> int:
+    """How many combinations were at one time: all but those of which one was over before the other
+    began."""
+    before = np.searchsorted(np.sort(ends[0]), starts[1], side="left").sum()
+    after = np.searchsorted(np.sort(ends[1]), starts[0], side="left").sum()
+    return len(starts[0]) * len(starts[1]) - int(before) - int(after)

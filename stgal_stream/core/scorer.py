@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stgal_stream.core.calibration import Calibration, Scores
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.spread import TOO_FAR, Spread, Whole
-from stgal_stream.core.travel_time import travel_time_s, travel_times_s
+from stgal_stream.core.travel_time import travel_time_s
 from stgal_stream.core.view import View
 from stgal_stream.types import Evidence, Tracklet
 
@@ -52,9 +52,7 @@ class Scorer:
             part = numbers[start : start + _CHUNK]
             at = np.array(part) - gallery.first
             d = self._distances(at, slice(None))
-            times = travel_times_s(
-                gallery.starts_s[at], gallery.ends_s[at], gallery.starts_s, gallery.ends_s
-            )
+            times = gallery.travel_times_s(at)
             for i, number in enumerate(part):
                 end = number - gallery.first if until else len(gallery)
                 yield number, self._scores(int(at[i]), slice(0, end), d[i, :end], times[i, :end])
@@ -72,12 +70,7 @@ class Scorer:
             return rows, np.zeros(0)
         at = number - gallery.first
         d = self._distances(np.array([at]), rows)
-        times = travel_times_s(
-            gallery.starts_s[at : at + 1],
-            gallery.ends_s[at : at + 1],
-            gallery.starts_s[rows],
-            gallery.ends_s[rows],
-        )
+        times = gallery.travel_times_s(np.array([at]), rows)
         return rows + gallery.first, self._scores(at, rows, d[0], times[0]).p_association
 
     def evidence(
@@ -166,10 +159,8 @@ class Scorer:
             mine, others = rows[at].T
             apart = self._directions(mine) - self._directions(others)
             d = np.sqrt(np.einsum("nd,nd->n", apart, apart))
-            times = np.maximum(
-                gallery.starts_s[others] - gallery.ends_s[mine],
-                gallery.starts_s[mine] - gallery.ends_s[others],
-            ).clip(min=0.0)
+            asked = [pairs[i] for i in at.tolist()]
+            times = np.array([travel_time_s(gallery[one], gallery[other]) for one, other in asked])
             scores = self._scores(mine, others, d, times)
             for k, i in enumerate(at.tolist()):
                 number, partner = pairs[i]

@@ -209,11 +209,12 @@ def _dump_tracklet(tracklet: Tracklet) -> list[Any]:
         tracklet.track_id,
         dump_box(tracklet.box),
         dump_position(tracklet.position),
+        tracklet.track_start_s,
     ]
 
 
 def _load_tracklet(raw: list[Any], number: int, embedding: NDArray[Any]) -> Tracklet:
-    camera, start_s, end_s, extractor, ids, track_id, box, position = raw
+    camera, start_s, end_s, extractor, ids, track_id, box, position, track_start_s = raw
     return Tracklet(
         number,
         camera,
@@ -225,6 +226,7 @@ def _load_tracklet(raw: list[Any], number: int, embedding: NDArray[Any]) -> Trac
         track_id,
         load_box(box),
         load_position(position),
+        track_start_s,
     )
 
 

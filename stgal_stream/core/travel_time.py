@@ -100,8 +100,12 @@ class TravelTimeDistribution:
 
 def travel_time_s(first: Tracklet, second: Tracklet) -> float:
     """Seconds from the end of the earlier tracklet to the start of the later one; 0 if both were
-    in view at one time."""
-    return max(0.0, second.start_s - first.end_s, first.start_s - second.end_s)
+    in view at one time. Across cameras a part of a longer track starts where the track does:
+    who stays in view of two cameras at once is there without a way between them, whichever parts
+    of his two tracks are compared."""
+    if first.camera == second.camera:
+        return max(0.0, second.start_s - first.end_s, first.start_s - second.end_s)
+    return max(0.0, second.since_s - first.end_s, first.since_s - second.end_s)
 
 
 def travel_times_s(
@@ -110,7 +114,8 @@ def travel_times_s(
     other_starts: NDArray[np.float64],
     other_ends: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """:func:`travel_time_s` of every (query, gallery) combination, (Q, G) seconds."""
+    """Seconds from the end of the earlier to the start of the later, 0 where both were at one
+    time, of every (query, gallery) combination, (Q, G)."""
     forward = other_starts[None, :] - ends[:, None]
     backward = starts[:, None] - other_ends[None, :]
     times: NDArray[np.float64] = np.maximum(np.maximum(forward, backward), 0.0)

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 _POLL_RECORDS = 500
 _IDLE_POLL_S = 0.2
 _LOOK_S = 1.0
-_STATE_VERSION = "7"
+_STATE_VERSION = "8"
 
 
 @dataclass(slots=True)

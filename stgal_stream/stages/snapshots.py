@@ -21,7 +21,7 @@ from stgal_stream.log.port import Partition
 
 logger = logging.getLogger(__name__)
 
-_MAGIC = b"stgal-snapshot-4\n"
+_MAGIC = b"stgal-snapshot-5\n"
 _DIGEST_BYTES = 32
 
 

@@ -172,9 +172,38 @@ def test_views_that_overlap_are_linked_by_travel_time_zero_alone() -> None:
     rng = np.random.default_rng(0)
     spread = rng.uniform(1, 2000, 15)
     overlapping = np.where(np.arange(15) < 12, 0.0, spread)
-    assert link_verdict(overlapping, background) is Verdict.LINKED
-    assert link_verdict(overlapping[:11], background) is Verdict.TOO_LITTLE_DATA
+    assert link_verdict(overlapping, background, (12, 0.1)) is Verdict.LINKED
+    assert link_verdict(overlapping[:11], background, (11, 0.1)) is Verdict.TOO_LITTLE_DATA
     for seed in range(200):  # what chance alone brings
         draws = np.random.default_rng(seed).choice(96, 15, p=background)
         times = TimeGrid().centres_s()[draws]
-        assert link_verdict(times, background) is not Verdict.LINKED
+        at_once = int((draws == 0).sum()), 0.1
+        assert link_verdict(times, background, at_once) is not Verdict.LINKED
+
+
+def test_who_was_in_two_views_at_one_time_is_counted_by_tracklet() -> None:
+    """Also where a long track was cut and its parts' travel times are those of the whole."""
+    rng, gallery = np.random.default_rng(5), Gallery()
+    for number in range(120):
+        start_s, camera = float(rng.integers(0, 300)), "ab"[number % 2]
+        since_s = start_s - 200.0 if rng.random() < 0.5 else None
+        vector = rng.normal(size=8).astype(np.float32)
+        end_s = start_s + float(rng.integers(0, 20))
+        gallery.add(
+            Tracklet(number, camera, start_s, end_s, vector, "x", ("d",), track_start_s=since_s),
+            end_s,
+        )
+    counts = count_window(gallery, np.arange(120), TimeGrid(), View())
+    (found,) = (*counts.across.apart, *filter(None, [counts.across.pooled]))
+    mine, others = ([t for t in gallery.tracklets if t.camera == c] for c in "ab")
+    parts = [
+        [max(0.0, b.start_s - a.end_s, a.start_s - b.end_s) == 0 for b in others] for a in mine
+    ]
+    whole = [[travel_time_s(a, b) == 0 for b in others] for a in mine]
+    assert found.n_at_once == np.sum(parts) < np.sum(whole) == found.histogram[:, 0].sum()
+    d = np.array([[np.linalg.norm(a.embedding - b.embedding) for b in others] for a in mine])
+    buddies = [(i, int(j)) for i, j in enumerate(d.argmin(axis=1)) if d[:, j].argmin() == i]
+    assert found.n_buddies_at_once == sum(parts[i][j] for i, j in buddies)
+    assert sorted(found.buddy_times) == sorted(
+        travel_time_s(mine[i], others[j]) for i, j in buddies
+    )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stgal_stream.core.best_buddies import best_buddies
 from stgal_stream.core.site_state import restore, snapshot
 from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.travel_time import travel_time_s
 from stgal_stream.types import (
     AssociationEvent,
     Detection,
@@ -217,3 +218,56 @@ def test_silence_ends_identities() -> None:
     assert ended
     assert len(tracker.associator.gallery) == 0
     assert len(tracker.associator.identities) == 0
+
+
+def in_both_views(seed: int, n_people: int = 12, until_s: int = 180) -> list[Detection]:
+    """People who stay in view of two cameras; each part of a track differs from the next."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for person in range(n_people):
+        point = rng.normal(size=16)
+        for camera in ("a", "b"):
+            pose = rng.normal(size=(until_s // 30 + 1, 16))
+            for at_s in range(0, until_s, 2):
+                vector = (point + 0.5 * pose[at_s // 30]).astype(np.float32)
+                name = f"{camera}-{person}-{at_s}"
+                found.append(
+                    Detection(name, camera, at_s + 0.01 * person, vector, "m", f"{person}")
+                )
+    return sorted(found, key=lambda d: (d.time_s, d.id))
+
+
+def test_who_stays_in_two_views_has_no_way_between_them() -> None:
+    """Cut into parts, any part of a track may be the best buddy of any part of the other."""
+    detections = in_both_views(1)
+    never, tracker = (SiteTracker("s", SMALL) for _ in range(2))
+    whole, events = run(detections, never), []
+    for i, detection in enumerate(detections):
+        if i % 400 == 399:
+            tracker = restore(snapshot(tracker), SMALL)
+        events += tracker.observe(detection)
+    assert told(events) == told(whole)
+    never.tick(200.0)
+    gallery, calibration = never.associator.gallery, never.associator.scorer.calibration
+    assert len(gallery) > 5 * 2 * 12
+    assert set(gallery.since_s.round().tolist()) == {0.0}
+    assert calibration is not None
+    times = calibration.pairs["a", "b"].distribution.times_s
+    assert len(times) >= 10
+    assert set(times) == {0.0}
+    for row, found in enumerate(gallery.travel_times_s(np.arange(5))):
+        mine = gallery.tracklets[row]
+        assert found.tolist() == [travel_time_s(mine, other) for other in gallery.tracklets]
+        assert max(found) > 0  # who was here before and who comes back still have one
+
+
+def test_a_track_that_was_lost_for_long_begins_anew() -> None:
+    tracker = SiteTracker("s", SMALL)
+    vector = np.ones(4, np.float32)
+    times = [*range(0, 70, 2), *range(200, 270, 2)]
+    for at_s in times:
+        tracker.observe(Detection(f"{at_s}", "a", float(at_s), vector, "m", "7"))
+    tracker.tick(290.0)
+    found = {t.start_s: t.since_s for t in tracker.associator.gallery.tracklets}
+    assert set(found.values()) == {0.0, 200.0}
+    assert all(since_s == (0.0 if start_s < 100 else 200.0) for start_s, since_s in found.items())
