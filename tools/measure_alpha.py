@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--noise", type=float, nargs="*", default=[1.6, 1.18, 1.0, 0.82])
     parser.add_argument("--scale", type=float, nargs="*", default=[0.1, 1.0, 30.0])
+    parser.add_argument("--look-alikes", type=float, default=EmbeddingLaw().look_alikes)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     print("| noise | features | P_v rank-1 / mAP | P_a rank-1 / mAP | of the best | s |")
@@ -43,7 +44,8 @@ def main() -> None:
         for unit in (False, True):
             for scale in args.scale:
                 began_s = time.perf_counter()
-                data = simulated(args.schedule, args.split, noise, unit, scale, args.seed)
+                law = EmbeddingLaw(visit=noise, image=noise, look_alikes=args.look_alikes)
+                data = simulated(args.schedule, args.split, law, unit, scale, args.seed)
                 settings = TrackerSettings(calibration_tracklets=len(data.person))
                 found = calibrate(data.gallery_of_window(), settings, "measured")
                 p_v, p_a, *others = retrieve(data, found, [found.alpha * m for m in (1, *GRID)])
@@ -58,13 +60,12 @@ def main() -> None:
 
 
 def simulated(
-    path: Path, split: str, noise: float, unit: bool, scale: float, seed: int
+    path: Path, split: str, law: EmbeddingLaw, unit: bool, scale: float, seed: int
 ) -> LabelledSet:
     rows = read_schedule(path, split)
     person = np.array([row.person for row in rows])
     names, camera = np.unique([row.camera for row in rows], return_inverse=True)
     times = np.array([row.time_s for row in rows])
-    law = EmbeddingLaw(visit=noise, image=noise, look_alikes=0.25)
     vectors = simulate_embeddings(person, camera, times, law, seed)
     if unit:
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=["test", "train", "all"])
     parser.add_argument("--noise", type=float, default=1.0)
     parser.add_argument("--dim", type=int, default=128)
-    parser.add_argument("--look-alikes", type=float, default=0.25)
+    parser.add_argument("--look-alikes", type=float, default=EmbeddingLaw().look_alikes)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--unit-length", action="store_true")
     parser.add_argument("--null", choices=["noise", "times"])
