@@ -14,6 +14,7 @@ from stgal_stream.commands.evaluate import evaluate
 from stgal_stream.commands.export import export
 from stgal_stream.commands.inspect import inspect
 from stgal_stream.commands.models import models
+from stgal_stream.commands.quantise import quantise
 from stgal_stream.commands.replay import replay
 from stgal_stream.commands.reproduce import reproduce
 from stgal_stream.commands.retrain import retrain
@@ -45,6 +46,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     reproduce,
     models,
     export,
+    quantise,
     topics,
     check_config,
     completion,

@@ -56,13 +56,15 @@ class EmbedSection(Struct, forbid_unknown_fields=True):
     """The embed stage. ``model`` empty means the extractor that the package ships; ``releases`` is
     the folder of retrained ones (see ``Config.releases_folder``). On a CPU a batch
     uses ``threads`` and as many batches run at a time as there are cores for: side by side on a
-    thread each, nobody waits for a core that does something else."""
+    thread each, nobody waits for a core that does something else. ``eight_bit`` uses an extractor's
+    8-bit variant there, if it has one."""
 
     model: str = ""
     releases: str = ""
     batch_size: Count = 32
     max_wait_s: NotNegative = 0.05
     threads: Count = 1
+    eight_bit: bool = True
     decode_threads: Count = 2
     max_record_bytes: Count = 4 * 1024 * 1024
     max_crop_bytes: Count = 2 * 1024 * 1024
@@ -76,6 +78,15 @@ class EmbedSection(Struct, forbid_unknown_fields=True):
             "CPUExecutionProvider",
         ]
     )
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How an extractor is loaded: ``OnnxExtractor``'s options."""
+        return {
+            "providers": self.providers,
+            "threads": self.threads,
+            "eight_bit": self.eight_bit,
+        }
 
 
 class AssociateSection(Struct, forbid_unknown_fields=True):

@@ -70,7 +70,7 @@ class Daemon:
         if stage in ("embed", "all"):
             embed = config.embed
             model = Path(embed.model) if embed.model else SHIPPED
-            extractor = OnnxExtractor(model, providers=embed.providers, threads=embed.threads)
+            extractor = OnnxExtractor(model, **embed.loading)
             embedded = log.directory if isinstance(log, EmbeddedLog) else None
             releases = config.releases_folder(embedded)
             self.embed = EmbedStage(log, config, extractor, self.metrics, releases)

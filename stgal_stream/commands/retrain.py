@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from stgal_stream.commands.options import (
-    broker_list,
     config_option,
     log_options,
     stop_on_signals,
     train_extra,
 )
+from stgal_stream.commands.pair_source import pair_options, source_of
 from stgal_stream.commands.progress import StepBars, counted
-from stgal_stream.config import Config, load_config
-from stgal_stream.daemon import open_log
-from stgal_stream.errors import ConfigError, DataError
-from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.commands.quantise import said_of
+from stgal_stream.config import load_config
+from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Releases
-from stgal_stream.log.port import Log
-from stgal_stream.stages.rollout_state import RolloutState
-
-if TYPE_CHECKING:  # torch, which an edge server lacks
-    from stgal_stream.retraining.sources import Source
 
 _EPILOG = """\b
 Examples:
@@ -45,12 +36,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @log_options
 @config_option
-@click.option(
-    "--pairs", type=click.Path(path_type=Path), help="Association events in a file, not a log."
-)
-@click.option(
-    "--crops", type=click.Path(path_type=Path), help="With --pairs: crops named by detection id."
-)
+@pair_options
 @click.option("--baseline", type=click.Path(path_type=Path), help="ONNX to start from.")
 @click.option(
     "--out",
@@ -116,7 +102,7 @@ def retrain(
     )
     stop = threading.Event()
     with (
-        _source(config, brokers, embedded, pairs, crops) as (source, in_use),
+        source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
         chosen = replace(chosen, n_parts=max(chosen.n_parts, peers.size))
@@ -125,7 +111,8 @@ def retrain(
         promote = promote and pairs is None
         settings = JobSettings(chosen, held_out, min_pairs, promote, resume, within_cameras)
         path = baseline or peers.agree(lambda: in_use(Releases(folder)))
-        extractor = OnnxExtractor(path, providers=config.embed.providers)
+        loading = {**config.embed.loading, "threads": None}  # here nothing runs beside it
+        extractor = OnnxExtractor(path, **loading)
         console.print(
             f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
             f"{peers.size} x {peers.device.type}"
@@ -147,45 +134,6 @@ def retrain(
             f"  {name:<10} consistency {judged.consistency:.3f} over {judged.n_buddies} best "
             f"buddies, separation {apart}"
         )
+    click.echo(f"  8 bits     {said_of(release.variant)}")
     click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
     click.echo("promoted" if outcome.promoted else "not promoted")
-
-
-@contextmanager
-def _source(
-    config: Config, brokers: str, embedded: Path | None, pairs: Path | None, crops: Path | None
-) -> Iterator[tuple[Source, Callable[[Releases], Path]]]:
-    """What to read, and which extractor is in use there."""
-    from stgal_stream.retraining.sources import FileSource, LogSource
-
-    if pairs is not None or crops is not None:
-        if pairs is None or crops is None:
-            raise ConfigError("--pairs and --crops go together")
-        if brokers or embedded:
-            raise ConfigError("--pairs and --crops instead of --brokers or --embedded")
-        for path, is_there in ((pairs, pairs.is_file()), (crops, crops.is_dir())):
-            if not is_there:
-                raise DataError(f"there is no {path}")
-        yield FileSource(pairs, crops), lambda releases: _configured(config)
-        return
-    if embedded is not None and not embedded.is_dir():
-        raise DataError(f"there is no embedded log at {embedded}")
-    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-    try:
-        log.ensure_topics(config.topic_specs())
-        yield LogSource(log, config.topics), lambda releases: _in_use(log, config, releases)
-    finally:
-        log.close()
-
-
-def _in_use(log: Log, config: Config, releases: Releases) -> Path:
-    """The extractor to start from: what daemons use."""
-    state = RolloutState()
-    state.read(log, config.topics.releases)
-    if state.in_use is not None:
-        return releases.model(state.in_use.version)
-    return _configured(config)
-
-
-def _configured(config: Config) -> Path:
-    return Path(config.embed.model) if config.embed.model else SHIPPED

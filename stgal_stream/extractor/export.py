@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.network import IMAGENET_MEAN, IMAGENET_STD, ResNet50
-from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 
 _OPSET = 17
 _MIN_QUANTISED = 4096
@@ -80,6 +80,7 @@ def export(
         temporary = path.with_suffix(path.suffix + ".tmp")
         temporary.write_bytes(model.SerializeToString())
         temporary.replace(path)
+        variant_path(path).unlink(missing_ok=True)  # of what was there before
     except OSError as error:
         raise ModelError(f"{path} cannot be written: {error}") from error
     parity = compare(network, OnnxExtractor(path, providers=("CPUExecutionProvider",)), unit_length)

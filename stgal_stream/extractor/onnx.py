@@ -1,7 +1,8 @@
 """An extractor in ONNX: crops in, features out, on the best device there is.
 
-The model says itself what it wants (metadata ``stgal.*``). Before it is used it proves that a
-batch of N gives what N batches of one give: exported models that bake a batch size in, or keep
+The model says itself what it wants (metadata ``stgal.*``). On a CPU an 8-bit variant that lies
+beside it (``quantised``) is used in its place and under its name. Before it is used it proves that
+a batch of N gives what N batches of one give: exported models that bake a batch size in, or keep
 batch statistics, do not, and nothing would show it but wrong identities.
 """
 
@@ -24,6 +25,7 @@ from stgal_stream.extractor.crops import CropFormat
 logger = logging.getLogger(__name__)
 
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+VARIANT_OF = "stgal.variant_of"
 SHIPPED = Path(__file__).parent / "weights" / "rendered.onnx"
 _SELF_TEST_TOLERANCE = 2e-2
 _GPU_LIBRARIES_WARNING = 3
@@ -31,14 +33,20 @@ _GPU_LIBRARIES_WARNING = 3
 
 class OnnxExtractor:
     """A loaded, self-tested model. ``threads`` is how many one batch may use on a CPU (None: all);
-    ``n_parallel`` batches at a time then use all cores.
+    ``n_parallel`` batches at a time then use all cores. ``eight_bit`` allows its 8-bit variant.
 
     Raises:
-        ModelError: it is missing, broken, of the wrong shape, or depends on its batch.
+        ModelError: it is missing, broken, of the wrong shape, or depends on its batch; or the
+            variant beside it is another model's.
     """
 
     def __init__(
-        self, path: Path, *, providers: Sequence[str] = PROVIDERS, threads: int | None = None
+        self,
+        path: Path,
+        *,
+        providers: Sequence[str] = PROVIDERS,
+        threads: int | None = None,
+        eight_bit: bool = True,
     ) -> None:
         if not path.is_file():
             raise ModelError(
@@ -51,13 +59,17 @@ class OnnxExtractor:
         on_cpu = self.provider == "CPUExecutionProvider"
         cores = len(os.sched_getaffinity(0)) if on_cpu else 1
         self.n_parallel = max(1, cores // threads) if threads else 1
-        logger.info("extractor %s runs on %s", path.name, self.provider)
         meta = self._session.get_modelmeta().custom_metadata_map
         self.form = _crop_format(meta, self._session.get_inputs(), path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        self.version = f"{meta.get('stgal.version', path.stem)}@{digest}"
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.version = f"{meta.get('stgal.version', path.stem)}@{digest[:12]}"
         self.unit_length = meta.get("stgal.normalize") == "l2"
-        self._input = self._session.get_inputs()[0].name
+        self.input_name = str(self._session.get_inputs()[0].name)
+        self.eight_bit = eight_bit and on_cpu and variant_path(path).is_file()
+        if self.eight_bit:
+            self._session = _variant(variant_path(path), digest, threads)
+        bits = "in 8 bits" if self.eight_bit else "in floats"
+        logger.info("extractor %s runs on %s, %s", path.name, self.provider, bits)
         self.dim = 0
         self.self_test()
 
@@ -104,7 +116,7 @@ class OnnxExtractor:
 
     def _run(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            out = self._session.run(None, {self._input: planes})[0]
+            out = self._session.run(None, {self.input_name: planes})[0]
         except Exception as error:  # onnxruntime raises its own types, not exported by name
             raise ModelError(f"{self.path} failed to run: {error}") from error
         features = np.asarray(out, dtype=np.float32)
@@ -114,11 +126,28 @@ class OnnxExtractor:
         return features
 
 
-def _session(path: Path, providers: Sequence[str], threads: int | None) -> ort.InferenceSession:
+def variant_path(model: Path) -> Path:
+    """Where a model's 8-bit variant lies."""
+    return model.with_suffix(f".int8{model.suffix}")
+
+
+def _variant(path: Path, digest: str, threads: int | None) -> ort.InferenceSession:
+    session = _session(path, ("CPUExecutionProvider",), threads, in_integers=True)
+    if session.get_modelmeta().custom_metadata_map.get(VARIANT_OF) != digest:
+        raise ModelError(
+            f"{path} is a variant of another model than the one beside it",
+            hint="remove it, or make it anew with stgal-stream quantise",
+        )
+    return session
+
+
+def _session(
+    path: Path, providers: Sequence[str], threads: int | None, *, in_integers: bool = False
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = _GPU_LIBRARIES_WARNING
-    # 8-bit weights are turned into floats once, at loading, and not in every run.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if not in_integers:  # weights stored in 8 bits become floats once, at loading
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     if threads:
         options.intra_op_num_threads = threads
     usable = [p for p in providers if p in ort.get_available_providers() and _has_device(p)]

@@ -1,6 +1,7 @@
 """Releases: versions of the extractor with where they come from.
 
-A directory holds one folder a release (``model.onnx``, ``release.json``). Which one is in use
+A directory holds one folder a release (``model.onnx``, ``release.json``, and where it is good
+enough an 8-bit variant of the model). Which one is in use
 stands in the log (``wire.rollout``). The laws: a release never changes once it is there; a model
 whose hash is not the release's is never loaded.
 """
@@ -18,13 +19,15 @@ from typing import Any
 import msgspec
 
 from stgal_stream.errors import DataError, ModelError
+from stgal_stream.extractor.onnx import variant_path
 from stgal_stream.wire.rollout import Promotion
 
 MODEL, ABOUT = "model.onnx", "release.json"
 
 
 class Release(msgspec.Struct, frozen=True, omit_defaults=False):
-    """One version: its model's hash, its parent, and how it came to be."""
+    """One version: its model's hash, its parent, and how it came to be; ``variant`` is the hash of
+    its 8-bit variant, if it has one, and what was measured of it."""
 
     version: str
     sha256: str
@@ -33,6 +36,7 @@ class Release(msgspec.Struct, frozen=True, omit_defaults=False):
     data: dict[str, Any] = {}
     gate: dict[str, Any] = {}
     settings: dict[str, Any] = {}
+    variant: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Releases:
             raise DataError(f"{path} cannot be read: {error}") from error
 
     def model(self, version: str) -> Path:
-        """The path of a release's model, its hash checked.
+        """The path of a release's model, its hash checked and that of its variant.
 
         Raises:
             ModelError: it is missing or not what was released.
@@ -71,11 +75,15 @@ class Releases:
         release, path = self.get(version), self.folder / version / MODEL
         if not path.is_file():
             raise ModelError(f"release {version} has lost its {MODEL}")
-        if sha256_of(path) != release.sha256:
-            raise ModelError(
-                f"{path} is not what was released: its hash differs",
-                hint="promote another release, or roll back",
-            )
+        expected = [(path, release.sha256)]
+        if variant_path(path).is_file():
+            expected.append((variant_path(path), release.variant.get("sha256", "")))
+        for file, sha256 in expected:
+            if sha256_of(file) != sha256:
+                raise ModelError(
+                    f"{file} is not what was released: its hash differs",
+                    hint="promote another release, or roll back",
+                )
         return path
 
     def add(self, release: Release, model: Path) -> Path:
@@ -93,6 +101,8 @@ class Releases:
                 made = Path(scratch) / release.version
                 made.mkdir()
                 shutil.copyfile(model, made / MODEL)
+                if variant_path(model).is_file():
+                    shutil.copyfile(variant_path(model), variant_path(made / MODEL))
                 about = msgspec.json.format(msgspec.json.encode(release), indent=1)
                 (made / ABOUT).write_bytes(about + b"\n")
                 made.rename(target)

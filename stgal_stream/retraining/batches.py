@@ -53,7 +53,7 @@ class Sampler:
         self._share = weight / weight.sum()
         self._negatives = negatives
         self._linked = {(p.first, p.second) for p in pairs} | {(p.second, p.first) for p in pairs}
-        self._group = _groups(pairs)
+        self._group = groups_of(pairs)
         self._seed, self._n = seed, n_pairs
         self._n_crops, self._n_views = n_crops, n_views
 
@@ -147,7 +147,7 @@ def augmented(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     return out
 
 
-def _groups(pairs: list[PseudoPair]) -> dict[int, int]:
+def groups_of(pairs: list[PseudoPair]) -> dict[int, int]:
     """The connected group of each row in a pair."""
     parent: dict[int, int] = {}
 

@@ -35,11 +35,13 @@ from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import Source
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
+from stgal_stream.retraining.variant import Variant, make_variant
 from stgal_stream.types import TrackerSettings
 from stgal_stream.wire.rollout import Retrained, RolloutRecord
 
 logger = logging.getLogger(__name__)
 
+_CPU = ("CPUExecutionProvider",)
 Said = Callable[[str, int, int, str], None]
 
 
@@ -211,7 +213,8 @@ class Job:
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model.onnx"
             export_like(self._baseline, training.network, model, name)
-            candidate = OnnxExtractor(model, providers=("CPUExecutionProvider",))
+            variant = self._variant(model, data, split, say)
+            candidate = OnnxExtractor(model, providers=_CPU)
             after = embed(candidate, data.pixels[split:], lambda d, t: say("judging", d, t, ""))
             verdict = self._judge(data, split, before, after)
             release = Release(
@@ -236,9 +239,16 @@ class Job:
                     "last_losses": training.losses[-5:],
                     "code": version_of("stgal-stream"),
                 },
+                variant=variant.as_json(),
             )
             self._releases.add(release, model)
         return Outcome(release, verdict, verdict.passed and settings.promote)
+
+    def _variant(self, model: Path, data: StreamData, split: int, say: Said) -> Variant:
+        floats = OnnxExtractor(model, providers=_CPU, eight_bit=False)
+        return make_variant(
+            floats, data, data.pixels[:split], lambda what, done, total: say(what, done, total, "")
+        )
 
     def _judge(
         self,

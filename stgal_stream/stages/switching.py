@@ -166,8 +166,7 @@ class Switching:
         path = Releases(here[0]).model(promotion.version)
         if sha256_of(path) != promotion.sha256:
             raise ModelError(f"{path} is not what was promoted: its hash differs")
-        embed = self._config.embed
-        extractor = OnnxExtractor(path, providers=embed.providers, threads=embed.threads)
+        extractor = OnnxExtractor(path, **self._config.embed.loading)
         if extractor.version != promotion.extractor:
             raise ModelError(f"{path} calls itself {extractor.version}, not {promotion.extractor}")
         return extractor

@@ -1,0 +1,72 @@
+"""What a stream said about itself, for the commands that read it: a log, or files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stgal_stream.commands.options import broker_list
+from stgal_stream.config import Config
+from stgal_stream.daemon import open_log
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.extractor.onnx import SHIPPED
+from stgal_stream.extractor.releases import Releases
+from stgal_stream.log.port import Log
+from stgal_stream.stages.rollout_state import RolloutState
+
+if TYPE_CHECKING:  # torch, which an edge server lacks
+    from stgal_stream.retraining.sources import Source
+
+
+def pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--pairs`` and ``--crops``: files instead of a log."""
+    path = click.Path(path_type=Path)
+    crops = "With --pairs: crops named by detection id."
+    command = click.option("--crops", type=path, help=crops)(command)
+    return click.option("--pairs", type=path, help="Association events in a file, not a log.")(
+        command
+    )
+
+
+@contextmanager
+def source_of(
+    config: Config, brokers: str, embedded: Path | None, pairs: Path | None, crops: Path | None
+) -> Iterator[tuple[Source, Callable[[Releases], Path]]]:
+    """What to read, and which extractor is in use there."""
+    from stgal_stream.retraining.sources import FileSource, LogSource
+
+    if pairs is not None or crops is not None:
+        if pairs is None or crops is None:
+            raise ConfigError("--pairs and --crops go together")
+        if brokers or embedded:
+            raise ConfigError("--pairs and --crops instead of --brokers or --embedded")
+        for path, is_there in ((pairs, pairs.is_file()), (crops, crops.is_dir())):
+            if not is_there:
+                raise DataError(f"there is no {path}")
+        yield FileSource(pairs, crops), lambda releases: _configured(config)
+        return
+    if embedded is not None and not embedded.is_dir():
+        raise DataError(f"there is no embedded log at {embedded}")
+    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+    try:
+        log.ensure_topics(config.topic_specs())
+        yield LogSource(log, config.topics), lambda releases: _in_use(log, config, releases)
+    finally:
+        log.close()
+
+
+def _in_use(log: Log, config: Config, releases: Releases) -> Path:
+    """The extractor to start from: what daemons use."""
+    state = RolloutState()
+    state.read(log, config.topics.releases)
+    if state.in_use is not None:
+        return releases.model(state.in_use.version)
+    return _configured(config)
+
+
+def _configured(config: Config) -> Path:
+    return Path(config.embed.model) if config.embed.model else SHIPPED

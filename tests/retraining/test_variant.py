@@ -1,0 +1,97 @@
+"""The 8-bit variant: used on a CPU under its model's name, kept only where it is good enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stgal_stream.errors import ModelError
+from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
+from stgal_stream.extractor.quantised import quantise
+from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, StreamData
+from stgal_stream.retraining.variant import make_variant
+from stgal_stream.types import Position
+
+from ..extractor.tiny_model import tiny
+
+CPU = ("CPUExecutionProvider",)
+
+
+def seen_twice(n_people: int = 220, darkest: int = 0) -> StreamData:
+    """People of colours of their own, each seen by two cameras and paired."""
+    rng = np.random.default_rng(1)
+    sightings, pixels, pairs = [], [], []
+    for person in range(n_people):
+        colours = rng.integers(darkest, 256, (4, 2, 3))
+        for camera in (0, 1):
+            at_s, row = 100.0 * person + 40 * camera, len(sightings)
+            at = Position("d", 0, row)
+            sightings.append(Sighting(f"{person}-{camera}", "s", f"c{camera}", at_s, at_s, at))
+            crop = np.repeat(np.repeat(colours, 4, axis=0), 4, axis=1)
+            pixels.append(np.clip(crop + rng.normal(0, 12, crop.shape), 0, 255).astype(np.uint8))
+        pairs.append(PseudoPair(row - 1, row, 0.9))
+    return StreamData(sightings, np.stack(pixels), pairs)
+
+
+def test_a_good_variant_is_used_under_the_models_name(tmp_path: Path) -> None:
+    path, data = tiny(tmp_path / "m.onnx", dim=24), seen_twice()
+    floats = OnnxExtractor(path, providers=CPU, eight_bit=False)
+    found = make_variant(floats, data, data.pixels)
+    assert found.kept
+    assert found.n_queries == 440
+    assert found.rank1 > 0.9
+    assert found.rank1 - found.rank1_eight_bit < 0.005
+    assert found.sha256 == sha256_of(variant_path(path))
+    eight_bit = OnnxExtractor(path, providers=CPU)
+    assert eight_bit.eight_bit
+    assert not floats.eight_bit
+    assert (eight_bit.version, eight_bit.form) == (floats.version, floats.form)
+    one, other = (extractor.embed(data.pixels[:20]) for extractor in (floats, eight_bit))
+    assert (one != other).any()
+    assert np.abs(one - other).max() < 0.05 * np.abs(one).max()
+
+
+def test_a_variant_that_loses_too_much_is_not_kept(tmp_path: Path) -> None:
+    """Calibrated on crops without light, all that is bright becomes one."""
+    path, data = tiny(tmp_path / "m.onnx", dim=24), seen_twice(darkest=130)
+    floats = OnnxExtractor(path, providers=CPU, eight_bit=False)
+    found = make_variant(floats, data, np.zeros_like(data.pixels[:8]))
+    assert not found.kept
+    assert found.rank1 - found.rank1_eight_bit > 0.05
+    assert not variant_path(path).exists()
+    assert not OnnxExtractor(path, providers=CPU).eight_bit
+
+
+def test_too_few_pairs_measure_nothing(tmp_path: Path) -> None:
+    path, data = tiny(tmp_path / "m.onnx"), seen_twice(100)
+    found = make_variant(OnnxExtractor(path, providers=CPU), data, data.pixels)
+    assert (found.kept, found.n_queries) == (False, 200)
+    assert not variant_path(path).exists()
+
+
+def test_another_models_variant_is_refused(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "m.onnx")
+    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels)
+    tiny(path, version="other")
+    with pytest.raises(ModelError, match="another model"):
+        OnnxExtractor(path, providers=CPU)
+    assert not OnnxExtractor(path, providers=CPU, eight_bit=False).eight_bit
+
+
+def test_a_release_holds_its_variant_and_its_hash(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "m.onnx")
+    made = quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels)
+    releases = Releases(tmp_path / "releases")
+    for version, variant in (("good", {"sha256": sha256_of(made)}), ("unknown", {})):
+        about = Release(version, sha256_of(path), "parent", "2026-01-01", variant=variant)
+        releases.add(about, path)
+    assert OnnxExtractor(releases.model("good"), providers=CPU).eight_bit
+    with pytest.raises(ModelError, match="not what was released"):
+        releases.model("unknown")
+    with variant_path(tmp_path / "releases" / "good" / MODEL).open("ab") as out:
+        out.write(b"x")
+    with pytest.raises(ModelError, match="not what was released"):
+        releases.model("good")
