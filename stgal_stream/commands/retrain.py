@@ -55,6 +55,11 @@ Examples:
 @click.option(
     "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
 )
+@click.option(
+    "--weighted/--unweighted",
+    default=None,
+    help="Draw pairs in proportion to their posterior (default; setting paper: all alike).",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--held-out", default=0.3, show_default=True, type=click.FloatRange(0.1, 0.9))
 @click.option("--min-pairs", default=100, show_default=True, type=click.IntRange(min=2))
@@ -74,6 +79,7 @@ def retrain(
     iterations: int | None,
     learning_rate: float | None,
     batch_pairs: int | None,
+    weighted: bool | None,
     seed: int,
     held_out: float,
     min_pairs: int,
@@ -99,6 +105,7 @@ def retrain(
         iterations=iterations or chosen.iterations,
         learning_rate=learning_rate or chosen.learning_rate,
         n_pairs=batch_pairs or chosen.n_pairs,
+        weighted=chosen.weighted if weighted is None else weighted,
     )
     stop = threading.Event()
     with (

@@ -35,9 +35,9 @@ class Batch:
 
 
 class Sampler:
-    """Draws pairs in proportion to their posterior, and hard negatives of each query: candidates
-    whose P_a lies under the median, in proportion to P_v. Of each sighting so drawn, some crops:
-    two of one tracklet are one person, whatever else is wrong."""
+    """Draws pairs, if ``weighted`` in proportion to their posterior, and hard negatives of each
+    query: candidates whose P_a lies under the median, in proportion to P_v. Of each sighting so
+    drawn, some crops: two of one tracklet are one person, whatever else is wrong."""
 
     def __init__(
         self,
@@ -47,9 +47,11 @@ class Sampler:
         n_pairs: int,
         n_crops: list[int],
         n_views: int,
+        *,
+        weighted: bool = True,
     ) -> None:
         self._ends = np.array([(p.first, p.second) for p in pairs], np.int64)
-        weight = np.array([p.posterior for p in pairs])
+        weight = np.array([p.posterior if weighted else 1.0 for p in pairs])
         self._share = weight / weight.sum()
         self._negatives = negatives
         self._linked = {(p.first, p.second) for p in pairs} | {(p.second, p.first) for p in pairs}

@@ -156,7 +156,15 @@ class Job:
         queries = sorted({row for p in pairs for row in (p.first, p.second)})
         negatives = hard_negatives(data.sightings[:split], tracklets, queries, training.seed)
         n_crops = [len(crops) for crops in data.views]
-        return Sampler(pairs, negatives, training.seed, training.n_pairs, n_crops, training.n_views)
+        return Sampler(
+            pairs,
+            negatives,
+            training.seed,
+            training.n_pairs,
+            n_crops,
+            training.n_views,
+            weighted=training.weighted,
+        )
 
     def _within_cameras(self, data: StreamData, split: int, settings: JobSettings) -> Draws:
         """Tracks before the held-out times, as many in a batch as pairs and negatives would be."""

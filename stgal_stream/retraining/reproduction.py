@@ -165,7 +165,13 @@ class Reproduction:
         else:
             negatives = hard_negatives(data.sightings, vectors, queries, settings.seed)
         return Sampler(
-            pairs, negatives, settings.seed, settings.n_pairs, n_crops, settings.n_views
+            pairs,
+            negatives,
+            settings.seed,
+            settings.n_pairs,
+            n_crops,
+            settings.n_views,
+            weighted=settings.weighted,
         ), what
 
     def _training(self, name: str, extractor: OnnxExtractor, data: StreamData) -> Training:

@@ -28,10 +28,10 @@ _RISE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to train; ``paper()`` is as printed. Which default stands wrong pairs best is not
-    measured by a command yet. A batch has ``n_views`` crops of each sighting in ``n_pairs`` pairs
-    and of a hard negative of each. It is normalised in ``n_parts``, each by its own statistics,
-    which as many processes can compute apart."""
+    """How to train; ``paper()`` is as printed. A batch has ``n_views`` crops of each sighting in
+    ``n_pairs`` pairs, drawn in proportion to their posterior if ``weighted``, and of a hard
+    negative of each. It is normalised in ``n_parts``, each by its own statistics, which as many
+    processes can compute apart."""
 
     loss: str = "contrastive"
     optimiser: str = "adamw"
@@ -41,11 +41,12 @@ class TrainingSettings:
     seed: int = 0
     n_views: int = 2
     n_parts: int = 2
+    weighted: bool = True
 
     @classmethod
     def paper(cls, seed: int = 0) -> TrainingSettings:
         """Equation 6, batch-hard, SGD at 0.0005 for 30,000 iterations."""
-        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, 1)
+        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, 1, weighted=False)
 
     def rate(self, iteration: int) -> float:
         """The learning rate: it rises over the first tenth and falls to 0 on a cosine; SGD's, as

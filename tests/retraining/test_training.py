@@ -110,6 +110,14 @@ def test_a_batch_holds_pairs_and_their_negatives_and_depends_on_its_number_alone
             assert not (batch.same[i, j] and batch.other[i, j])
 
 
+def test_pairs_are_drawn_by_their_posterior_or_all_alike() -> None:
+    pairs = [PseudoPair(0, 1, 0.9), PseudoPair(2, 3, 0.1)]
+    for weighted, share in ((True, 0.9), (False, 0.5)):
+        sampler = Sampler(pairs, {}, 3, 1, [1] * 4, 1, weighted=weighted)
+        drawn = [0 in sampler.batch(number)[0].rows for number in range(400)]
+        assert np.mean(drawn) == pytest.approx(share, abs=0.06)
+
+
 def test_where_no_travel_time_is_known_any_other_camera_gives_negatives() -> None:
     """Nothing is learned from so few, so nobody is drawn for looking alike: that is the person."""
     sightings, person = walk(2, n_people=20)
