@@ -141,7 +141,8 @@ def _publish(
     head, *lines = table_of(table, rows)
     shown = Table(title=title)
     for name in head:
-        shown.add_column(name, justify="left" if name == "model" else "right")
+        is_name = name == "model"
+        shown.add_column(name, justify="left" if is_name else "right", no_wrap=is_name)
     for cells in lines:
         shown.add_row(*cells)
     console.print(line)

@@ -163,3 +163,14 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
     assert "broken.jsonl, line 1" in broken.stderr
     alone = stgal("retrain", "--pairs", "pairs.jsonl", cwd=tmp_path, check=2)
     assert "go together" in alone.stderr
+
+
+def test_a_variant_is_not_made_where_its_loss_cannot_be_measured(site: Path) -> None:
+    shutil.copyfile(SHIPPED, site / "mine.onnx")
+    done = stgal("quantise", "--model", "mine.onnx", "--embedded", "log", cwd=site)
+    assert "too few to measure its loss by" in done.stdout
+    assert not (site / "mine.int8.onnx").exists()
+    gone = stgal("quantise", "--model", "nowhere.onnx", "--embedded", "log", cwd=site, check=4)
+    assert "no model at nowhere.onnx" in gone.stderr
+    none = stgal("quantise", "--model", "mine.onnx", cwd=site, check=2)
+    assert "--embedded DIR" in none.stderr
