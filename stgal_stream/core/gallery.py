@@ -180,13 +180,13 @@ class Gallery:
     ) -> NDArray[np.float64]:
         """(Q, G) travel times of the tracklets in rows ``queries`` to those in ``rows``, or to
         all, as ``travel_time.travel_time_s`` has them."""
-        rows = np.arange(len(self)) if rows is None else rows
+        asked_of = slice(None) if rows is None else rows  # a slice copies nothing
         starts, since, ends = self.starts_s, self.since_s, self.ends_s
-        times = travel_times_s(since[queries], ends[queries], since[rows], ends[rows])
-        asking, asked = self.cameras[queries], self.cameras[rows]
+        times = travel_times_s(since[queries], ends[queries], since[asked_of], ends[asked_of])
+        asking, asked = self.cameras[queries], self.cameras[asked_of]
         for camera in np.unique(asking):
             mine, others = np.flatnonzero(asking == camera), np.flatnonzero(asked == camera)
-            one, other = queries[mine], rows[others]
+            one, other = queries[mine], others if rows is None else rows[others]
             within = travel_times_s(starts[one], ends[one], starts[other], ends[other])
             times[np.ix_(mine, others)] = within
         return times

@@ -23,6 +23,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from stgal_stream.errors import ModelError
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.onnx import VARIANT_OF, OnnxExtractor, variant_path
 
@@ -34,30 +35,42 @@ def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8]) -> Path:
     """Writes the variant of an extractor, calibrated on some of ``crops`` (N, H, W, 3), N >= 1;
     its path. Ranges are the smallest and largest value seen (one for a layer's activations, one
     for each output channel of its weights); weights take 7 of the 8 bits, so that processors that
-    add up products in 16 bits do not saturate."""
+    add up products in 16 bits do not saturate.
+
+    Raises:
+        ModelError: onnxruntime cannot quantise it.
+    """
     chosen = np.random.default_rng(0).permutation(len(crops))[:_N_CROPS]
+    reader = _Reader(extractor.input_name, extractor.form, crops[np.sort(chosen)])
     path = variant_path(extractor.path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as scratch:
-        prepared, made = (str(Path(scratch) / name) for name in ("prepared.onnx", path.name))
-        quant_pre_process(str(extractor.path), prepared, skip_symbolic_shape=True)
-        quantize_static(
-            prepared,
-            made,
-            _Reader(extractor.input_name, extractor.form, crops[np.sort(chosen)]),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        model = onnx.load(made)
-        about = {p.key: p.value for p in onnx.load(extractor.path).metadata_props}
-        about["stgal.weights"] = "int8"
-        about[VARIANT_OF] = hashlib.sha256(extractor.path.read_bytes()).hexdigest()
-        helper.set_model_props(model, about)
-        onnx.save(model, made)
-        Path(made).replace(path)
+        made = Path(scratch) / path.name
+        try:
+            _quantise(extractor.path, Path(scratch) / "prepared.onnx", made, reader)
+        except Exception as error:  # onnxruntime and onnx raise many types of their own
+            raise ModelError(f"{extractor.path} cannot be quantised: {error}") from error
+        made.replace(path)
     return path
+
+
+def _quantise(model: Path, prepared: Path, made: Path, reader: _Reader) -> None:
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(made),
+        reader,
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    about = {p.key: p.value for p in onnx.load(model).metadata_props}
+    about["stgal.weights"] = "int8"
+    about[VARIANT_OF] = hashlib.sha256(model.read_bytes()).hexdigest()
+    variant = onnx.load(made)
+    helper.set_model_props(variant, about)
+    onnx.save(variant, made)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

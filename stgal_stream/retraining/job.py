@@ -253,10 +253,15 @@ class Job:
         return Outcome(release, verdict, verdict.passed and settings.promote)
 
     def _variant(self, model: Path, data: StreamData, split: int, say: Said) -> Variant:
+        """A release does without a variant where none can be made."""
         floats = OnnxExtractor(model, providers=_CPU, eight_bit=False)
-        return make_variant(
-            floats, data, data.pixels[:split], lambda what, done, total: say(what, done, total, "")
-        )
+        try:
+            return make_variant(
+                floats, data, data.pixels[:split], lambda what, d, t: say(what, d, t, "")
+            )
+        except ModelError as error:
+            logger.warning("no 8-bit variant: %s", error)
+            return Variant(0.0, 0.0, 0, kept=False)
 
     def _judge(
         self,

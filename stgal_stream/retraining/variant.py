@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.view import centred_view
+from stgal_stream.errors import ModelError
 from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.quantised import quantise
@@ -52,7 +53,11 @@ def make_variant(
 ) -> Variant:
     """Makes the 8-bit variant of a model that was loaded in floats, calibrated on crops
     (N, H, W, 3), and keeps it beside the model if it is good enough. It is asked of the newest
-    4,000 sightings, and needs 400 with a pair."""
+    4,000 sightings, and needs 400 with a pair.
+
+    Raises:
+        ModelError: the model cannot be quantised, or its variant does not work.
+    """
     first = max(0, len(data.sightings) - _MOST_SIGHTINGS)
     person, camera = _who_and_where(data, first)
     n = int((person > 0).sum())
@@ -60,7 +65,11 @@ def make_variant(
         return Variant(0.0, 0.0, n, kept=False)
     on_progress("8 bits", 0, 1)
     path = quantise(model, calibrate_on)
-    variant = OnnxExtractor(model.path, providers=("CPUExecutionProvider",))
+    try:
+        variant = OnnxExtractor(model.path, providers=("CPUExecutionProvider",))
+    except ModelError:
+        path.unlink()
+        raise
     found = []
     for name, extractor in (("floats", model), ("8 bits", variant)):
         vectors = embed(extractor, data.pixels[first:], partial(on_progress, name))

@@ -95,3 +95,10 @@ def test_a_release_holds_its_variant_and_its_hash(tmp_path: Path) -> None:
         out.write(b"x")
     with pytest.raises(ModelError, match="not what was released"):
         releases.model("good")
+
+
+def test_what_cannot_be_quantised_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tiny(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="cannot be quantised"):
+        quantise(OnnxExtractor(path, providers=CPU), np.zeros((8, 32, 32, 3), np.uint8))
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
