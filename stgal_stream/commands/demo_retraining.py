@@ -99,7 +99,11 @@ def _retrain(config: Config, log: Log, out: Path, console: Console, iterations: 
 
     console.print(f"second act: {iterations} iterations of retraining on the demo's own log …")
     model = Path(config.embed.model) if config.embed.model else SHIPPED
-    job = Job(LogSource(log, config.topics), OnnxExtractor(model), Releases(out / "releases"))
+    job = Job(
+        LogSource(log, config.topics),
+        OnnxExtractor(model, eight_bit=False),
+        Releases(out / "releases"),
+    )
     settings = JobSettings(TrainingSettings(iterations=iterations), promote=False)
     stop = threading.Event()
     with counted(console) as bars, stop_on_signals(stop):

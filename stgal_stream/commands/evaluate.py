@@ -138,7 +138,8 @@ def _embed(
     n = sum(image.split != "train" for image in images)
     data = embed_dataset(images, extractor, lambda done: report("embedding", done, n))
     used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
-    title = f"{dataset} at {root.name}, clock {used}, extractor {extractor.version}"
+    bits = " in 8 bits" if extractor.eight_bit else ""
+    title = f"{dataset} at {root.name}, clock {used}, extractor {extractor.version}{bits}"
     if data.n_broken:
         title += f"; {data.n_broken} images could not be read and are left out"
     return data, title

@@ -15,6 +15,7 @@ from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.config import load_config
 from stgal_stream.errors import DataError
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
+from stgal_stream.extractor.releases import ABOUT
 
 _EPILOG = """\b
 Examples:
@@ -40,8 +41,13 @@ def quantise(
 
     It is calibrated on crops that the stream has, measured on the stream's own pseudo-pairs, and
     kept beside the model if it loses less than half a point of rank-1: daemons on a CPU then use it
-    in the model's place. Releases of retrain have theirs already.
+    in the model's place. A release never changes: retrain made its variant, if it was good enough.
     """
+    if (model.parent / ABOUT).is_file():
+        raise DataError(
+            f"{model} is a release, and a release never changes",
+            hint="copy the model elsewhere and set embed.model to the copy",
+        )
     with train_extra("quantise"):
         from stgal_stream.retraining.variant import make_variant
     config = load_config(config_path)
@@ -69,11 +75,4 @@ def quantise(
 
 def said_of(variant: dict[str, Any]) -> str:
     """What was measured of a variant, in a line."""
-    n = variant["n_queries"]
-    if not variant["rank1"]:
-        return f"no variant: {n} sightings with a pair are too few to measure its loss by"
-    what = "kept" if variant["kept"] else "not kept: it loses half a point or more"
-    return (
-        f"{what}, rank-1 {variant['rank1']:.3f} -> {variant['rank1_eight_bit']:.3f} over {n} "
-        "sightings with a pair"
-    )
+    return f"{'kept' if variant['kept'] else 'none'}: {variant['why']}"

@@ -46,7 +46,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Baseline A; default: the shipped one.",
 )
-@click.option("--row", "only", multiple=True, help="Only this row of it; may be given again.")
+@click.option("--row", "only", multiple=True, help="Only this row; may be given again.")
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--iterations", type=click.IntRange(min=1), help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
@@ -89,7 +89,7 @@ def reproduce(
     training = replace(training, iterations=iterations or training.iterations)
     images = load_dataset(dataset, root, clock=clock or "corrected")
     path = baseline or SHIPPED
-    extractor = OnnxExtractor(path)
+    extractor = OnnxExtractor(path, eight_bit=False)
     used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
     about = {
         "dataset": dataset,

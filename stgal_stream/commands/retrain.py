@@ -49,7 +49,9 @@ Examples:
     help="Train on what each camera alone tells apart (Baseline B): needs no pairs yet.",
 )
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
-@click.option("--loss", type=click.Choice(["contrastive", "triplets", "batch-hard"]))
+@click.option(
+    "--loss", type=click.Choice(["scaled-batch-hard", "contrastive", "triplets", "batch-hard"])
+)
 @click.option("--iterations", type=click.IntRange(min=1))
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option(
@@ -116,10 +118,18 @@ def retrain(
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
-        settings = JobSettings(chosen, held_out, min_pairs, promote, resume, within_cameras)
+        settings = JobSettings(
+            chosen,
+            held_out,
+            min_pairs,
+            promote,
+            resume,
+            within_cameras,
+            eight_bit=config.embed.eight_bit,
+        )
         path = baseline or peers.agree(lambda: in_use(Releases(folder)))
-        loading = {**config.embed.loading, "threads": None}  # here nothing runs beside it
-        extractor = OnnxExtractor(path, **loading)
+        # In floats, as the candidate is judged: the gate compares nothing else.
+        extractor = OnnxExtractor(path, providers=config.embed.providers, eight_bit=False)
         console.print(
             f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
             f"{peers.size} x {peers.device.type}"

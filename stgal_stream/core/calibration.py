@@ -29,7 +29,7 @@ from stgal_stream.core.mixture import (
 from stgal_stream.core.pair_counts import KindCounts, WindowCounts, camera_pair, count_window
 from stgal_stream.core.spread import Spread
 from stgal_stream.core.time_grid import TimeGrid
-from stgal_stream.core.travel_time import TravelTimeDistribution, travel_times_s
+from stgal_stream.core.travel_time import TravelTimeDistribution
 from stgal_stream.core.view import View, centred_view
 from stgal_stream.core.visual import (
     are_known_negatives,
@@ -187,7 +187,7 @@ def _matched_times(
     gallery: Gallery, alpha: float, sigma: float
 ) -> Iterator[tuple[CameraPair, Floats]]:
     """The travel times of the pairs of two cameras with P_v above sigma, block by block."""
-    embeddings, starts, ends = gallery.embeddings, gallery.starts_s, gallery.ends_s
+    embeddings = gallery.embeddings
     names = gallery.camera_names
     members = [np.flatnonzero((gallery.cameras == i) & gallery.known) for i in range(len(names))]
     for a in range(len(names)):
@@ -198,7 +198,7 @@ def _matched_times(
                 p_visual = visual_probability(
                     distances(embeddings[rows], embeddings[columns]), alpha
                 )
-                times = travel_times_s(starts[rows], ends[rows], starts[columns], ends[columns])
+                times = gallery.travel_times_s(rows, columns)
                 parts.append(times[p_visual > sigma])
             matched = np.concatenate(parts) if parts else np.zeros(0)
             if len(matched):

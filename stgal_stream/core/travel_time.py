@@ -100,9 +100,9 @@ class TravelTimeDistribution:
 
 def travel_time_s(first: Tracklet, second: Tracklet) -> float:
     """Seconds from the end of the earlier tracklet to the start of the later one; 0 if both were
-    in view at one time. Across cameras a part of a longer track starts where the track does:
-    who stays in view of two cameras at once is there without a way between them, whichever parts
-    of his two tracks are compared."""
+    in view at one time. Across cameras a part of a longer track starts where the track does, so
+    that who is in view of two cameras at once has no way to a track that had begun before the part
+    ended."""
     if first.camera == second.camera:
         return max(0.0, second.start_s - first.end_s, first.start_s - second.end_s)
     return max(0.0, second.since_s - first.end_s, first.since_s - second.end_s)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -25,52 +25,60 @@ from onnxruntime.quantization import (
 
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.extractor.onnx import VARIANT_OF, OnnxExtractor, variant_path
+from stgal_stream.extractor.onnx import VARIANT_OF, OnnxExtractor
 
 _N_CROPS = 192
 _BATCH = 16
 
 
-def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8]) -> Path:
-    """Writes the variant of an extractor, calibrated on some of ``crops`` (N, H, W, 3), N >= 1;
-    its path. Ranges are the smallest and largest value seen (one for a layer's activations, one
-    for each output channel of its weights); weights take 7 of the 8 bits, so that processors that
-    add up products in 16 bits do not saturate.
+def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8], path: Path) -> None:
+    """Writes the variant of an extractor to ``path``, calibrated on some of ``crops``
+    (N, H, W, 3), N >= 1. Ranges are the smallest and largest value seen (one for a layer's
+    activations, one for each output channel of its weights); weights take 7 of the 8 bits, so that
+    processors that add up products in 16 bits do not saturate.
 
     Raises:
-        ModelError: onnxruntime cannot quantise it.
+        ModelError: onnxruntime cannot quantise it, or the variant cannot be written.
     """
     chosen = np.random.default_rng(0).permutation(len(crops))[:_N_CROPS]
     reader = _Reader(extractor.input_name, extractor.form, crops[np.sort(chosen)])
-    path = variant_path(extractor.path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as scratch:
-        made = Path(scratch) / path.name
+    model = onnx.load(extractor.path)
+    about = {p.key: p.value for p in model.metadata_props}
+    about["stgal.weights"] = "int8"
+    about[VARIANT_OF] = hashlib.sha256(extractor.path.read_bytes()).hexdigest()
+    _unpack_weights(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        floats, prepared = (Path(scratch) / name for name in ("floats.onnx", "prepared.onnx"))
         try:
-            _quantise(extractor.path, Path(scratch) / "prepared.onnx", made, reader)
+            onnx.save(model, floats)
+            quant_pre_process(str(floats), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(path),
+                reader,
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+            variant = onnx.load(path)
+            helper.set_model_props(variant, about)
+            onnx.save(variant, path)
         except Exception as error:  # onnxruntime and onnx raise many types of their own
             raise ModelError(f"{extractor.path} cannot be quantised: {error}") from error
-        made.replace(path)
-    return path
 
 
-def _quantise(model: Path, prepared: Path, made: Path, reader: _Reader) -> None:
-    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
-    quantize_static(
-        str(prepared),
-        str(made),
-        reader,
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    about = {p.key: p.value for p in onnx.load(model).metadata_props}
-    about["stgal.weights"] = "int8"
-    about[VARIANT_OF] = hashlib.sha256(model.read_bytes()).hexdigest()
-    variant = onnx.load(made)
-    helper.set_model_props(variant, about)
-    onnx.save(variant, made)
+def _unpack_weights(model: onnx.ModelProto) -> None:
+    """Weights that are stored in 8 bits become floats: else they would be taken as they are."""
+    graph = model.graph
+    tensors = {t.name: t for t in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
+            packed, scales = (numpy_helper.to_array(tensors[name]) for name in node.input[:2])
+            values = packed.astype(np.float32) * scales.reshape(-1, *[1] * (packed.ndim - 1))
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            graph.node.remove(node)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]

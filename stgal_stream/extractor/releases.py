@@ -101,7 +101,7 @@ class Releases:
                 made = Path(scratch) / release.version
                 made.mkdir()
                 shutil.copyfile(model, made / MODEL)
-                if variant_path(model).is_file():
+                if release.variant.get("kept"):
                     shutil.copyfile(variant_path(model), variant_path(made / MODEL))
                 about = msgspec.json.format(msgspec.json.encode(release), indent=1)
                 (made / ABOUT).write_bytes(about + b"\n")

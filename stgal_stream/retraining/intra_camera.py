@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stgal_stream.errors import DataError
 from stgal_stream.retraining.batches import Batch
 from stgal_stream.retraining.pseudo_pairs import Sighting
+from stgal_stream.retraining.training import TrainingSettings
 
 PERIOD_S = 60.0
 _GAP_S = 5.0
@@ -46,6 +47,14 @@ class IntraCameraSampler:
         self._sightings = sightings
         self._seed, self._n = seed, n_tracks
         self._n_crops, self._n_views = n_crops, n_views
+
+    @classmethod
+    def like(
+        cls, settings: TrainingSettings, sightings: list[Sighting], n_crops: list[int]
+    ) -> IntraCameraSampler:
+        """As many tracks in a batch as pairs and their negatives would be."""
+        n_tracks, n_views = 3 * settings.n_pairs, max(2, settings.n_views)
+        return cls(sightings, settings.seed, n_tracks, n_crops, n_views)
 
     @property
     def n_tracks(self) -> int:

@@ -48,7 +48,8 @@ Said = Callable[[str, int, int, str], None]
 @dataclass(frozen=True, slots=True)
 class JobSettings:
     """``held_out`` is the share of the newest sightings that training does not see.
-    ``within_cameras`` trains on what each camera alone tells apart (the paper's Baseline B)."""
+    ``within_cameras`` trains on what each camera alone tells apart (the paper's Baseline B);
+    ``eight_bit`` makes the release's 8-bit variant too."""
 
     training: TrainingSettings
     held_out: float = 0.3
@@ -56,6 +57,7 @@ class JobSettings:
     promote: bool = True
     resume: bool = False
     within_cameras: bool = False
+    eight_bit: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +134,13 @@ class Job:
         self, data: StreamData, split: int, settings: JobSettings, say: Said
     ) -> tuple[NDArray[np.float32], Draws]:
         """What the baseline sees, and what to train on."""
-        draws = (
-            self._within_cameras(data, split, settings)
-            if settings.within_cameras
-            else self._across_cameras(data, split, settings, say)
-        )
+        if settings.within_cameras:
+            n_crops = [len(crops) for crops in data.views]
+            draws: Draws = IntraCameraSampler.like(
+                settings.training, data.sightings[:split], n_crops
+            )
+        else:
+            draws = self._across_cameras(data, split, settings, say)
         return embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, "")), draws
 
     def _across_cameras(
@@ -165,13 +169,6 @@ class Job:
             training.n_views,
             weighted=training.weighted,
         )
-
-    def _within_cameras(self, data: StreamData, split: int, settings: JobSettings) -> Draws:
-        """Tracks before the held-out times, as many in a batch as pairs and negatives would be."""
-        training = settings.training
-        n_crops = [len(crops) for crops in data.views]
-        n_tracks, n_views = 3 * training.n_pairs, max(2, training.n_views)
-        return IntraCameraSampler(data.sightings[:split], training.seed, n_tracks, n_crops, n_views)
 
     def _tell(self, outcome: Outcome, seconds: float) -> None:
         """What came of it: daemons promote and publish from there."""
@@ -221,8 +218,8 @@ class Job:
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model.onnx"
             export_like(self._baseline, training.network, model, name)
-            variant = self._variant(model, data, split, say)
-            candidate = OnnxExtractor(model, providers=_CPU)
+            candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
+            variant = self._variant(settings, candidate, data, split, say)
             after = embed(candidate, data.pixels[split:], lambda d, t: say("judging", d, t, ""))
             verdict = self._judge(data, split, before, after)
             release = Release(
@@ -252,16 +249,19 @@ class Job:
             self._releases.add(release, model)
         return Outcome(release, verdict, verdict.passed and settings.promote)
 
-    def _variant(self, model: Path, data: StreamData, split: int, say: Said) -> Variant:
+    def _variant(
+        self, settings: JobSettings, model: OnnxExtractor, data: StreamData, split: int, say: Said
+    ) -> Variant:
         """A release does without a variant where none can be made."""
-        floats = OnnxExtractor(model, providers=_CPU, eight_bit=False)
+        if not settings.eight_bit:
+            return Variant(False, "embed.eight_bit forbids it")
         try:
             return make_variant(
-                floats, data, data.pixels[:split], lambda what, d, t: say(what, d, t, "")
+                model, data, data.pixels[:split], lambda what, d, t: say(what, d, t, "")
             )
         except ModelError as error:
             logger.warning("no 8-bit variant: %s", error)
-            return Variant(0.0, 0.0, 0, kept=False)
+            return Variant(False, str(error))
 
     def _judge(
         self,

@@ -28,7 +28,19 @@ def soft_margin_triplets(
 def batch_hard(features: torch.Tensor, same: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Equation 6 in the paper's own wording: for each query the farthest positive and the closest
     negative of the batch alone, distances as they are."""
-    d = _distances(features)
+    return _hardest(_distances(features), features, same, other)
+
+
+def scaled_batch_hard(
+    features: torch.Tensor, same: torch.Tensor, other: torch.Tensor
+) -> torch.Tensor:
+    """:func:`batch_hard` with distances scaled to a median of 10, whatever the release's own."""
+    return _hardest(_scaled_distances(features), features, same, other)
+
+
+def _hardest(
+    d: torch.Tensor, features: torch.Tensor, same: torch.Tensor, other: torch.Tensor
+) -> torch.Tensor:
     farthest = d.masked_fill(~same, -torch.inf).amax(dim=1)
     closest = d.masked_fill(~other, torch.inf).amin(dim=1)
     usable = same.any(dim=1) & other.any(dim=1)
@@ -47,7 +59,12 @@ def contrastive(features: torch.Tensor, same: torch.Tensor, other: torch.Tensor)
     return losses.mean() if losses.numel() else features.sum() * 0.0
 
 
-LOSSES = {"contrastive": contrastive, "triplets": soft_margin_triplets, "batch-hard": batch_hard}
+LOSSES = {
+    "scaled-batch-hard": scaled_batch_hard,
+    "contrastive": contrastive,
+    "triplets": soft_margin_triplets,
+    "batch-hard": batch_hard,
+}
 
 
 def _distances(features: torch.Tensor) -> torch.Tensor:

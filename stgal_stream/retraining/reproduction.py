@@ -125,7 +125,7 @@ class Reproduction:
         if path.is_file() and about.is_file():
             found: Row = json.loads(about.read_text())
             return path, found
-        extractor = OnnxExtractor(parent)
+        extractor = OnnxExtractor(parent, eight_bit=False)
         data = self._stream()
         draws, what = self._draws(name, extractor, data)
         if draws is None:
@@ -147,10 +147,7 @@ class Reproduction:
         settings = self._asked.training
         n_crops = [len(crops) for crops in data.views]
         if name == "baseline_b":
-            n_views = max(2, settings.n_views)
-            tracks = IntraCameraSampler(
-                data.sightings, settings.seed, 3 * settings.n_pairs, n_crops, n_views
-            )
+            tracks = IntraCameraSampler.like(settings, data.sightings, n_crops)
             return tracks, {"tracks": tracks.n_tracks}
         vectors = embed_tracklets(
             extractor, data.views, lambda d, t: self._say("stream", d, t, "embedding")
@@ -195,6 +192,7 @@ class Reproduction:
         config = load_config(None, {})
         config.daemon.state_dir = str(self._stream_folder / "state")
         config.embed.model = str(self._asked.baseline)
+        config.embed.eight_bit = False  # models differ by their training alone
         config.embed.max_future_s = float("inf")
         done = self._stream_folder / "done"
         if not done.is_file():
@@ -213,7 +211,7 @@ class Reproduction:
             source_of = LogSource(log, config.topics)
             self._data = source_of.read(
                 source_of.until(),
-                OnnxExtractor(self._asked.baseline).form,
+                OnnxExtractor(self._asked.baseline, eight_bit=False).form,
                 lambda d, t: self._say("stream", d, t, "reading crops"),
             )
         finally:
@@ -245,7 +243,7 @@ class Reproduction:
     def _measured(self, name: str, model: Path, what: Row) -> Row:
         if self._stop.is_set():
             raise Stopped
-        extractor = OnnxExtractor(model)
+        extractor = OnnxExtractor(model, eight_bit=False)
         n = sum(image.split != "train" for image in self._asked.images)
         labelled = embed_dataset(
             self._asked.images,

@@ -5,18 +5,19 @@ The law: a variant is kept only where its rank-1 was measured to lose less than 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.view import centred_view
-from stgal_stream.errors import ModelError
 from stgal_stream.evaluation.retrieval import Ranking
-from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import sha256_of
 from stgal_stream.retraining.baseline import embed
@@ -25,19 +26,21 @@ from stgal_stream.retraining.pseudo_pairs import StreamData
 
 MOST_LOST = 0.005
 _MOST_SIGHTINGS = 4000
-_MIN_QUERIES = int(2 / MOST_LOST)
+MIN_QUERIES = int(2 / MOST_LOST)
 OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """Rank-1 across cameras of the model and of its variant, among those whom pseudo-pairs tie
-    together, over so many queries; and whether the variant is kept."""
+    together, over so many queries; whether the variant is kept, and why. Figures of 0 were not
+    measured."""
 
-    rank1: float
-    rank1_eight_bit: float
-    n_queries: int
     kept: bool
+    why: str
+    n_queries: int = 0
+    rank1: float = 0.0
+    rank1_eight_bit: float = 0.0
     sha256: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -52,8 +55,8 @@ def make_variant(
     on_progress: OnProgress = lambda step, done, total: None,
 ) -> Variant:
     """Makes the 8-bit variant of a model that was loaded in floats, calibrated on crops
-    (N, H, W, 3), and keeps it beside the model if it is good enough. It is asked of the newest
-    4,000 sightings, and needs 400 with a pair.
+    (N, H, W, 3), and puts it beside the model if it is good enough; if it is not, none stays
+    there. It is asked of the newest 4,000 sightings, and needs 400 with a pair.
 
     Raises:
         ModelError: the model cannot be quantised, or its variant does not work.
@@ -61,34 +64,41 @@ def make_variant(
     first = max(0, len(data.sightings) - _MOST_SIGHTINGS)
     person, camera = _who_and_where(data, first)
     n = int((person > 0).sum())
-    if n < _MIN_QUERIES:
-        return Variant(0.0, 0.0, n, kept=False)
+    if n < MIN_QUERIES:
+        why = f"{n} sightings with a pair across cameras are too few to measure its loss by"
+        return Variant(False, f"{why} ({MIN_QUERIES} are needed)", n)
     on_progress("8 bits", 0, 1)
-    path = quantise(model, calibrate_on)
-    try:
-        variant = OnnxExtractor(model.path, providers=("CPUExecutionProvider",))
-    except ModelError:
-        path.unlink()
-        raise
-    found = []
-    for name, extractor in (("floats", model), ("8 bits", variant)):
-        vectors = embed(extractor, data.pixels[first:], partial(on_progress, name))
-        found.append(_rank1(vectors, person, camera))
-    kept = found[0] - found[1] < MOST_LOST
-    if not kept:
-        path.unlink()
-    return Variant(found[0], found[1], n, kept, sha256_of(path) if kept else "")
+    with tempfile.TemporaryDirectory(dir=model.path.parent, prefix=".new-") as scratch:
+        # Whoever loads the model meanwhile must not meet a variant that was not measured.
+        link = Path(scratch) / model.path.name
+        link.symlink_to(model.path.resolve())
+        quantise(model, calibrate_on, variant_path(link))
+        variant = OnnxExtractor(link, providers=("CPUExecutionProvider",))
+        found = []
+        for name, extractor in (("floats", model), ("8 bits", variant)):
+            vectors = embed(extractor, data.pixels[first:], partial(on_progress, name))
+            found.append(_rank1(vectors, person, camera))
+        kept = found[0] - found[1] < MOST_LOST
+        path = variant_path(model.path)
+        if kept:
+            variant_path(link).replace(path)
+        else:
+            path.unlink(missing_ok=True)
+    why = f"rank-1 {found[0]:.3f} -> {found[1]:.3f} over {n} sightings with a pair across cameras"
+    return Variant(kept, why, n, found[0], found[1], sha256_of(path) if kept else "")
 
 
 def _who_and_where(data: StreamData, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of the sightings from ``first`` on: a number for each group that pairs tie together, 0 for
-    whoever is in none; and the camera."""
-    groups = groups_of([p for p in data.pairs if p.first >= first])
+    """Of the sightings from ``first`` on: a number for each group that pairs across cameras tie
+    together, 0 for whoever is in none; and the camera."""
+    place = [(s.site, s.camera) for s in data.sightings]
+    across = [p for p in data.pairs if place[p.first] != place[p.second]]
+    groups = groups_of([p for p in across if p.first >= first])
     number = {group: i for i, group in enumerate(sorted(set(groups.values())), start=1)}
     rows = range(first, len(data.sightings))
     person = np.array([number[groups[row]] if row in groups else 0 for row in rows])
-    cameras = [f"{data.sightings[row].site}\x00{data.sightings[row].camera}" for row in rows]
-    return person, np.unique(cameras, return_inverse=True)[1]
+    camera = np.unique(["\x00".join(at) for at in place[first:]], return_inverse=True)[1]
+    return person, camera
 
 
 def _rank1(

@@ -172,5 +172,10 @@ def test_a_variant_is_not_made_where_its_loss_cannot_be_measured(site: Path) -> 
     assert not (site / "mine.int8.onnx").exists()
     gone = stgal("quantise", "--model", "nowhere.onnx", "--embedded", "log", cwd=site, check=4)
     assert "no model at nowhere.onnx" in gone.stderr
+    (site / "a-release").mkdir()
+    shutil.copyfile(SHIPPED, site / "a-release" / "model.onnx")
+    (site / "a-release" / "release.json").write_text("{}")
+    released = ("quantise", "--model", "a-release/model.onnx", "--embedded", "log")
+    assert "a release never changes" in stgal(*released, cwd=site, check=2).stderr
     none = stgal("quantise", "--model", "mine.onnx", cwd=site, check=2)
     assert "--embedded DIR" in none.stderr

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from stgal_stream.errors import ModelError
+from stgal_stream.extractor.export import export
+from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
@@ -74,7 +78,7 @@ def test_too_few_pairs_measure_nothing(tmp_path: Path) -> None:
 
 def test_another_models_variant_is_refused(tmp_path: Path) -> None:
     path = tiny(tmp_path / "m.onnx")
-    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels)
+    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels, variant_path(path))
     tiny(path, version="other")
     with pytest.raises(ModelError, match="another model"):
         OnnxExtractor(path, providers=CPU)
@@ -82,23 +86,61 @@ def test_another_models_variant_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_release_holds_its_variant_and_its_hash(tmp_path: Path) -> None:
-    path = tiny(tmp_path / "m.onnx")
-    made = quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels)
+    path, made = tiny(tmp_path / "m.onnx"), variant_path(tmp_path / "m.onnx")
+    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels, made)
     releases = Releases(tmp_path / "releases")
-    for version, variant in (("good", {"sha256": sha256_of(made)}), ("unknown", {})):
-        about = Release(version, sha256_of(path), "parent", "2026-01-01", variant=variant)
-        releases.add(about, path)
+    for version, kept in (("good", True), ("without", False)):
+        about = {"sha256": sha256_of(made), "kept": kept}
+        releases.add(Release(version, sha256_of(path), "parent", "2026-01-01", variant=about), path)
     assert OnnxExtractor(releases.model("good"), providers=CPU).eight_bit
+    without = releases.model("without")
+    assert not OnnxExtractor(without, providers=CPU).eight_bit
+    variant_path(without).write_bytes(made.read_bytes() + b"x")
     with pytest.raises(ModelError, match="not what was released"):
-        releases.model("unknown")
+        releases.model("without")
     with variant_path(tmp_path / "releases" / "good" / MODEL).open("ab") as out:
         out.write(b"x")
     with pytest.raises(ModelError, match="not what was released"):
         releases.model("good")
 
 
+def test_a_stop_in_the_middle_leaves_no_variant(tmp_path: Path) -> None:
+    path, data = tiny(tmp_path / "m.onnx", dim=24), seen_twice()
+    floats = OnnxExtractor(path, providers=CPU, eight_bit=False)
+
+    def stopped(step: str, done: int, total: int) -> None:
+        assert not variant_path(path).exists()
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_variant(floats, data, data.pixels, stopped)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_pairs_within_one_camera_measure_nothing(tmp_path: Path) -> None:
+    data = seen_twice()
+    data.sightings = [replace(s, camera="c") for s in data.sightings]
+    found = make_variant(OnnxExtractor(tiny(tmp_path / "m.onnx"), providers=CPU), data, data.pixels)
+    assert (found.kept, found.n_queries) == (False, 0)
+
+
+def test_weights_that_are_stored_in_8_bits_are_quantised_anew(tmp_path: Path) -> None:
+    """In 7 bits, as those of floats are."""
+    network = ResNet50()
+    export(network, tmp_path / "m.onnx", height_px=32, width_px=16, version="m", eight_bit=True)
+    crops = np.random.default_rng(0).integers(0, 256, (4, 32, 16, 3), dtype=np.uint8)
+    quantise(OnnxExtractor(tmp_path / "m.onnx", providers=CPU), crops, tmp_path / "v.onnx")
+    tensors = onnx.load(tmp_path / "v.onnx").graph.initializer
+    weights = [t for t in tensors if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
+    assert len(weights) > 50
+    assert max(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max() for t in weights) <= 64
+
+
 def test_what_cannot_be_quantised_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     path = tiny(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="cannot be quantised"):
-        quantise(OnnxExtractor(path, providers=CPU), np.zeros((8, 32, 32, 3), np.uint8))
+        quantise(
+            OnnxExtractor(path, providers=CPU), np.zeros((8, 32, 32, 3), np.uint8), tmp_path / "v"
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
