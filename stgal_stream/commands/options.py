@@ -17,6 +17,8 @@ import click
 from stgal_stream.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+# The names in retraining.losses, which needs torch to be asked.
+LOSS_NAMES = ("scaled-batch-hard", "contrastive", "triplets", "batch-hard")
 
 
 def config_option(command: Command) -> Command:

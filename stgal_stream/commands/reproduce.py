@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.commands.options import set_up_logging, stop_on_signals, train_extra
+from stgal_stream.commands.options import LOSS_NAMES, set_up_logging, stop_on_signals, train_extra
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
@@ -48,6 +48,7 @@ Examples:
 )
 @click.option("--row", "only", multiple=True, help="Only this row; may be given again.")
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
+@click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the setting's.")
 @click.option("--iterations", type=click.IntRange(min=1), help="Of each training.")
 @click.option("--seed", default=0, show_default=True)
 @click.option(
@@ -62,6 +63,7 @@ def reproduce(
     baseline: Path | None,
     only: tuple[str, ...],
     setting: str,
+    loss: str | None,
     iterations: int | None,
     seed: int,
     out: Path,
@@ -86,7 +88,9 @@ def reproduce(
         raise ConfigError(f"{json_path.parent} is not a directory")
     set_up_logging("warning")
     training = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
-    training = replace(training, iterations=iterations or training.iterations)
+    training = replace(
+        training, loss=loss or training.loss, iterations=iterations or training.iterations
+    )
     images = load_dataset(dataset, root, clock=clock or "corrected")
     path = baseline or SHIPPED
     extractor = OnnxExtractor(path, eight_bit=False)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from stgal_stream.commands.options import (
+    LOSS_NAMES,
     config_option,
     log_options,
     stop_on_signals,
@@ -25,7 +26,7 @@ from stgal_stream.extractor.releases import Releases
 _EPILOG = """\b
 Examples:
   stgal-stream retrain --embedded stgal-log --out releases
-  stgal-stream retrain --brokers localhost:9092 --out releases --iterations 600
+  stgal-stream retrain --brokers localhost:9092 --out releases --iterations 300
   stgal-stream retrain --embedded stgal-log --out releases --resume
   stgal-stream retrain --embedded stgal-log --out releases --within-cameras
   stgal-stream retrain --pairs associations.jsonl --crops crops --out releases
@@ -49,9 +50,7 @@ Examples:
     help="Train on what each camera alone tells apart (Baseline B): needs no pairs yet.",
 )
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
-@click.option(
-    "--loss", type=click.Choice(["scaled-batch-hard", "contrastive", "triplets", "batch-hard"])
-)
+@click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the setting's.")
 @click.option("--iterations", type=click.IntRange(min=1))
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option(
