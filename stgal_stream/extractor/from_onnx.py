@@ -33,7 +33,7 @@ def network_of(path: Path) -> ResNet50:
         raise ModelError(f"{path} cannot be read as ONNX: {error}") from error
     meta = {entry.key: entry.value for entry in model.metadata_props}
     network = ResNet50(last_stride=int(meta.get("stgal.last_stride", "1")))
-    tensors = _tensors(model)
+    tensors = tensors_of(model)
     convolutions = {
         node.name: [tensors[name] for name in node.input[1:]]
         for node in model.graph.node
@@ -51,7 +51,7 @@ def network_of(path: Path) -> ResNet50:
     return network.eval()
 
 
-def _tensors(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
+def tensors_of(model: onnx.ModelProto) -> dict[str, NDArray[np.float32]]:
     """Weights by name, those of 8 bits as floats again."""
     tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:

@@ -6,7 +6,6 @@ The variant lies beside its model and answers to its name: whoever loads the mod
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,9 @@ from onnxruntime.quantization import (
 
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.extractor.from_onnx import tensors_of
 from stgal_stream.extractor.onnx import VARIANT_OF, OnnxExtractor
+from stgal_stream.extractor.releases import sha256_of
 
 _N_CROPS = 192
 _BATCH = 16
@@ -45,7 +46,7 @@ def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8], path: Path) -> 
     model = onnx.load(extractor.path)
     about = {p.key: p.value for p in model.metadata_props}
     about["stgal.weights"] = "int8"
-    about[VARIANT_OF] = hashlib.sha256(extractor.path.read_bytes()).hexdigest()
+    about[VARIANT_OF] = sha256_of(extractor.path)
     _unpack_weights(model)
     with tempfile.TemporaryDirectory() as scratch:
         floats, prepared = (Path(scratch) / name for name in ("floats.onnx", "prepared.onnx"))
@@ -71,13 +72,11 @@ def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8], path: Path) -> 
 
 def _unpack_weights(model: onnx.ModelProto) -> None:
     """Weights that are stored in 8 bits become floats: else they would be taken as they are."""
-    graph = model.graph
-    tensors = {t.name: t for t in graph.initializer}
+    graph, floats = model.graph, tensors_of(model)
     for node in list(graph.node):
-        if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
-            packed, scales = (numpy_helper.to_array(tensors[name]) for name in node.input[:2])
-            values = packed.astype(np.float32) * scales.reshape(-1, *[1] * (packed.ndim - 1))
-            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        if node.op_type == "DequantizeLinear" and node.output[0] in floats:
+            name = node.output[0]
+            graph.initializer.append(numpy_helper.from_array(floats[name], name))
             graph.node.remove(node)
 
 
