@@ -20,13 +20,12 @@ from stgal_stream.core.mixture import (
     PairCounts,
 )
 from stgal_stream.core.time_grid import TimeGrid
-from stgal_stream.core.travel_time import travel_times_s
+from stgal_stream.core.travel_time import gaps_s, travel_times_s
 from stgal_stream.core.view import View
 from stgal_stream.core.visual import distances
 
 _BLOCK = 256
 _SAMPLE = 256
-Rows = NDArray[np.int64]
 
 
 def camera_pair(first: str, second: str) -> CameraPair:
@@ -157,22 +156,15 @@ def _count_pair(
         mutual &= own < nearest
     histogram = table.reshape(N_DISTANCE_BINS, grid.n) / (2.0 if within else 1.0)
     one, other = own[mutual], nearest[mutual]
+    parts = gaps_s(starts[0][one], ends[0][one], starts[1][other], ends[1][other])
     return PairCounts(
         pair,
         histogram,
         nearest_d[mutual],
-        _gaps_s(begun, ends, one, other),
+        gaps_s(begun[0][one], ends[0][one], begun[1][other], ends[1][other]),
         _n_at_once(starts, ends),
-        int((_gaps_s(starts, ends, one, other) == 0).sum()),
+        int((parts == 0).sum()),
     )
-
-
-def _gaps_s(
-    begun: tuple[Floats, Floats], ends: tuple[Floats, Floats], one: Rows, other: Rows
-) -> Floats:
-    """(M,) travel times of M pairs: rows ``one`` of the first camera, ``other`` of the second."""
-    forward, backward = begun[1][other] - ends[0][one], begun[0][one] - ends[1][other]
-    return np.maximum(np.maximum(forward, backward), 0.0)
 
 
 def _n_at_once(starts: tuple[Floats, Floats], ends: tuple[Floats, Floats]) -> int:

@@ -116,7 +116,15 @@ def travel_times_s(
 ) -> NDArray[np.float64]:
     """Seconds from the end of the earlier to the start of the later, 0 where both were at one
     time, of every (query, gallery) combination, (Q, G)."""
-    forward = other_starts[None, :] - ends[:, None]
-    backward = starts[:, None] - other_ends[None, :]
-    times: NDArray[np.float64] = np.maximum(np.maximum(forward, backward), 0.0)
-    return times
+    return gaps_s(starts[:, None], ends[:, None], other_starts[None, :], other_ends[None, :])
+
+
+def gaps_s(
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    other_starts: NDArray[np.float64],
+    other_ends: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The same pair by pair, of arrays that broadcast."""
+    times: NDArray[np.float64] = np.maximum(other_starts - ends, starts - other_ends)
+    return np.maximum(times, 0.0)
