@@ -238,6 +238,11 @@ def _print_mapping(console: Console, found: MappingQuality) -> None:
         table.add_row(label, f"{of(first):.3f}", f"{of(final):.3f}")
     table.add_row("identities", str(first.n_identities), str(final.n_identities))
     console.print(table)
+    n, shared_first, shared = found.at_once
+    console.print(
+        f"of {n} pairs of two people in one camera at one time {shared_first} share an identity as "
+        f"first published, {shared} after renames"
+    )
     if found.decided_after_s is not None:
         p50, p90, p99 = found.decided_after_s
         console.print(f"known after {p50:.1f} s (median), {p90:.1f} s (p90), {p99:.1f} s (p99)")

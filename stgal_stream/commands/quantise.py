@@ -37,7 +37,7 @@ def quantise(
     pairs: Path | None,
     crops: Path | None,
 ) -> None:
-    """Make an 8-bit variant of an extractor: two to three times as fast on a CPU.
+    """Make an 8-bit variant of an extractor: about twice as fast on a CPU.
 
     It is calibrated on crops that the stream has, measured on the stream's own pseudo-pairs, and
     kept beside the model if it loses less than half a point of rank-1: daemons on a CPU then use it

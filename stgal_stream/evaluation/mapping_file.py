@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stgal_stream.errors import DataError
-from stgal_stream.evaluation.stream_quality import StreamQuality, stream_quality
+from stgal_stream.evaluation.stream_quality import StreamQuality, shared_at_once, stream_quality
 
 _MAPPING_COLUMNS = ("detection_id", "first_global_id", "global_id", "decided_at_s")
 _DAY_S = 86_400.0
@@ -20,17 +20,22 @@ _TRUTH_COLUMNS = ("detection_id", "person_id", "camera", "time_s")
 @dataclass(frozen=True, slots=True)
 class MappingQuality:
     """The identity as first published and after renames; seconds of event time until it was known
-    (50th, 90th and 99th percentile; None where the truth has no such detection)."""
+    (50th, 90th and 99th percentile; None where the truth has no such detection). ``at_once`` counts
+    the pairs of two people in one camera at one time, and those of them that share an identity,
+    first and final."""
 
     first: StreamQuality
     final: StreamQuality
     n_mapped: int
     n_truth: int
     decided_after_s: tuple[float, float, float] | None
+    at_once: tuple[int, int, int]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; figures are fractions."""
         found: dict[str, Any] = {"n_mapped": self.n_mapped, "n_truth": self.n_truth}
+        at_once = zip(("pairs", "shared_first", "shared_final"), self.at_once, strict=True)
+        found["two_people_at_once"] = dict(at_once)
         for name, q in (("first", self.first), ("final", self.final)):
             found[name] = {
                 "across": {
@@ -73,9 +78,15 @@ def score_mapping(mapping: Path, truth: Path) -> MappingQuality:
     except ValueError as error:
         raise DataError(f"{truth}: person_id must be a number: {error}") from error
     cameras = [label["camera"] for _, label in both]
-    first = stream_quality([row["first_global_id"] for row, _ in both], people, cameras)
-    final = stream_quality([row["global_id"] for row, _ in both], people, cameras)
-    return MappingQuality(first, final, len(rows), len(known), _delays(both))
+    moments = [label["time_s"] for _, label in both]
+    given = [[row[name] for row, _ in both] for name in ("first_global_id", "global_id")]
+    first, final = (stream_quality(ids, people, cameras) for ids in given)
+    (n, shared_first), (_, shared) = (
+        shared_at_once(ids, people, cameras, moments) for ids in given
+    )
+    return MappingQuality(
+        first, final, len(rows), len(known), _delays(both), (n, shared_first, shared)
+    )
 
 
 def _delays(both: list[tuple[dict[str, str], dict[str, str]]]) -> tuple[float, float, float] | None:

@@ -54,6 +54,27 @@ def _n_pairs(keys: Sequence[Hashable], cameras: Sequence[Hashable], across: bool
     return everywhere - same_camera if across else same_camera
 
 
+def shared_at_once(
+    identities: Sequence[Hashable],
+    people: Sequence[Hashable | None],
+    cameras: Sequence[Hashable],
+    moments: Sequence[Hashable],
+) -> tuple[int, int]:
+    """How many pairs of detections are of two people in one camera at one moment, and how many of
+    those share an identity, which nobody may. Whoever has no label takes no part."""
+    rows = [r for r in zip(identities, people, cameras, moments, strict=True) if r[1] is not None]
+
+    def count(*parts: int) -> int:
+        groups = Counter(tuple(row[part] for part in parts) for row in rows)
+        return sum(n * (n - 1) // 2 for n in groups.values())
+
+    who, person, where, when = range(4)
+    return (
+        count(where, when) - count(where, when, person),
+        count(where, when, who) - count(where, when, who, person),
+    )
+
+
 def idf1(identities: Sequence[Hashable], people: Sequence[Hashable | None]) -> float:
     """IDF1 (Ristani et al. 2016): detections explained by the best one-to-one matching of
     identities and people. ``None`` is somebody without a label: no person to be found, and a false

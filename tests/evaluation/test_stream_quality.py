@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stgal_stream.evaluation.stream_quality import idf1, pair_quality
+from stgal_stream.evaluation.stream_quality import idf1, pair_quality, shared_at_once
 
 rows = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=12
@@ -42,3 +42,27 @@ def test_strangers_count_only_where_they_are_mixed_in() -> None:
 def test_nothing_to_find_is_perfect() -> None:
     assert idf1([], []) == 1.0
     assert pair_quality([], [], []).f1 == 1.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.one_of(st.none(), st.integers(0, 3)),
+            st.integers(0, 1),
+            st.integers(0, 2),
+        ),
+        max_size=30,
+    )
+)
+def test_who_is_at_once_equals_brute_force(
+    stream: list[tuple[int, int | None, int, int]],
+) -> None:
+    pairs = [
+        (a, b)
+        for i, a in enumerate(stream)
+        for b in stream[:i]
+        if a[2:] == b[2:] and a[1] is not None and b[1] is not None and a[1] != b[1]
+    ]
+    columns = [list(column) for column in zip(*stream, strict=True)] or [[], [], [], []]
+    assert shared_at_once(*columns) == (len(pairs), sum(a[0] == b[0] for a, b in pairs))
