@@ -145,10 +145,13 @@ def retrain(
     on = "tracks within cameras" if within_cameras else f"{release.data['pairs']} pairs"
     click.echo(f"release {release.version}: {on}, {folder}")
     for name, judged in (("baseline", verdict.baseline), ("candidate", verdict.candidate)):
-        apart = "-" if judged.separation is None else f"{judged.separation:.3f}"
+        right, apart = (
+            "-" if share is None else f"{share:.3f}"
+            for share in (judged.expected_precision, judged.separation)
+        )
         click.echo(
-            f"  {name:<10} consistency {judged.consistency:.3f} over {judged.n_buddies} best "
-            f"buddies, separation {apart}"
+            f"  {name:<10} log score {judged.log_score:.3f}, {judged.n_buddies} best buddies "
+            f"({right} expected right), separation {apart}"
         )
     click.echo(f"  8 bits     {said_of(release.variant)}")
     click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")

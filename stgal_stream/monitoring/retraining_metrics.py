@@ -5,7 +5,7 @@ from __future__ import annotations
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.wire.rollout import Retrained
 
-_FIGURES = ("consistency", "n_buddies", "separation")
+_FIGURES = ("log_score", "n_buddies", "expected_precision", "separation")
 
 
 def observe_retraining(metrics: Metrics, last: Retrained) -> None:

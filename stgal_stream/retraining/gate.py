@@ -1,49 +1,56 @@
 """Whether a candidate may take over, judged without labels on times that training did not see.
 
-Consistency: pairs that are each other's nearest by appearance alone, at held-out times, are scored
-by their travel times alone, under densities that were learned before those times. Appearance takes
-no part in the score, so a candidate cannot please itself: a better extractor finds more pairs whose
-times make sense. Both extractors see the same sightings, so the gain is taken sighting by sighting:
-what both find cancels, and so does the luck of the held-out times. Separation: how often a held-out
-pseudo-pair lies closer than a known negative.
+The law: what an extractor would have learned before the held-out times has to foretell them. Each
+is calibrated on the sightings before; at held-out times its best buddies by appearance alone have
+travel times, and the logarithmic score of those times under its own odds is what it is worth:
+log(1 - p + p g1/g0), with p the posterior by appearance and g1/g0 the ratio of the times' densities
+for one person and for two. The score is proper: by chance it is below zero on average, who is too
+sure of wrong pairs loses most, and only appearance that knows people foretells when they come.
+(Good, "Rational decisions", 1952; Gneiting and Raftery, "Strictly proper scoring rules", 2007.)
+
+Both extractors see the same sightings, so the gain is taken sighting by sighting: what both
+foretell cancels, and so does the luck of the held-out times. What tells the hour instead of the
+person (light, a clock in the picture) would foretell times as well, so separation is asked too: how
+often a held-out pseudo-pair lies closer than a known negative, two people of one hour.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import Calibration
-from stgal_stream.core.pair_counts import camera_pair
-from stgal_stream.core.travel_time import travel_times_s
+from stgal_stream.core.calibration import Calibration, calibrate
+from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.view import centred_view
-from stgal_stream.core.visual import distances
 from stgal_stream.retraining.batches import gallery_of, known_negative_pairs
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting
+from stgal_stream.types import TrackerSettings
 
 _MIN_BUDDIES = 50
 _DRAWS = 1000
 _MARGIN = 0.01
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One extractor at held-out times: the log time ratios of its best buddies added up, for each
-    sighting; how many those are; the separation (0.5 is chance; None without a known negative or a
-    pair)."""
+    """One extractor at held-out times: its logarithmic score in nats, a sighting; over how many
+    best buddies with known travel times; the share of them that it expects to be right, by
+    appearance and travel time (None of none); and the separation (0.5 is chance; None without a
+    known negative or a pair)."""
 
-    consistency: float
+    log_score: float
     n_buddies: int
+    expected_precision: float | None
     separation: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer and why. ``gain_low`` is the 5 % quantile of the gain in consistency over
+    """The gate's answer and why. ``gain_low`` is the 5 % quantile of the gain in the score over
     bootstrap draws of the sightings."""
 
     passed: bool
@@ -57,75 +64,131 @@ class Verdict:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Buddies:
+    """Best buddies across cameras whose travel times are known: the two sightings of each (M,), the
+    log odds by appearance and the log ratio of the travel time."""
+
+    earlier: NDArray[np.int64]
+    later: NDArray[np.int64]
+    log_appearance: Floats
+    log_time: Floats
+
+    def scores(self) -> Floats:
+        """The logarithmic score of each pair's travel time: log(1 - p + p g1/g0)."""
+        together = self.log_appearance + self.log_time
+        return np.asarray(np.logaddexp(0.0, together) - np.logaddexp(0.0, self.log_appearance))
+
+    def posteriors(self) -> Floats:
+        """The probability of one person, by appearance and travel time."""
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.log_appearance + self.log_time))))
+
+
 def judge(
     sightings: list[Sighting],
     pairs: list[PseudoPair],
+    split: int,
     baseline: NDArray[np.float32],
     candidate: NDArray[np.float32],
-    travel_times: Calibration,
 ) -> Verdict:
-    """Compares embeddings (N, D) of held-out sightings; ``pairs`` are theirs, ``travel_times`` what
-    the stream had learned before."""
-    found = [_buddies(sightings, x, travel_times) for x in (baseline, candidate)]
-    one, other = (
-        Judgement(float(evidence.mean()), n, _separation(sightings, pairs, x))
-        for (evidence, n), x in zip(found, (baseline, candidate), strict=True)
+    """Compares embeddings (N, D) of sightings in order of time, those from ``split`` on held out of
+    the training, by ``pairs`` among them."""
+    held_out = [(p.first - split, p.second - split) for p in pairs if p.first >= split]
+    found = []
+    for x in (baseline, candidate):
+        buddies = best_buddies(sightings, split, x)
+        separation = _separation(sightings[split:], held_out, x[split:])
+        found.append((_per_sighting(buddies, len(sightings) - split), buddies, separation))
+    before, after = (
+        Judgement(
+            float(scores.mean()) if len(scores) else 0.0,
+            len(buddies.later),
+            float(buddies.posteriors().mean()) if len(buddies.later) else None,
+            separation,
+        )
+        for scores, buddies, separation in found
     )
-    rng = np.random.default_rng(0)
-    gain = found[1][0] - found[0][0]
-    draws = [rng.choice(gain, len(gain)).mean() for _ in range(_DRAWS)]
-    low = float(np.quantile(draws, 0.05))
-    reason = _reason(one, other, low)
-    return Verdict(reason == "", reason or "better at held-out times", one, other, low)
+    low = _low(found[1][0] - found[0][0])
+    reason = _reason(before, after, low)
+    return Verdict(reason == "", reason or "better at held-out times", before, after, low)
 
 
 def _reason(baseline: Judgement, candidate: Judgement, gain_low: float) -> str:
     """Why not; empty if nothing speaks against it."""
-    if min(baseline.n_buddies, candidate.n_buddies) < _MIN_BUDDIES:
-        n = min(baseline.n_buddies, candidate.n_buddies)
-        return f"{n} best buddies with known travel times at held-out times, {_MIN_BUDDIES} needed"
+    if candidate.n_buddies < _MIN_BUDDIES:
+        return (
+            f"{candidate.n_buddies} best buddies with known travel times at held-out times, "
+            f"{_MIN_BUDDIES} needed"
+        )
     if gain_low <= 0:
-        return "its best buddies' travel times make no more sense than the baseline's"
+        return "it foretells held-out travel times no better than the baseline"
     before, now = baseline.separation, candidate.separation
     if before is not None and now is not None and now < before - _MARGIN:
         return "it separates known negatives worse than the baseline"
     return ""
 
 
-def _buddies(
-    sightings: list[Sighting], embeddings: NDArray[np.float32], travel_times: Calibration
-) -> tuple[NDArray[np.float64], int]:
-    """Log time ratios of best buddies across cameras, where travel times are known, added up for
-    the later sighting of each (N,), and how many there are."""
-    evidence, n = np.zeros(len(sightings)), 0
+def _low(gain: Floats) -> float:
+    """The 5 % quantile of the mean gain (N,) over bootstrap draws."""
+    if not len(gain):
+        return 0.0
+    rng = np.random.default_rng(0)
+    draws = [rng.choice(gain, len(gain)).mean() for _ in range(_DRAWS)]
+    return float(np.quantile(draws, 0.05))
+
+
+def _per_sighting(buddies: Buddies, n: int) -> Floats:
+    """The scores of best buddies added up for the later sighting of each: (n,)."""
+    return np.bincount(buddies.later, buddies.scores(), minlength=n).astype(np.float64)
+
+
+def best_buddies(sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> Buddies:
+    """Pairs of held-out sightings that are each other's nearest in the other's camera, as seen by
+    what the extractor would have learned before."""
     if not np.isfinite(embeddings).all():
-        return evidence, n
+        return Buddies(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))
     gallery = gallery_of(sightings, embeddings)
-    cameras, names = gallery.cameras, gallery.camera_names
-    directions = centred_view(embeddings, cameras).directions(embeddings, cameras)
-    for a, b in combinations(range(len(names)), 2):
-        model = travel_times.pairs.get(camera_pair(names[a], names[b]))
-        if model is None or model.log_time_ratio is None:
-            continue
-        one, other = np.flatnonzero(cameras == a), np.flatnonzero(cameras == b)
-        d = distances(directions[one], directions[other])
-        there, back = d.argmin(axis=1), d.argmin(axis=0)
-        mutual = np.flatnonzero(back[there] == np.arange(len(one)))
-        t = travel_times_s(
-            gallery.starts_s[one], gallery.ends_s[one],
-            gallery.starts_s[other], gallery.ends_s[other],
-        )[mutual, there[mutual]]  # fmt: skip
-        ratios = model.log_time_ratio[travel_times.grid.bins(t)]
-        np.add.at(evidence, np.maximum(one[mutual], other[there[mutual]]), ratios)
-        n += len(mutual)
-    return evidence, n
+    gallery.expired(-np.inf, keep=len(sightings) - split)
+    scorer = Scorer(gallery)
+    scorer.use(_learned(sightings[:split], embeddings[:split]))
+    best, log_appearance, log_time = _nearest(scorer)
+    rows, others = np.nonzero(best >= 0)
+    partner = best[rows, others]
+    mutual = (best[partner, gallery.cameras[rows]] == rows) & (rows > partner)
+    known = mutual & np.isfinite(log_appearance[rows, others])
+    at = rows[known], others[known]
+    return Buddies(best[at], at[0], log_appearance[at], log_time[at])
+
+
+def _nearest(scorer: Scorer) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Of each sighting in each other camera (N, C): the row of the most alike, -1 where there is
+    none, and the pair's log odds by appearance and log time ratio."""
+    gallery = scorer.gallery
+    members = [np.flatnonzero(gallery.cameras == c) for c in range(len(gallery.camera_names))]
+    best = np.full((len(gallery), len(members)), -1, np.int64)
+    log_appearance, log_time = np.full(best.shape, np.nan), np.zeros(best.shape)
+    for number, scores in scorer.rows(range(gallery.first, gallery.next)):
+        row = number - gallery.first
+        for camera, rows in enumerate(members):
+            if camera == gallery.cameras[row] or not len(rows):
+                continue
+            at = rows[scores.p_visual[rows].argmax()]
+            best[row, camera] = at
+            log_appearance[row, camera] = scores.log_appearance[at]
+            log_time[row, camera] = scores.log_time[at]
+    return best, log_appearance, log_time
+
+
+def _learned(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> Calibration:
+    settings = TrackerSettings(max_tracklets=max(1, len(sightings)))
+    return calibrate(gallery_of(sightings, embeddings), settings, "before")
 
 
 def _separation(
-    sightings: list[Sighting], pairs: list[PseudoPair], embeddings: NDArray[np.float32]
+    sightings: list[Sighting], pairs: list[tuple[int, int]], embeddings: NDArray[np.float32]
 ) -> float | None:
     negatives = known_negative_pairs(sightings)
-    positives = np.array([(p.first, p.second) for p in pairs], np.int64).reshape(-1, 2)
+    positives = np.array(pairs, np.int64).reshape(-1, 2)
     if not len(negatives) or not len(positives) or not np.isfinite(embeddings).all():
         return None
     cameras = gallery_of(sightings, embeddings).cameras

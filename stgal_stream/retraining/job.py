@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
 from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, network_from
-from stgal_stream.retraining.batches import Sampler, gallery_of, hard_negatives
+from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.gate import Verdict, judge
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.loader import Draws, Loader
@@ -36,7 +35,6 @@ from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import Source
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
 from stgal_stream.retraining.variant import Variant, make_variant
-from stgal_stream.types import TrackerSettings
 from stgal_stream.wire.rollout import Retrained, RolloutRecord
 
 logger = logging.getLogger(__name__)
@@ -219,9 +217,9 @@ class Job:
             model = Path(scratch) / "model.onnx"
             export_like(self._baseline, training.network, model, name)
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
-            variant = self._variant(settings, candidate, data, split, say)
-            after = embed(candidate, data.pixels[split:], lambda d, t: say("judging", d, t, ""))
-            verdict = self._judge(data, split, before, after)
+            after = embed(candidate, data.pixels, lambda d, t: say("judging", d, t, ""))
+            variant = self._variant(settings, candidate, data, split, after, say)
+            verdict = judge(data.sightings, data.pairs, split, before, after)
             release = Release(
                 name,
                 sha256_of(model),
@@ -250,43 +248,32 @@ class Job:
         return Outcome(release, verdict, verdict.passed and settings.promote)
 
     def _variant(
-        self, settings: JobSettings, model: OnnxExtractor, data: StreamData, split: int, say: Said
+        self,
+        settings: JobSettings,
+        model: OnnxExtractor,
+        data: StreamData,
+        split: int,
+        vectors: NDArray[np.float32],
+        say: Said,
     ) -> Variant:
         """A release does without a variant where none can be made."""
         if not settings.eight_bit:
             return Variant(False, "embed.eight_bit forbids it")
         try:
             return make_variant(
-                model, data, data.pixels[:split], lambda what, d, t: say(what, d, t, "")
+                model,
+                data,
+                data.pixels[:split],
+                lambda what, d, t: say(what, d, t, ""),
+                vectors=vectors,
             )
         except ModelError as error:
             logger.warning("no 8-bit variant: %s", error)
             return Variant(False, str(error))
 
-    def _judge(
-        self,
-        data: StreamData,
-        split: int,
-        before: NDArray[np.float32],
-        after: NDArray[np.float32],
-    ) -> Verdict:
-        shifted = [
-            PseudoPair(p.first - split, p.second - split, p.posterior)
-            for p in data.pairs
-            if p.first >= split
-        ]
-        learned = _travel_times(data, before, split)
-        return judge(data.sightings[split:], shifted, before[split:], after, learned)
-
 
 def _pairs_before(data: StreamData, split: int) -> list[PseudoPair]:
     return [p for p in data.pairs if p.second < split]
-
-
-def _travel_times(data: StreamData, embeddings: NDArray[np.float32], split: int) -> Calibration:
-    """What the stream had learned before the held-out times."""
-    gallery = gallery_of(data.sightings[:split], embeddings[:split])
-    return calibrate(gallery, TrackerSettings(max_tracklets=max(1, split)), "before")
 
 
 @contextmanager

@@ -53,10 +53,13 @@ def make_variant(
     data: StreamData,
     calibrate_on: NDArray[np.uint8],
     on_progress: OnProgress = lambda step, done, total: None,
+    *,
+    vectors: NDArray[np.float32] | None = None,
 ) -> Variant:
     """Makes the 8-bit variant of a model that was loaded in floats, calibrated on crops
     (N, H, W, 3), and puts it beside the model if it is good enough; if it is not, none stays
-    there. It is asked of the newest 4,000 sightings, and needs 400 with a pair.
+    there. It is asked of the newest 4,000 sightings, and needs 400 with a pair. ``vectors`` (M, D)
+    are the model's embeddings of all sightings where they are there already.
 
     Raises:
         ModelError: the model cannot be quantised, or its variant does not work.
@@ -74,10 +77,12 @@ def make_variant(
         link.symlink_to(model.path.resolve())
         quantise(model, calibrate_on, variant_path(link))
         variant = OnnxExtractor(link, providers=("CPUExecutionProvider",))
-        found = []
-        for name, extractor in (("floats", model), ("8 bits", variant)):
-            vectors = embed(extractor, data.pixels[first:], partial(on_progress, name))
-            found.append(_rank1(vectors, person, camera))
+        eight_bit = embed(variant, data.pixels[first:], partial(on_progress, "8 bits"))
+        if vectors is None:
+            floats = embed(model, data.pixels[first:], partial(on_progress, "floats"))
+        else:
+            floats = vectors[first:]
+        found = [_rank1(x, person, camera) for x in (floats, eight_bit)]
         kept = found[0] - found[1] < MOST_LOST
         path = variant_path(model.path)
         if kept:

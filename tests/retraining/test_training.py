@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -10,16 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from stgal_stream.core.calibration import calibrate
 from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.retraining.batches import (
     Sampler,
-    gallery_of,
     hard_negatives,
     known_negative_pairs,
 )
-from stgal_stream.retraining.gate import judge
+from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge
 from stgal_stream.retraining.loader import Loader
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
 from stgal_stream.retraining.training import (
@@ -28,7 +27,7 @@ from stgal_stream.retraining.training import (
     TrainingSettings,
     read_checkpoint,
 )
-from stgal_stream.types import Position, TrackerSettings
+from stgal_stream.types import Position
 
 CPU = ("CPUExecutionProvider",)
 
@@ -164,34 +163,68 @@ def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
         assert torch.equal(tensor, second.network.state_dict()[name]), name
 
 
+def held_out_verdict(
+    sightings: list[Sighting], person: np.ndarray, after: np.ndarray, noise: float = 1.1
+) -> Verdict:
+    before = features(person, noise, 6)
+    return judge(sightings, true_pairs(person), len(sightings) // 2, before, after)
+
+
 @pytest.mark.parametrize(
-    ("noise", "shuffled", "passed"), [(0.5, False, True), (1.6, False, False), (0.5, True, False)]
+    ("noise", "passed"), [(0.5, True), (0.9, True), (1.1, False), (1.3, False), (1.6, False)]
 )
-def test_the_gate_lets_through_what_is_better_and_nothing_else(
-    noise: float, shuffled: bool, passed: bool
-) -> None:
+def test_the_gate_lets_through_what_is_better_and_nothing_else(noise: float, passed: bool) -> None:
     sightings, person = walk(5)
-    split = len(sightings) // 2
-    before = features(person, 1.1, 6)
-    after = features(np.random.default_rng(8).permutation(person) if shuffled else person, noise, 7)
-    learned = calibrate(
-        gallery_of(sightings[:split], before[:split]), TrackerSettings(max_tracklets=5000), "before"
-    )
-    held = [
-        PseudoPair(p.first - split, p.second - split, p.posterior)
-        for p in true_pairs(person)
-        if p.first >= split
-    ]
-    verdict = judge(sightings[split:], held, before[split:], after[split:], learned)
+    verdict = held_out_verdict(sightings, person, features(person, noise, 7))
     assert verdict.passed == passed, verdict
+
+
+def test_the_gate_refuses_appearance_that_knows_nobody() -> None:
+    sightings, person = walk(5)
+    shuffled = np.random.default_rng(8).permutation(person)
+    for after in (features(shuffled, 0.5, 7), np.ones((len(person), 32), np.float32)):
+        assert not held_out_verdict(sightings, person, after).passed
+
+
+def test_the_gate_refuses_who_tells_the_hour_instead_of_the_person() -> None:
+    """Its best buddies' times make sense as no person's do; two people of one hour are its one."""
+    sightings, person = walk(5)
+    hour = np.array([s.start_s for s in sightings]) * (2 * np.pi / 7000)
+    clock = np.stack([np.cos(hour), np.sin(hour)], axis=1) * 10
+    after = np.concatenate([features(person, 1.6, 7), clock], axis=1).astype(np.float32)
+    verdict = held_out_verdict(sightings, person, after, noise=1.6)
+    assert verdict.gain_low > 0
+    assert not verdict.passed
+    assert "known negatives" in verdict.reason
+
+
+def test_the_gate_expects_as_many_right_as_there_are() -> None:
+    sightings, person = walk(5, n_people=800)
+    split = len(sightings) // 2
+    after = features(person, 0.9, 7)
+    verdict = judge(sightings, true_pairs(person), split, features(person, 1.1, 6), after)
+    buddies = best_buddies(sightings, split, after)
+    right = (person[split:][buddies.earlier] == person[split:][buddies.later]).mean()
+    assert len(buddies.later) == verdict.candidate.n_buddies > 300
+    assert verdict.candidate.expected_precision == pytest.approx(right, abs=0.08)
+
+
+def test_a_sure_and_wrong_appearance_scores_below_chance() -> None:
+    """log(1 - p + p r): by hand, and below zero on average where times are those of chance."""
+    one = Buddies(*(np.array([v]) for v in (0, 1, math.log(3.0), math.log(5.0))))
+    assert one.scores() == pytest.approx(math.log(0.25 + 0.75 * 5.0))
+    assert one.posteriors() == pytest.approx(15 / 16)
+    r = np.array([0.2, 1.8])  # as probable under chance: their mean is 1
+    zero = np.zeros(2, np.int64)
+    for p in (0.1, 0.5, 0.9):
+        chance = Buddies(zero, zero, np.full(2, math.log(p / (1 - p))), np.log(r))
+        assert chance.scores().mean() < 0
 
 
 def test_nan_embeddings_do_not_pass() -> None:
     sightings, person = walk(5)
-    before = features(person, 1.1, 6)
-    learned = calibrate(gallery_of(sightings, before), TrackerSettings(max_tracklets=5000), "b")
-    broken = np.full_like(before, np.nan)
-    assert not judge(sightings, true_pairs(person), before, broken, learned).passed
+    broken = np.full((len(person), 32), np.nan, np.float32)
+    assert not held_out_verdict(sightings, person, broken).passed
 
 
 def test_known_negatives_are_those_of_one_camera_and_time() -> None:
