@@ -131,36 +131,50 @@ def test_where_no_travel_time_is_known_any_other_camera_gives_negatives() -> Non
     assert own == pytest.approx(1 / 20, abs=0.03)
 
 
-def test_stopped_and_resumed_is_as_never_stopped(tmp_path: Path) -> None:
+class Killed(Exception):
+    """A death between two checkpoints: nothing more is saved."""
+
+
+def test_stopped_or_killed_and_resumed_is_as_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stgal_stream.retraining.training._KEEP_EVERY", 2)
     form = OnnxExtractor(SHIPPED, providers=CPU).form
     views = list(np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8))
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 12, 2)]
     settings = TrainingSettings(iterations=4, n_pairs=3, seed=1)
+    sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
+    loader = Loader(sampler, views, form)
 
     def training(name: str) -> Training:
         network = network_of(SHIPPED)
         normalise_by(network, torch.from_numpy(form.normalise(np.concatenate(views))))
         return Training(network, settings, tmp_path / f"{name}.pt", {})
 
-    sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
-    loader = Loader(sampler, views, form)
+    stop = threading.Event()
+
+    def stopped(progress: Progress) -> None:
+        stop.set()
+
+    def killed(progress: Progress) -> None:
+        if progress.iteration == 3:
+            raise Killed
+
     whole = training("whole")
     assert whole.run(loader, threading.Event())
-    stop, first = threading.Event(), training("cut")
-
-    def stop_after_two(progress: Progress) -> None:
-        if progress.iteration == 2:
-            stop.set()
-
-    assert not first.run(loader, stop, stop_after_two)
-    state = read_checkpoint(tmp_path / "cut.pt")
-    assert state is not None
-    second = training("cut")
-    second.resume(state)
-    assert second.run(loader, threading.Event())
-    assert second.losses == whole.losses
-    for name, tensor in whole.network.state_dict().items():
-        assert torch.equal(tensor, second.network.state_dict()[name]), name
+    assert not training("stopped").run(loader, stop, stopped)
+    with pytest.raises(Killed):
+        training("killed").run(loader, threading.Event(), killed)
+    for name, iteration in (("stopped", 1), ("killed", 2)):
+        state = read_checkpoint(tmp_path / f"{name}.pt")
+        assert state is not None
+        assert state["iteration"] == iteration
+        again = training(name)
+        again.resume(state)
+        assert again.run(loader, threading.Event())
+        assert again.losses == whole.losses
+        for key, tensor in whole.network.state_dict().items():
+            assert torch.equal(tensor, again.network.state_dict()[key]), (name, key)
 
 
 def held_out_verdict(
