@@ -49,7 +49,11 @@ Examples:
 @click.option("--row", "only", multiple=True, help="Only this row; may be given again.")
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the setting's.")
-@click.option("--iterations", type=click.IntRange(min=1), help="Of each training.")
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    help="Of each training. Default: 400 (setting paper: 30,000).",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("build/reproduce"), show_default=True

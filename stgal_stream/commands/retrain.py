@@ -51,7 +51,11 @@ Examples:
 )
 @click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
 @click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the setting's.")
-@click.option("--iterations", type=click.IntRange(min=1))
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    help="Default: 400 (setting paper: 30,000); more where a GPU or time allows.",
+)
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option(
     "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
