@@ -93,24 +93,33 @@ def judge(
 ) -> Verdict:
     """Compares embeddings (N, D) of sightings in order of time, those from ``split`` on held out of
     the training, by ``pairs`` among them."""
-    held_out = [(p.first - split, p.second - split) for p in pairs if p.first >= split]
-    found = []
-    for x in (baseline, candidate):
-        buddies = best_buddies(sightings, split, x)
-        separation = _separation(sightings[split:], held_out, x[split:])
-        found.append((_per_sighting(buddies, len(sightings) - split), buddies, separation))
-    before, after = (
-        Judgement(
-            float(scores.mean()) if len(scores) else 0.0,
-            len(buddies.later),
-            float(buddies.posteriors().mean()) if len(buddies.later) else None,
-            separation,
-        )
-        for scores, buddies, separation in found
-    )
-    low = _low(found[1][0] - found[0][0])
+    before, scores_before = _judged(sightings, pairs, split, baseline)
+    after, scores_after = _judged(sightings, pairs, split, candidate)
+    low = _low(scores_after - scores_before)
     reason = _reason(before, after, low)
     return Verdict(reason == "", reason or "better at held-out times", before, after, low)
+
+
+def _judged(
+    sightings: list[Sighting], pairs: list[PseudoPair], split: int, embeddings: NDArray[np.float32]
+) -> tuple[Judgement, Floats]:
+    """One extractor's figures, and its score for each held-out sighting: what best buddies score is
+    counted for the later of the two."""
+    buddies = best_buddies(sightings, split, embeddings)
+    n, n_held_out = len(buddies.later), len(sightings) - split
+    scores = np.bincount(buddies.later, buddies.scores(), minlength=n_held_out).astype(np.float64)
+    judgement = Judgement(
+        float(scores.mean()) if n_held_out else 0.0,
+        n,
+        float(buddies.posteriors().mean()) if n else None,
+        _separation(sightings[split:], _held_out(pairs, split), embeddings[split:]),
+    )
+    return judgement, scores
+
+
+def _held_out(pairs: list[PseudoPair], split: int) -> list[tuple[int, int]]:
+    """Pairs of held-out sightings, counted from the first of those."""
+    return [(p.first - split, p.second - split) for p in pairs if p.first >= split]
 
 
 def _reason(baseline: Judgement, candidate: Judgement, gain_low: float) -> str:
@@ -135,11 +144,6 @@ def _low(gain: Floats) -> float:
     rng = np.random.default_rng(0)
     draws = [rng.choice(gain, len(gain)).mean() for _ in range(_DRAWS)]
     return float(np.quantile(draws, 0.05))
-
-
-def _per_sighting(buddies: Buddies, n: int) -> Floats:
-    """The scores of best buddies added up for the later sighting of each: (n,)."""
-    return np.bincount(buddies.later, buddies.scores(), minlength=n).astype(np.float64)
 
 
 def best_buddies(sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> Buddies:
