@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("demo", type=Path, help="the demo's --out")
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--gate", action="store_true")
+    parser.add_argument("--most", type=int, default=20_000, help="newest tracklets, as retrain")
     args = parser.parse_args()
     with (args.demo / "truth.csv").open() as lines:
         truth = {row["detection_id"]: int(row["person_id"]) for row in csv.DictReader(lines)}
@@ -45,10 +46,10 @@ def main() -> None:
     vectors = {}
     for model in args.models:
         extractor = OnnxExtractor(model, eight_bit=not args.gate)
-        data = read_stream(log, *read, until, extractor.form)
+        data = read_stream(log, *read, until, extractor, args.most)
         person = np.array([truth[s.id] for s in data.sightings])
         camera = np.unique([s.camera for s in data.sightings], return_inverse=True)[1]
-        x = vectors[extractor.version] = embed(extractor, data.pixels)
+        x = vectors[extractor.version] = embed(extractor, data.crops)
         split = int(len(person) * (1 - HELD_OUT))
         right = np.mean([person[p.first] == person[p.second] for p in data.pairs])
         print(f"{extractor.version}: {len(data.pairs)} pseudo-pairs, {right:.3f} right")

@@ -42,14 +42,14 @@ def export(
     """Export a ResNet-50 to ONNX and prove it equal to torch."""
     with train_extra("export"):
         from stgal_stream.extractor.export import export as export_network
+        from stgal_stream.extractor.export import imagenet_format
         from stgal_stream.extractor.network import load_network
     network = load_network(weights, seed=seed, last_stride=last_stride)
     name = version or (f"seeded-{seed}" if weights == "seeded" else Path(weights).stem)
     parity = export_network(
         network,
         out,
-        height_px=height,
-        width_px=width,
+        imagenet_format(height, width),
         version=name,
         unit_length=unit_length,
         eight_bit=eight_bit,

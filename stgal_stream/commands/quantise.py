@@ -49,7 +49,7 @@ def quantise(
             hint="copy the model elsewhere and set embed.model to the copy",
         )
     with train_extra("quantise"):
-        from stgal_stream.retraining.variant import make_variant
+        from stgal_stream.retraining.variant import MOST_SIGHTINGS, make_variant
     config = load_config(config_path)
     floats = OnnxExtractor(model, providers=("CPUExecutionProvider",), eight_bit=False)
     if not os.access(model.parent, os.W_OK):
@@ -61,12 +61,15 @@ def quantise(
     ):
         say = StepBars(bars).say
         data = source.read(
-            source.until(), floats.form, lambda done, total: say("reading crops", done, total, "")
+            source.until(),
+            floats,
+            MOST_SIGHTINGS,
+            lambda done, total: say("reading crops", done, total, ""),
         )
-        if not len(data.pixels):
+        if not len(data.crops):
             raise DataError(f"no crop to calibrate on (left out: {dict(data.left_out)})")
         found = make_variant(
-            floats, data, data.pixels, lambda what, done, total: say(what, done, total, "")
+            floats, data, data.crops, lambda what, done, total: say(what, done, total, "")
         )
     click.echo(said_of(found.as_json()))
     if found.kept:

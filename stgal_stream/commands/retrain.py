@@ -20,13 +20,14 @@ from stgal_stream.commands.pair_source import pair_options, source_of
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.commands.quantise import said_of
 from stgal_stream.config import load_config
+from stgal_stream.errors import StgalError
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Releases
 
 _EPILOG = """\b
 Examples:
   stgal-stream retrain --embedded stgal-log --out releases
-  stgal-stream retrain --brokers localhost:9092 --out releases --iterations 300
+  stgal-stream retrain --brokers localhost:9092 --out releases --iterations 300 --crop-size 128 64
   stgal-stream retrain --embedded stgal-log --out releases --resume
   stgal-stream retrain --embedded stgal-log --out releases --within-cameras
   stgal-stream retrain --pairs associations.jsonl --crops crops --out releases
@@ -61,6 +62,20 @@ Examples:
     "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
 )
 @click.option(
+    "--crop-size",
+    nargs=2,
+    type=click.IntRange(32, 1024),
+    metavar="HEIGHT WIDTH",
+    help="Of the release, in pixels; default: the baseline's. Smaller ones train faster on a CPU.",
+)
+@click.option(
+    "--most",
+    default=20_000,
+    show_default=True,
+    type=click.IntRange(min=100),
+    help="Use the newest so many tracklets.",
+)
+@click.option(
     "--weighted/--unweighted",
     default=None,
     help="Draw pairs in proportion to their posterior (default; setting paper: all alike).",
@@ -84,6 +99,8 @@ def retrain(
     iterations: int | None,
     learning_rate: float | None,
     batch_pairs: int | None,
+    crop_size: tuple[int, int] | None,
+    most: int,
     weighted: bool | None,
     seed: int,
     held_out: float,
@@ -124,6 +141,8 @@ def retrain(
         settings = JobSettings(
             chosen,
             held_out,
+            most,
+            crop_size,
             min_pairs,
             promote,
             resume,
@@ -138,8 +157,13 @@ def retrain(
             f"{peers.size} x {peers.device.type}"
         )
         job = Job(source, extractor, Releases(folder), peers)
-        with counted(console) as bars, stop_on_signals(stop):
-            outcome = job.run(settings, stop, StepBars(bars).say)
+        try:
+            with counted(console) as bars, stop_on_signals(stop):
+                outcome = job.run(settings, stop, StepBars(bars).say)
+        except StgalError as error:
+            if peers.leads:
+                raise
+            raise SystemExit(error.exit_code) from error  # said once, not by every process
     if not peers.leads and not stop.is_set():
         return
     if outcome.release is None or outcome.verdict is None:
@@ -147,7 +171,10 @@ def retrain(
         raise click.Abort
     verdict, release = outcome.verdict, outcome.release
     on = "tracks within cameras" if within_cameras else f"{release.data['pairs']} pairs"
-    click.echo(f"release {release.version}: {on}, {folder}")
+    height, width = release.settings["crop_size"]
+    click.echo(f"release {release.version}: {on}, crops of {height} x {width}, {folder}")
+    if release.data["left_out"]:
+        click.echo(f"  left out   {_listed(release.data['left_out'])}")
     for name, judged in (("baseline", verdict.baseline), ("candidate", verdict.candidate)):
         right, apart = (
             "-" if share is None else f"{share:.3f}"
@@ -160,3 +187,7 @@ def retrain(
     click.echo(f"  8 bits     {said_of(release.variant)}")
     click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
     click.echo("promoted" if outcome.promoted else "not promoted")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in sorted(counts.items()))

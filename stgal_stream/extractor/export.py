@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from stgal_stream.errors import ModelError
+from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.network import IMAGENET_MEAN, IMAGENET_STD, ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 
 _OPSET = 17
 _MIN_QUANTISED = 4096
+
+
+def imagenet_format(height_px: int, width_px: int) -> CropFormat:
+    """Crops of a size, normalised as nearly all published weights want them."""
+    return CropFormat(height_px, width_px, IMAGENET_MEAN, IMAGENET_STD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +40,21 @@ class Parity:
 def export(
     network: ResNet50,
     path: Path,
+    form: CropFormat,
     *,
-    height_px: int = 256,
-    width_px: int = 128,
     version: str,
     unit_length: bool = False,
     eight_bit: bool = False,
+    parent: str = "",
 ) -> Parity:
-    """Writes the model and proves it against torch.
+    """Writes the model for crops of a format and proves it against torch. ``parent`` is the version
+    that it was trained from.
 
     Raises:
         ModelError: the file cannot be written, or differs from torch.
     """
     network.eval()
-    sample = torch.zeros(2, 3, height_px, width_px)
+    sample = torch.zeros(2, 3, form.height_px, form.width_px)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         traced = Path(scratch) / "model.onnx"
         warnings.simplefilter("ignore")  # torch's own deprecation of the exporter it still ships
@@ -65,13 +73,14 @@ def export(
         quantise_weights(model)
     about = {
         "stgal.version": version,
-        "stgal.height": str(height_px),
-        "stgal.width": str(width_px),
-        "stgal.mean": ",".join(map(str, IMAGENET_MEAN)),
-        "stgal.std": ",".join(map(str, IMAGENET_STD)),
+        "stgal.height": str(form.height_px),
+        "stgal.width": str(form.width_px),
+        "stgal.mean": ",".join(map(str, form.mean)),
+        "stgal.std": ",".join(map(str, form.std)),
         "stgal.normalize": "l2" if unit_length else "none",
         "stgal.weights": "int8" if eight_bit else "float32",
         "stgal.last_stride": str(network.last_stride),
+        **({"stgal.parent": parent} if parent else {}),
     }
     helper.set_model_props(model, about)
     onnx.checker.check_model(model)
@@ -88,6 +97,14 @@ def export(
     if parity.min_cosine < least:
         raise ModelError(f"{path} differs from torch: cosine {parity.min_cosine:.6f} < {least}")
     return parity
+
+
+def stamp(path: Path, about: Mapping[str, str]) -> None:
+    """Writes more into a model's metadata."""
+    model = onnx.load(path)
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, {**known, **about})
+    path.write_bytes(model.SerializeToString())
 
 
 def compare(network: ResNet50, extractor: OnnxExtractor, unit_length: bool) -> Parity:

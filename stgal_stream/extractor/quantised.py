@@ -28,21 +28,19 @@ from stgal_stream.extractor.from_onnx import tensors_of
 from stgal_stream.extractor.onnx import VARIANT_OF, OnnxExtractor
 from stgal_stream.extractor.releases import sha256_of
 
-_N_CROPS = 192
 _BATCH = 16
 
 
 def quantise(extractor: OnnxExtractor, crops: NDArray[np.uint8], path: Path) -> None:
-    """Writes the variant of an extractor to ``path``, calibrated on some of ``crops``
-    (N, H, W, 3), N >= 1. Ranges are the smallest and largest value seen (one for a layer's
+    """Writes the variant of an extractor to ``path``, calibrated on ``crops`` (N, H, W, 3), N >= 1;
+    some two hundred do. Ranges are the smallest and largest value seen (one for a layer's
     activations, one for each output channel of its weights); weights take 7 of the 8 bits, so that
     processors that add up products in 16 bits do not saturate.
 
     Raises:
         ModelError: onnxruntime cannot quantise it, or the variant cannot be written.
     """
-    chosen = np.random.default_rng(0).permutation(len(crops))[:_N_CROPS]
-    reader = _Reader(extractor.input_name, extractor.form, crops[np.sort(chosen)])
+    reader = _Reader(extractor.input_name, extractor.form, crops)
     model = onnx.load(extractor.path)
     about = {p.key: p.value for p in model.metadata_props}
     about["stgal.weights"] = "int8"

@@ -3,62 +3,94 @@ train, an export."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.export import export
 from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
 
 _BATCH = 64
 _N_NORMALISED = 256
+OnProgress = Callable[[int, int], None]
 
 
 def embed(
     extractor: OnnxExtractor,
-    pixels: NDArray[np.uint8],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    crops: EncodedCrops,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> NDArray[np.float32]:
-    """(N, H, W, 3) uint8 -> (N, D)."""
-    found = []
-    for start in range(0, len(pixels), _BATCH):
-        found.append(extractor.embed(pixels[start : start + _BATCH]))
-        on_progress(min(start + _BATCH, len(pixels)), len(pixels))
-    return np.concatenate(found) if found else np.zeros((0, extractor.dim), np.float32)
+    """The best crop of each of N sightings: (N, D)."""
+    return _embedded(extractor, crops, [(row, 0) for row in range(len(crops))], on_progress)
 
 
 def embed_tracklets(
     extractor: OnnxExtractor,
-    views: list[NDArray[np.uint8]],
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    crops: EncodedCrops,
+    known: Mapping[int, NDArray[np.float32]] | None = None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> NDArray[np.float32]:
-    """The mean over each tracklet's crops (K, H, W, 3), as the stream compares them: (N, D)."""
-    counts = [len(crops) for crops in views]
-    every = embed(extractor, np.concatenate(views), on_progress)
-    sums = np.add.reduceat(every, np.cumsum([0, *counts[:-1]]), axis=0)
-    return np.asarray(sums / np.array(counts)[:, None], dtype=np.float32)
+    """The mean over each tracklet's crops, as the stream compares them: (N, D). Those of which it
+    is ``known`` by row, being in the log, are not computed again."""
+    known = known or {}
+    anew = [row for row in range(len(crops)) if row not in known]
+    counts = np.array([crops.counts[row] for row in anew], np.int64)
+    wanted = [(row, view) for row, n in zip(anew, counts, strict=True) for view in range(n)]
+    means = np.zeros((len(crops), extractor.dim), np.float32)
+    for row in known.keys() & set(range(len(crops))):
+        means[row] = known[row]
+    if anew:
+        every = _embedded(extractor, crops, wanted, on_progress)
+        sums = np.add.reduceat(every, np.cumsum([0, *counts[:-1]]), axis=0)
+        means[anew] = sums / counts[:, None]
+    return means
 
 
-def network_from(baseline: OnnxExtractor, pixels: NDArray[np.uint8]) -> ResNet50:
-    """The baseline as a network that can be trained, normalised by some of the crops (N, H, W, 3)
-    without changing what it computes.
+def _embedded(
+    extractor: OnnxExtractor,
+    crops: EncodedCrops,
+    wanted: list[tuple[int, int]],
+    on_progress: OnProgress,
+) -> NDArray[np.float32]:
+    """One vector for each sighting's crop so numbered, decoded while the network computes."""
+    found = [np.zeros((0, extractor.dim), np.float32)]
+    chunks = [wanted[at : at + _BATCH] for at in range(0, len(wanted), _BATCH)]
+
+    def decoded(chunk: list[tuple[int, int]]) -> NDArray[np.uint8]:
+        rows, views = zip(*chunk, strict=True)
+        return crops.pixels(rows, views, extractor.form)
+
+    done = 0
+    for pixels in ahead(decoded, chunks):
+        found.append(extractor.embed(pixels))
+        done += len(pixels)
+        on_progress(done, len(wanted))
+    return np.concatenate(found)
+
+
+def network_from(baseline: OnnxExtractor, crops: EncodedCrops, form: CropFormat) -> ResNet50:
+    """The baseline as a network that can be trained on crops of a format, normalised by some of
+    them without changing what it computes.
 
     Raises:
         ModelError: it is no export of a ResNet-50.
     """
     network = network_of(baseline.path)
-    chosen = np.random.default_rng(0).permutation(len(pixels))[:_N_NORMALISED]
-    normalise_by(network, torch.from_numpy(baseline.form.normalise(pixels[chosen])))
+    normalise_by(network, torch.from_numpy(form.normalise(crops.some(_N_NORMALISED, form))))
     return network
 
 
-def export_like(baseline: OnnxExtractor, network: ResNet50, path: Path, version: str) -> None:
-    """Writes the network as ONNX with the baseline's crop format.
+def export_like(
+    baseline: OnnxExtractor, network: ResNet50, path: Path, version: str, form: CropFormat
+) -> None:
+    """Writes the network as ONNX for crops of a format, all else as the baseline has it.
 
     Raises:
         ModelError: what was written differs from torch, or cannot be written.
@@ -66,8 +98,8 @@ def export_like(baseline: OnnxExtractor, network: ResNet50, path: Path, version:
     export(
         network.cpu(),
         path,
-        height_px=baseline.form.height_px,
-        width_px=baseline.form.width_px,
+        form,
         version=version,
         unit_length=baseline.unit_length,
+        parent=baseline.version,
     )

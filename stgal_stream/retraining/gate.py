@@ -40,12 +40,15 @@ class Judgement:
     """One extractor at held-out times: its logarithmic score in nats, a sighting; over how many
     best buddies with known travel times; the share of them that it expects to be right, by
     appearance and travel time (None of none); and the separation (0.5 is chance; None without a
-    known negative or a pair)."""
+    known negative or a pair). ``alpha`` (equation 1) and ``sigma`` (equation 3) are what it was
+    calibrated to on the sightings before (None if its embeddings are no numbers)."""
 
     log_score: float
     n_buddies: int
     expected_precision: float | None
     separation: float | None
+    alpha: float | None
+    sigma: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +108,20 @@ def _judged(
 ) -> tuple[Judgement, Floats]:
     """One extractor's figures, and its score for each held-out sighting: what best buddies score is
     counted for the later of the two."""
-    buddies = best_buddies(sightings, split, embeddings)
-    n, n_held_out = len(buddies.later), len(sightings) - split
+    n_held_out = len(sightings) - split
+    if not np.isfinite(embeddings).all():
+        return Judgement(0.0, 0, None, None, None, None), np.zeros(n_held_out)
+    learned = learned_from(sightings[:split], embeddings[:split])
+    buddies = best_buddies(sightings, split, embeddings, learned)
+    n = len(buddies.later)
     scores = np.bincount(buddies.later, buddies.scores(), minlength=n_held_out).astype(np.float64)
     judgement = Judgement(
         float(scores.mean()) if n_held_out else 0.0,
         n,
         float(buddies.posteriors().mean()) if n else None,
         _separation(sightings[split:], _held_out(pairs, split), embeddings[split:]),
+        learned.alpha,
+        learned.sigma,
     )
     return judgement, scores
 
@@ -146,15 +155,15 @@ def _low(gain: Floats) -> float:
     return float(np.quantile(draws, 0.05))
 
 
-def best_buddies(sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> Buddies:
+def best_buddies(
+    sightings: list[Sighting], split: int, embeddings: NDArray[np.float32], learned: Calibration
+) -> Buddies:
     """Pairs of held-out sightings that are each other's nearest in the other's camera, as seen by
     what the extractor would have learned before."""
-    if not np.isfinite(embeddings).all():
-        return Buddies(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))
     gallery = gallery_of(sightings, embeddings)
     gallery.expired(-np.inf, keep=len(sightings) - split)
     scorer = Scorer(gallery)
-    scorer.use(_learned(sightings[:split], embeddings[:split]))
+    scorer.use(learned)
     best, log_appearance, log_time = _nearest(scorer)
     rows, others = np.nonzero(best >= 0)
     partner = best[rows, others]
@@ -183,7 +192,8 @@ def _nearest(scorer: Scorer) -> tuple[NDArray[np.int64], Floats, Floats]:
     return best, log_appearance, log_time
 
 
-def _learned(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> Calibration:
+def learned_from(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> Calibration:
+    """A calibration on all of the sightings."""
     settings = TrackerSettings(max_tracklets=max(1, len(sightings)))
     return calibrate(gallery_of(sightings, embeddings), settings, "before")
 
@@ -193,7 +203,7 @@ def _separation(
 ) -> float | None:
     negatives = known_negative_pairs(sightings)
     positives = np.array(pairs, np.int64).reshape(-1, 2)
-    if not len(negatives) or not len(positives) or not np.isfinite(embeddings).all():
+    if not len(negatives) or not len(positives):
         return None
     cameras = gallery_of(sightings, embeddings).cameras
     x = centred_view(embeddings, cameras).directions(embeddings, cameras)

@@ -11,8 +11,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.errors import DataError, ModelError
+from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.extractor.export import stamp
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
@@ -45,12 +47,15 @@ Said = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """``held_out`` is the share of the newest sightings that training does not see.
-    ``within_cameras`` trains on what each camera alone tells apart (the paper's Baseline B);
-    ``eight_bit`` makes the release's 8-bit variant too."""
+    """``held_out`` is the share of the newest sightings that training does not see, ``most`` how
+    many sightings are used at all; ``crop_size`` is the height and width in pixels that the release
+    takes, the baseline's unless said. ``within_cameras`` trains on what each camera alone tells
+    apart (the paper's Baseline B); ``eight_bit`` makes the release's 8-bit variant too."""
 
     training: TrainingSettings
     held_out: float = 0.3
+    most: int = 20_000
+    crop_size: tuple[int, int] | None = None
     min_pairs: int = 100
     promote: bool = True
     resume: bool = False
@@ -65,6 +70,10 @@ class Outcome:
     release: Release | None
     verdict: Verdict | None
     promoted: bool
+
+
+class _Stopped(Exception):
+    """Somebody asked for it."""
 
 
 class Job:
@@ -90,56 +99,76 @@ class Job:
         say: Said = lambda what, done, total, note: None,
     ) -> Outcome:
         """The whole job; of several processes one reads the baseline's judgement and releases.
-        ``say`` hears the step, how far it is of how much, and a note.
+        ``say`` hears the step, how far it is of how much, and a note. Stopped in training or later,
+        it can be resumed; before, there is nothing to go on from yet.
 
         Raises:
             DataError: too few pairs, or another retraining runs.
             ModelError: the baseline cannot be trained, or the loss is no number.
         """
-        began_s = time.monotonic()
-        with _alone(self._releases.folder) if self._peers.leads else nullcontext():
-            state = self._peers.agree(lambda: self._state(settings))
-            until = self._peers.agree(
-                lambda: state["about"]["until"] if state else self._source.until()
-            )
-            data = self._source.read(
-                until,
-                self._baseline.form,
-                lambda done, total: say("reading crops", done, total, ""),
-            )
-            split = int(len(data.sightings) * (1 - settings.held_out))
-            before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
-            network = network_from(self._baseline, data.pixels[:split])
-            about = {"until": until, **self._kind(settings)}
-            path = self._scratch / "checkpoint.pt"
-            training = Training(network, settings.training, path, about, self._peers)
-            if state is not None:
-                training.resume(state)
 
-            def heard(progress: Progress) -> None:
-                total = settings.training.iterations
-                say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
+        def heard(what: str, done: int, total: int, note: str) -> None:
+            say(what, done, total, note)
+            if stop.is_set() and what != "training":  # which stops by itself, and saves
+                raise _Stopped
 
-            loader = Loader(draws, data.views, self._baseline.form)
-            if not training.run(loader, stop, heard) or not self._peers.leads:
+        with self._peers.agree_on(_alone(self._releases.folder)):
+            try:
+                return self._run(settings, stop, heard)
+            except _Stopped:
                 return Outcome(None, None, False)
-            outcome = self._release(settings, data, split, before, training, say)
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._tell(outcome, time.monotonic() - began_s)
-            return outcome
+
+    def _run(self, settings: JobSettings, stop: threading.Event, say: Said) -> Outcome:
+        began_s = time.monotonic()
+        state = self._peers.agree(lambda: self._state(settings))
+        until = self._peers.agree(
+            lambda: state["about"]["until"] if state else self._source.until()
+        )
+        data = self._source.read(
+            until,
+            self._baseline,
+            settings.most,
+            lambda done, total: say("reading crops", done, total, ""),
+        )
+        split = int(len(data.sightings) * (1 - settings.held_out))
+        before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
+        form = self._form(settings)
+        network = network_from(self._baseline, data.crops[:split], form)
+        about = {"until": until, **self._kind(settings)}
+        path = self._scratch / "checkpoint.pt"
+        training = Training(network, settings.training, path, about, self._peers)
+        if state is not None:
+            training.resume(state)
+
+        def heard(progress: Progress) -> None:
+            total = settings.training.iterations
+            say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
+
+        loader = Loader(draws, data.crops, form)
+        if not training.run(loader, stop, heard) or not self._peers.leads:
+            return Outcome(None, None, False)
+        outcome = self._release(settings, data, split, before, training, say)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._tell(outcome, time.monotonic() - began_s)
+        return outcome
+
+    def _form(self, settings: JobSettings) -> CropFormat:
+        """The crops that the release will take."""
+        form = self._baseline.form
+        height_px, width_px = settings.crop_size or (form.height_px, form.width_px)
+        return replace(form, height_px=height_px, width_px=width_px)
 
     def _prepare(
         self, data: StreamData, split: int, settings: JobSettings, say: Said
     ) -> tuple[NDArray[np.float32], Draws]:
         """What the baseline sees, and what to train on."""
         if settings.within_cameras:
-            n_crops = [len(crops) for crops in data.views]
             draws: Draws = IntraCameraSampler.like(
-                settings.training, data.sightings[:split], n_crops
+                settings.training, data.sightings[:split], data.crops.counts
             )
         else:
             draws = self._across_cameras(data, split, settings, say)
-        return embed(self._baseline, data.pixels, lambda d, t: say("embedding", d, t, "")), draws
+        return embed(self._baseline, data.crops, lambda d, t: say("embedding", d, t, "")), draws
 
     def _across_cameras(
         self, data: StreamData, split: int, settings: JobSettings, say: Said
@@ -153,17 +182,19 @@ class Job:
                 hint="let the daemon run longer, lower --min-pairs, or begin --within-cameras",
             )
         tracklets = embed_tracklets(
-            self._baseline, data.views[:split], lambda d, t: say("comparing", d, t, "")
+            self._baseline,
+            data.crops[:split],
+            data.known,
+            lambda d, t: say("comparing", d, t, ""),
         )
         queries = sorted({row for p in pairs for row in (p.first, p.second)})
         negatives = hard_negatives(data.sightings[:split], tracklets, queries, training.seed)
-        n_crops = [len(crops) for crops in data.views]
         return Sampler(
             pairs,
             negatives,
             training.seed,
             training.n_pairs,
-            n_crops,
+            data.crops.counts,
             training.n_views,
             weighted=training.weighted,
         )
@@ -188,20 +219,33 @@ class Job:
         if not settings.resume:
             shutil.rmtree(self._scratch, ignore_errors=True)
             return None
-        state = read_checkpoint(path)
+        try:
+            state = read_checkpoint(path)
+        except ModelError as error:
+            logger.warning("%s: starting anew", error)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            return None
         if state is None:
             return None
         same_settings = state["settings"] == asdict(settings.training)
         if same_settings and self._kind(settings).items() <= state["about"].items():
             return state
-        what = "another baseline or other pairs" if same_settings else "a run with other settings"
+        what = "another baseline or other data" if same_settings else "a run with other settings"
         logger.warning("the checkpoint is of %s: starting anew", what)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return None
 
     def _kind(self, settings: JobSettings) -> dict[str, Any]:
-        """What a checkpoint has to share with a run that goes on from it."""
-        return {"baseline": self._baseline.version, "within_cameras": settings.within_cameras}
+        """What a checkpoint has to share with a run that goes on from it: among others what is held
+        out, since nothing may be judged by what it was trained on."""
+        form = self._form(settings)
+        return {
+            "baseline": self._baseline.version,
+            "within_cameras": settings.within_cameras,
+            "held_out": settings.held_out,
+            "most": settings.most,
+            "crop_size": [form.height_px, form.width_px],
+        }
 
     def _release(
         self,
@@ -213,13 +257,17 @@ class Job:
         say: Said,
     ) -> Outcome:
         name = f"retrained-{_digest(training.network.cpu())}"
+        form = self._form(settings)
         with tempfile.TemporaryDirectory() as scratch:
             model = Path(scratch) / "model.onnx"
-            export_like(self._baseline, training.network, model, name)
+            export_like(self._baseline, training.network, model, name, form)
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
-            after = embed(candidate, data.pixels, lambda d, t: say("judging", d, t, ""))
-            variant = self._variant(settings, candidate, data, split, after, say)
+            after = embed(candidate, data.crops, lambda d, t: say("judging", d, t, ""))
             verdict = judge(data.sightings, data.pairs, split, before, after)
+            found = verdict.candidate
+            stamp(model, {"stgal.alpha": repr(found.alpha), "stgal.sigma": repr(found.sigma)})
+            candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
+            variant = self._variant(settings, candidate, data, split, after, say)
             release = Release(
                 name,
                 sha256_of(model),
@@ -238,6 +286,7 @@ class Job:
                     **asdict(settings.training),
                     "held_out": settings.held_out,
                     "within_cameras": settings.within_cameras,
+                    "crop_size": [form.height_px, form.width_px],
                     "first_losses": training.losses[:5],
                     "last_losses": training.losses[-5:],
                     "code": version_of("stgal-stream"),
@@ -263,7 +312,7 @@ class Job:
             return make_variant(
                 model,
                 data,
-                data.pixels[:split],
+                data.crops[:split],
                 lambda what, d, t: say(what, d, t, ""),
                 vectors=vectors,
             )

@@ -9,16 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import takewhile
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.extractor.crops import BadCrop, CropFormat
 from stgal_stream.log.port import Log, Record
+from stgal_stream.retraining.encoded_crops import MAX_BYTES, pixels_of
 from stgal_stream.types import Position
 from stgal_stream.wire.detection import BadRecord, decode
 
-MAX_BYTES = 4 * 1024 * 1024
-MAX_PIXELS = 4_000_000
 _N_CROPS = 200
 _N_DECODERS = 4
 
@@ -29,17 +25,17 @@ def read_crops(
     form: CropFormat,
     left_out: Counter[str],
     on_progress: Callable[[int, int], None],
-) -> dict[Position, NDArray[np.uint8]]:
-    """The crops that are still there, read in the log's order, many at a time, decoded in
-    threads."""
-    found: dict[Position, NDArray[np.uint8]] = {}
+) -> dict[Position, bytes]:
+    """The pictures that are still there and can be decoded, read in the log's order, many at a
+    time, tried in threads."""
+    found: dict[Position, bytes] = {}
     ordered = sorted(set(wanted), key=lambda at: (at.topic, at.partition, at.offset))
     done = 0
     with ThreadPoolExecutor(_N_DECODERS) as pool:
         while done < len(ordered):
             chunk, records = _next_chunk(log, ordered[done : done + _N_CROPS])
-            decoded = pool.map(partial(_decoded, form), (records.get(at.offset) for at in chunk))
-            for at, crop in zip(chunk, decoded, strict=True):
+            tried = pool.map(partial(_tried, form), (records.get(at.offset) for at in chunk))
+            for at, crop in zip(chunk, tried, strict=True):
                 if isinstance(crop, str):
                     left_out[crop] += 1
                 else:
@@ -65,14 +61,15 @@ def _next_chunk(log: Log, wanted: list[Position]) -> tuple[list[Position], dict[
     return list(chunk), records
 
 
-def _decoded(form: CropFormat, record: Record | None) -> NDArray[np.uint8] | str:
-    """The crop, or why there is none."""
+def _tried(form: CropFormat, record: Record | None) -> bytes | str:
+    """The picture, or why there is none."""
     if record is None:
         return "out_of_retention"
     try:
         message = decode(record, MAX_BYTES, math.inf)
         if message.crop is None:
             return "embedded_upstream"
-        return decode_crop(message.crop, form, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        pixels_of(message.crop, form)
+        return message.crop
     except (BadRecord, BadCrop):
         return "unreadable"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -64,13 +64,27 @@ class Peers:
             return DistributedDataParallel(network, broadcast_buffers=False)
 
     def agree(self, of_leader: Callable[[], T]) -> T:
-        """What the leader finds, everywhere."""
+        """What the leader finds, everywhere; what it raises is raised everywhere."""
         if self.size == 1:
             return of_leader()
-        box: list[Any] = [of_leader() if self.leads else None]
+        box: list[Any] = [None, None]
+        if self.leads:
+            try:
+                box[0] = of_leader()
+            except Exception as error:
+                box[1] = error
         dist.broadcast_object_list(box, 0, device=self.device)
+        if box[1] is not None:
+            raise box[1]
         found: T = box[0]
         return found
+
+    @contextmanager
+    def agree_on(self, of_leader: AbstractContextManager[None]) -> Iterator[None]:
+        """Enters what the leader alone needs; where it cannot, nobody goes on."""
+        with ExitStack() as stack:
+            self.agree(lambda: stack.enter_context(of_leader))
+            yield
 
     def any(self, here: bool) -> bool:
         """Whether it is so in one of them."""

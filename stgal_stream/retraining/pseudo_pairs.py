@@ -3,6 +3,7 @@
 Only the daemon's own outputs are read, and no label is in them. The laws: a pair that was withdrawn
 is none; a tracklet's two partners that were in one camera at one time cannot both be right, so the
 less probable pair is left out and counted; what retention has taken is skipped and counted.
+Of more tracklets than can be compared in one night the newest are used, the others counted.
 A tracklet's other crops are found by its detections' ids in the embeddings topic, which names each
 one's place in the log; where that topic is gone, the best crop stands alone.
 """
@@ -12,19 +13,19 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log
+from stgal_stream.retraining.encoded_crops import EncodedCrops
 from stgal_stream.retraining.logged_crops import read_crops
+from stgal_stream.retraining.logged_embeddings import LoggedEmbeddings
 from stgal_stream.types import Position
-from stgal_stream.wire import embedding
 from stgal_stream.wire.detection import parse_time_s
 
 _CHUNK = 1000
@@ -55,14 +56,14 @@ class PseudoPair:
 
 @dataclass(slots=True)
 class StreamData:
-    """Sightings in order of time with their best crops (N, H, W, 3) and all that are used of each
-    (K, H, W, 3), the best one first; and pairs between them."""
+    """Sightings in order of time with their crops, and pairs between them; ``known`` is, by number,
+    the mean embedding (D,) of those that the extractor in question has embedded before."""
 
     sightings: list[Sighting]
-    pixels: NDArray[np.uint8]
+    crops: EncodedCrops
     pairs: list[PseudoPair]
     left_out: Counter[str] = field(default_factory=Counter)
-    views: list[NDArray[np.uint8]] = field(default_factory=list)
+    known: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def ends(log: Log, topics: list[str]) -> dict[str, list[int]]:
@@ -84,11 +85,12 @@ def read_stream(
     associations: str,
     embeddings: str,
     until: dict[str, list[int]],
-    form: CropFormat,
-    *,
+    extractor: OnnxExtractor,
+    most: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> StreamData:
-    """Everything up to ``until`` that can be used for training."""
+    """Everything up to ``until`` that can be used for training of an extractor, the newest ``most``
+    sightings of it."""
     left_out: Counter[str] = Counter()
     seen: dict[tuple[str, str], Sighting] = {}
     for event in _events(log, identities, until):
@@ -100,35 +102,44 @@ def read_stream(
             continue
         sighting = _sighting(event["site"], tracklet)
         seen[event["site"], sighting.id] = sighting
-    places = _places(log, embeddings, until)
-    ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
-    wanted = [_places_of(sighting, places) for sighting in ordered]
-    crops = read_crops(log, [at for some in wanted for at in some], form, left_out, on_progress)
-    views = [
-        [crops[at] for at in some if at in crops] if some[0] in crops else [] for some in wanted
+    ordered = newest(seen.values(), most, left_out)
+    logged = LoggedEmbeddings(((s.site, s.detections) for s in ordered), extractor.version)
+    logged.take(_values(log, embeddings, until))
+    wanted = [_places_of(sighting, logged.places) for sighting in ordered]
+    places = [at for some in wanted for at in some]
+    found = read_crops(log, places, extractor.form, left_out, on_progress)
+    crops = [
+        [found[at] for at in some if at in found] if some[0] in found else [] for some in wanted
     ]
-    return paired(ordered, views, _events(log, associations, until), form, left_out)
+    events = _events(log, associations, until)
+    return paired(ordered, crops, events, left_out, logged.means())
+
+
+def newest(sightings: Iterable[Sighting], most: int, left_out: Counter[str]) -> list[Sighting]:
+    """The newest ones, in order of time."""
+    ordered = sorted(sightings, key=lambda s: (s.start_s, s.site, s.camera, s.id))
+    if len(ordered) > most:
+        left_out["older_than_the_newest"] += len(ordered) - most
+    return ordered[-most:]
 
 
 def paired(
     ordered: list[Sighting],
-    views: list[list[NDArray[np.uint8]]],
+    crops: list[list[bytes]],
     associations: Iterator[dict[str, Any]],
-    form: CropFormat,
     left_out: Counter[str],
+    known: dict[int, NDArray[np.float32]] | None = None,
     *,
     least_posterior: float = 0.5,
 ) -> StreamData:
     """Sightings in order of time that have crops, and the pairs between them that stand."""
-    there = [i for i, crops in enumerate(views) if crops]
+    there = [i for i, pictures in enumerate(crops) if pictures]
     sightings = [ordered[i] for i in there]
-    kept_views = [np.stack(views[i]) for i in there]
     index = {(s.site, s.id): i for i, s in enumerate(sightings)}
     found = _pairs(associations, index, least_posterior, left_out)
     kept = without_conflicts(found, sightings, left_out)
-    empty = np.zeros((0, form.height_px, form.width_px, 3), np.uint8)
-    best = np.stack([crops[0] for crops in kept_views]) if kept_views else empty
-    return StreamData(sightings, best, kept, left_out, kept_views)
+    means = {at: known[i] for at, i in enumerate(there) if known and i in known}
+    return StreamData(sightings, EncodedCrops([crops[i] for i in there]), kept, left_out, means)
 
 
 def are_apart(first: Sighting, second: Sighting) -> bool:
@@ -168,19 +179,6 @@ def _sighting(site: str, body: dict[str, Any]) -> Sighting:
         Position(at["topic"], at["partition"], at["offset"]),
         tuple(body.get("detections", ())),
     )
-
-
-def _places(log: Log, topic: str, until: dict[str, list[int]]) -> dict[tuple[str, str], Position]:
-    """Where each embedded detection's crop lies, by site and id."""
-    found: dict[tuple[str, str], Position] = {}
-    for value in _values(log, topic, until):
-        try:
-            record = embedding.decode(value)
-        except (msgspec.MsgspecError, ValueError):
-            continue  # the associate stage has refused it, aloud
-        if isinstance(record, embedding.EmbeddingRecord) and record.position is not None:
-            found[record.site, record.id] = Position(*record.position)
-    return found
 
 
 def _places_of(sighting: Sighting, places: dict[tuple[str, str], Position]) -> list[Position]:

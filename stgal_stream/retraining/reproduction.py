@@ -132,11 +132,11 @@ class Reproduction:
             return parent, what
         training = self._training(name, extractor, data)
         if not training.run(
-            Loader(draws, data.views, extractor.form), self._stop, self._heard(name)
+            Loader(draws, data.crops, extractor.form), self._stop, self._heard(name)
         ):
             raise Stopped
         what["losses"] = [round(loss, 4) for loss in training.losses]
-        export_like(extractor, training.network, path, name.replace("_", "-"))
+        export_like(extractor, training.network, path, name.replace("_", "-"), extractor.form)
         about.write_text(json.dumps(what))
         (self._folder / f"{name}.pt").unlink(missing_ok=True)
         return path, what
@@ -145,12 +145,13 @@ class Reproduction:
         self, name: str, extractor: OnnxExtractor, data: StreamData
     ) -> tuple[Draws | None, Row]:
         settings = self._asked.training
-        n_crops = [len(crops) for crops in data.views]
         if name == "baseline_b":
-            tracks = IntraCameraSampler.like(settings, data.sightings, n_crops)
+            tracks = IntraCameraSampler.like(settings, data.sightings, data.crops.counts)
             return tracks, {"tracks": tracks.n_tracks}
         vectors = embed_tracklets(
-            extractor, data.views, lambda d, t: self._say("stream", d, t, "embedding")
+            extractor,
+            data.crops,
+            on_progress=lambda d, t: self._say("stream", d, t, "embedding"),
         )
         pairs = choose_pairs(data.sightings, vectors, iterated=not name.endswith("_bbp"))
         what = {"pairs": self._right(pairs, data)}
@@ -166,14 +167,15 @@ class Reproduction:
             negatives,
             settings.seed,
             settings.n_pairs,
-            n_crops,
+            data.crops.counts,
             settings.n_views,
             weighted=settings.weighted,
         ), what
 
     def _training(self, name: str, extractor: OnnxExtractor, data: StreamData) -> Training:
         settings, path = self._asked.training, self._folder / f"{name}.pt"
-        training = Training(network_from(extractor, data.pixels), settings, path, {"row": name})
+        network = network_from(extractor, data.crops, extractor.form)
+        training = Training(network, settings, path, {"row": name})
         state = read_checkpoint(path)
         if state is not None:
             training.resume(state)
@@ -211,7 +213,8 @@ class Reproduction:
             source_of = LogSource(log, config.topics)
             self._data = source_of.read(
                 source_of.until(),
-                OnnxExtractor(self._asked.baseline, eight_bit=False).form,
+                OnnxExtractor(self._asked.baseline, eight_bit=False),
+                len(self._train),
                 lambda d, t: self._say("stream", d, t, "reading crops"),
             )
         finally:

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stgal_stream.config import TopicsSection
 from stgal_stream.errors import DataError
-from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.extractor.crops import BadCrop, CropFormat
+from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.retraining.logged_crops import MAX_BYTES, MAX_PIXELS
+from stgal_stream.retraining.encoded_crops import MAX_BYTES, pixels_of
 from stgal_stream.retraining.pseudo_pairs import (
     Sighting,
     StreamData,
     ends,
+    newest,
     paired,
     read_stream,
 )
@@ -37,8 +36,10 @@ class Source(Protocol):
     def until(self) -> Until:
         """How far the source is now; a resumed run reads as far again."""
 
-    def read(self, until: Until, form: CropFormat, on_progress: OnProgress) -> StreamData:
-        """Everything that can be used for training."""
+    def read(
+        self, until: Until, extractor: OnnxExtractor, most: int, on_progress: OnProgress
+    ) -> StreamData:
+        """The newest ``most`` sightings that can be used for training an extractor."""
 
     def tell(self, records: Sequence[RolloutRecord]) -> None:
         """What came of it."""
@@ -56,11 +57,13 @@ class LogSource:
         topics = self._topics
         return ends(self._log, [topics.identities, topics.associations, topics.embeddings])
 
-    def read(self, until: Until, form: CropFormat, on_progress: OnProgress) -> StreamData:
-        """Everything before ``until``."""
+    def read(
+        self, until: Until, extractor: OnnxExtractor, most: int, on_progress: OnProgress
+    ) -> StreamData:
+        """The newest sightings before ``until``."""
         topics = self._topics
         names = topics.identities, topics.associations, topics.embeddings
-        return read_stream(self._log, *names, until, form, on_progress=on_progress)
+        return read_stream(self._log, *names, until, extractor, most, on_progress)
 
     def tell(self, records: Sequence[RolloutRecord]) -> None:
         """Daemons promote and publish from the log."""
@@ -80,8 +83,10 @@ class FileSource:
         """A file is read whole."""
         return {}
 
-    def read(self, until: Until, form: CropFormat, on_progress: OnProgress) -> StreamData:
-        """All pairs of which both crops are there.
+    def read(
+        self, until: Until, extractor: OnnxExtractor, most: int, on_progress: OnProgress
+    ) -> StreamData:
+        """The newest sightings that are in a pair and whose crops are there.
 
         Raises:
             DataError: the file cannot be read or holds something else.
@@ -92,13 +97,13 @@ class FileSource:
             for side in ("query", "gallery"):
                 found = _sighting(event, side)
                 seen[found.site, found.id] = found
-        ordered = sorted(seen.values(), key=lambda s: (s.start_s, s.site, s.camera, s.id))
-        views: list[list[NDArray[np.uint8]]] = []
+        ordered = newest(seen.values(), most, left_out)
+        crops: list[list[bytes]] = []
         for done, sighting in enumerate(ordered):
-            crop = self._crop(sighting.id, form, left_out)
-            views.append([] if crop is None else [crop])
+            crop = self._crop(sighting.id, extractor.form, left_out)
+            crops.append([] if crop is None else [crop])
             on_progress(done + 1, len(ordered))
-        return paired(ordered, views, self._events(), form, left_out)
+        return paired(ordered, crops, self._events(), left_out)
 
     def tell(self, records: Sequence[RolloutRecord]) -> None:
         """Nobody listens: there is no log."""
@@ -112,9 +117,7 @@ class FileSource:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self._pairs} cannot be read: {error}") from error
 
-    def _crop(
-        self, name: str, form: CropFormat, left_out: Counter[str]
-    ) -> NDArray[np.uint8] | None:
+    def _crop(self, name: str, form: CropFormat, left_out: Counter[str]) -> bytes | None:
         if "/" in name:  # an id is a name here, not a way out of the folder
             left_out["unreadable"] += 1
             return None
@@ -124,8 +127,11 @@ class FileSource:
             left_out["no_crop_in_the_folder"] += 1
             return None
         try:
-            content = path.read_bytes()
-            return decode_crop(content, form, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+            if path.stat().st_size > MAX_BYTES:
+                raise BadCrop("too many bytes", too_large=True)
+            picture = path.read_bytes()
+            pixels_of(picture, form)
+            return picture
         except (OSError, BadCrop):
             left_out["unreadable"] += 1
             return None

@@ -103,7 +103,7 @@ class Training:
         stop: threading.Event,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> bool:
-        """Trains to the end, or until ``stop``; whether it came to the end.
+        """Trains to the end, or until ``stop``, and keeps where it is; whether that is the end.
 
         Raises:
             ModelError: the loss is no number any more.
@@ -117,7 +117,7 @@ class Training:
             on_progress(Progress(self.iteration, self.losses[-1]))
             if self.iteration % _KEEP_EVERY == 0:
                 self.save()
-        self.peers.average(self.network.buffers())
+        self.save()
         return True
 
     def _step(self, ready: Ready) -> None:
@@ -134,7 +134,8 @@ class Training:
         self._optimiser.zero_grad()
         # Each process holds its own features' share of the gradient, and their mean is taken.
         torch.autograd.backward(loss * self.peers.size)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        if self.settings.optimiser != "sgd":  # the paper's takes its steps as they are
+            nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self._optimiser.step()
         self.iteration += 1
         self.losses.append(float(loss.detach()))

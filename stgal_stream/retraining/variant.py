@@ -22,10 +22,12 @@ from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import sha256_of
 from stgal_stream.retraining.baseline import embed
 from stgal_stream.retraining.batches import groups_of
+from stgal_stream.retraining.encoded_crops import EncodedCrops
 from stgal_stream.retraining.pseudo_pairs import StreamData
 
 MOST_LOST = 0.005
-_MOST_SIGHTINGS = 4000
+MOST_SIGHTINGS = 4000
+_N_CALIBRATED = 192
 MIN_QUERIES = int(2 / MOST_LOST)
 OnProgress = Callable[[str, int, int], None]
 
@@ -51,20 +53,20 @@ class Variant:
 def make_variant(
     model: OnnxExtractor,
     data: StreamData,
-    calibrate_on: NDArray[np.uint8],
+    calibrate_on: EncodedCrops,
     on_progress: OnProgress = lambda step, done, total: None,
     *,
     vectors: NDArray[np.float32] | None = None,
 ) -> Variant:
-    """Makes the 8-bit variant of a model that was loaded in floats, calibrated on crops
-    (N, H, W, 3), and puts it beside the model if it is good enough; if it is not, none stays
+    """Makes the 8-bit variant of a model that was loaded in floats, calibrated on some crops, and
+    puts it beside the model if it is good enough; if it is not, none stays
     there. It is asked of the newest 4,000 sightings, and needs 400 with a pair. ``vectors`` (M, D)
     are the model's embeddings of all sightings where they are there already.
 
     Raises:
         ModelError: the model cannot be quantised, or its variant does not work.
     """
-    first = max(0, len(data.sightings) - _MOST_SIGHTINGS)
+    first = max(0, len(data.sightings) - MOST_SIGHTINGS)
     person, camera = _who_and_where(data, first)
     n = int((person > 0).sum())
     if n < MIN_QUERIES:
@@ -75,11 +77,11 @@ def make_variant(
         # Whoever loads the model meanwhile must not meet a variant that was not measured.
         link = Path(scratch) / model.path.name
         link.symlink_to(model.path.resolve())
-        quantise(model, calibrate_on, variant_path(link))
+        quantise(model, calibrate_on.some(_N_CALIBRATED, model.form), variant_path(link))
         variant = OnnxExtractor(link, providers=("CPUExecutionProvider",))
-        eight_bit = embed(variant, data.pixels[first:], partial(on_progress, "8 bits"))
+        eight_bit = embed(variant, data.crops[first:], partial(on_progress, "8 bits"))
         if vectors is None:
-            floats = embed(model, data.pixels[first:], partial(on_progress, "floats"))
+            floats = embed(model, data.crops[first:], partial(on_progress, "floats"))
         else:
             floats = vectors[first:]
         found = [_rank1(x, person, camera) for x in (floats, eight_bit)]

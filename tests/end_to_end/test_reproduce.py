@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stgal_stream.evaluation.datasets import DatasetImage, load_dataset
-from stgal_stream.extractor.export import export
+from stgal_stream.extractor.export import export, imagenet_format
 from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
@@ -26,7 +26,7 @@ _FPS = 25
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped extractor on crops of half its size: weaker, and fast."""
     path = tmp_path_factory.mktemp("baseline") / "half.onnx"
-    export(network_of(SHIPPED), path, height_px=48, width_px=24, version="half")
+    export(network_of(SHIPPED), path, imagenet_format(48, 24), version="half")
     return path
 
 

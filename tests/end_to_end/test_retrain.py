@@ -9,18 +9,25 @@ import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import asdict
+import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
 from stgal_stream.config import load_config
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.retraining.job import Job, JobSettings, Outcome
+from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import TrainingSettings
 
 from .test_commands import stgal
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +92,14 @@ def test_within_cameras_no_pair_is_needed(site: Path) -> None:
     assert about["data"]["pairs"] == 0
     other = site / "within" / ".training" / "checkpoint.pt"
     other.parent.mkdir()
-    about = {"until": {}, "baseline": OnnxExtractor(SHIPPED).version, "within_cameras": False}
+    about = {
+        "until": {},
+        "baseline": OnnxExtractor(SHIPPED).version,
+        "within_cameras": False,
+        "held_out": 0.3,
+        "most": 20_000,
+        "crop_size": [96, 48],
+    }
     settings = asdict(TrainingSettings(iterations=1, seed=1))
     torch.save({"settings": settings, "about": about, "network": {}}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
@@ -96,8 +110,7 @@ def test_two_processes_have_the_losses_of_one(site: Path) -> None:
     """As many parts of a batch, whoever computes them: equal but for rounding."""
     what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
     stgal(*what, "--out", "alone", cwd=site, OMP_NUM_THREADS="1")
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
-    command = [*torchrun, "-m", "stgal_stream.cli", *what, "--out", "together"]
+    command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--out", "together"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=site, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -111,10 +124,14 @@ def test_two_processes_have_the_losses_of_one(site: Path) -> None:
 
 
 def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> None:
-    few = stgal(
-        "retrain", "--embedded", "log", "--out", "few", "--min-pairs", "100000", cwd=site, check=2
-    )
+    many = ("retrain", "--embedded", "log", "--out", "few", "--min-pairs", "100000")
+    few = stgal(*many, cwd=site, check=2)
     assert "100000 are needed" in few.stderr
+    together = subprocess.run(
+        [*TORCHRUN, "-m", "stgal_stream.cli", *many],
+        cwd=site, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert together.stderr.count("100000 are needed") == 1
     gone = stgal("retrain", "--embedded", "nowhere", "--out", "x", cwd=tmp_path, check=2)
     assert "no embedded log" in gone.stderr
     assert not (tmp_path / "nowhere").exists()
@@ -126,18 +143,73 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
     shutil.rmtree(site / "x", ignore_errors=True)
 
 
-def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path) -> None:
-    """A scheduled run always says --resume, and settings or the baseline change in between."""
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, broken: bool) -> None:
+    """A scheduled run always says --resume; settings or the baseline change in between, and a disk
+    may have lost the file."""
+    shutil.rmtree(site / "again", ignore_errors=True)
     old = site / "again" / ".training"
     old.mkdir(parents=True)
     about = {"until": {}, "baseline": "another"}
     torch.save({"settings": {}, "about": about, "network": {}}, old / "checkpoint.pt")
+    if broken:
+        (old / "checkpoint.pt").write_bytes(b"")
     done = stgal(
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
         "--min-pairs", "5", "--resume", cwd=site,
     )  # fmt: skip
     assert "starting anew" in done.stderr
     assert "gate:" in done.stdout
+
+
+def test_smaller_crops_are_an_option_and_said(site: Path) -> None:
+    """And a stop after the training loses none of it."""
+    what = (
+        "retrain", "--embedded", "log", "--out", "small", "--iterations", "2", "--min-pairs", "5",
+        "--crop-size", "48", "24", "--most", "100", "--no-promote",
+    )  # fmt: skip
+    done = stgal(*what, cwd=site)
+    assert "crops of 48 x 24" in done.stdout
+    assert "older than the newest" in done.stdout
+    found = next((site / "small").glob("retrained-*"))
+    about = json.loads((found / "release.json").read_text())
+    assert about["settings"]["crop_size"] == [48, 24]
+    extractor = OnnxExtractor(found / "model.onnx")
+    assert (extractor.form.height_px, extractor.form.width_px) == (48, 24)
+    meta = {p.key: p.value for p in onnx.load(found / "model.onnx").metadata_props}
+    assert meta["stgal.parent"] == about["parent"] == OnnxExtractor(SHIPPED).version
+    assert float(meta["stgal.alpha"]) == about["gate"]["candidate"]["alpha"] > 0
+    assert 0 <= float(meta["stgal.sigma"]) <= 1
+
+
+@pytest.mark.parametrize("step", ["reading crops", "embedding", "training", "judging"])
+def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
+    site: Path, tmp_path: Path, step: str
+) -> None:
+    training = TrainingSettings(iterations=3, n_pairs=3)
+    settings = JobSettings(training, min_pairs=5, promote=False, crop_size=(48, 24), most=200)
+    log = EmbeddedLog(site / "log")
+    baseline = OnnxExtractor(SHIPPED, eight_bit=False)
+
+    def run(folder: Path, stop_in: str | None = None) -> Outcome:
+        stop = threading.Event()
+
+        def heard(what: str, done: int, total: int, note: str) -> None:
+            if what == stop_in and done >= 1:
+                stop.set()
+
+        source = LogSource(log, load_config(None, {}).topics)
+        job = Job(source, baseline, Releases(folder))
+        return job.run(replace(settings, resume=stop_in is None), stop, heard)
+
+    assert run(tmp_path / "one", step).release is None
+    assert (tmp_path / "one" / ".training").exists() == (step in ("training", "judging"))
+    again, whole = run(tmp_path / "one").release, run(tmp_path / "whole").release
+    log.close()
+    assert again is not None
+    assert whole is not None
+    assert again.version == whole.version
+    assert not (tmp_path / "one" / ".training").exists()
 
 
 def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Path) -> None:

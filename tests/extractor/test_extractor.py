@@ -14,7 +14,7 @@ from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from .tiny_model import META, tiny
 
 torch = pytest.importorskip("torch")
-from stgal_stream.extractor.export import export  # noqa: E402
+from stgal_stream.extractor.export import export, imagenet_format  # noqa: E402
 from stgal_stream.extractor.network import load_network, read_state  # noqa: E402
 
 CPU = ("CPUExecutionProvider",)
@@ -64,7 +64,12 @@ def test_export_is_equal_to_torch(eight_bit: bool, tmp_path: Path) -> None:
     network = load_network("seeded", seed=3)
     path = tmp_path / "net.onnx"
     parity = export(
-        network, path, height_px=64, width_px=32, version="s", eight_bit=eight_bit, unit_length=True
+        network,
+        path,
+        imagenet_format(64, 32),
+        version="s",
+        eight_bit=eight_bit,
+        unit_length=True,
     )
     assert parity.min_cosine > (0.99 if eight_bit else 0.99999)
     assert (path.stat().st_size < 25_000_000) == eight_bit

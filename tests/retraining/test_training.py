@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +22,7 @@ from stgal_stream.retraining.batches import (
     hard_negatives,
     known_negative_pairs,
 )
-from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge
+from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge, learned_from
 from stgal_stream.retraining.loader import Loader
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
 from stgal_stream.retraining.training import (
@@ -28,6 +32,8 @@ from stgal_stream.retraining.training import (
     read_checkpoint,
 )
 from stgal_stream.types import Position
+
+from .pictures import encoded
 
 CPU = ("CPUExecutionProvider",)
 
@@ -140,15 +146,16 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
 ) -> None:
     monkeypatch.setattr("stgal_stream.retraining.training._KEEP_EVERY", 2)
     form = OnnxExtractor(SHIPPED, providers=CPU).form
-    views = list(np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8))
+    pixels = np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8)
+    crops = encoded(pixels)
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 12, 2)]
     settings = TrainingSettings(iterations=4, n_pairs=3, seed=1)
     sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
-    loader = Loader(sampler, views, form)
+    loader = Loader(sampler, crops, form)
 
     def training(name: str) -> Training:
         network = network_of(SHIPPED)
-        normalise_by(network, torch.from_numpy(form.normalise(np.concatenate(views))))
+        normalise_by(network, torch.from_numpy(form.normalise(np.concatenate(pixels))))
         return Training(network, settings, tmp_path / f"{name}.pt", {})
 
     stop = threading.Event()
@@ -175,6 +182,24 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
         assert again.losses == whole.losses
         for key, tensor in whole.network.state_dict().items():
             assert torch.equal(tensor, again.network.state_dict()[key]), (name, key)
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """The curve of SGD, which a gradient of another length would bend."""
+    root = Path(__file__).parents[2]
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+    curves = []
+    for how in ((), torchrun):
+        command = [sys.executable, *how, "-m", "tests.retraining.curve", str(tmp_path / "c.pt")]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            command, cwd=root, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        curves.append(json.loads(done.stdout))
+    assert len(curves[0]) == 5
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+    assert abs(curves[0][-1] - curves[0][0]) > 0.01
 
 
 def held_out_verdict(
@@ -217,7 +242,8 @@ def test_the_gate_expects_as_many_right_as_there_are() -> None:
     split = len(sightings) // 2
     after = features(person, 0.9, 7)
     verdict = judge(sightings, true_pairs(person), split, features(person, 1.1, 6), after)
-    buddies = best_buddies(sightings, split, after)
+    learned = learned_from(sightings[:split], after[:split])
+    buddies = best_buddies(sightings, split, after, learned)
     right = (person[split:][buddies.earlier] == person[split:][buddies.later]).mean()
     assert len(buddies.later) == verdict.candidate.n_buddies > 300
     assert verdict.candidate.expected_precision == pytest.approx(right, abs=0.08)

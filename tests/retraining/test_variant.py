@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from stgal_stream.errors import ModelError
-from stgal_stream.extractor.export import export
+from stgal_stream.extractor.export import export, imagenet_format
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.quantised import quantise
@@ -20,6 +20,7 @@ from stgal_stream.retraining.variant import make_variant
 from stgal_stream.types import Position
 
 from ..extractor.tiny_model import tiny
+from .pictures import encoded
 
 CPU = ("CPUExecutionProvider",)
 
@@ -37,13 +38,13 @@ def seen_twice(n_people: int = 220, darkest: int = 0) -> StreamData:
             crop = np.repeat(np.repeat(colours, 4, axis=0), 4, axis=1)
             pixels.append(np.clip(crop + rng.normal(0, 12, crop.shape), 0, 255).astype(np.uint8))
         pairs.append(PseudoPair(row - 1, row, 0.9))
-    return StreamData(sightings, np.stack(pixels), pairs)
+    return StreamData(sightings, encoded(p[None] for p in pixels), pairs)
 
 
 def test_a_good_variant_is_used_under_the_models_name(tmp_path: Path) -> None:
     path, data = tiny(tmp_path / "m.onnx", dim=24), seen_twice()
     floats = OnnxExtractor(path, providers=CPU, eight_bit=False)
-    found = make_variant(floats, data, data.pixels)
+    found = make_variant(floats, data, data.crops)
     assert found.kept
     assert found.n_queries == 440
     assert found.rank1 > 0.9
@@ -53,7 +54,9 @@ def test_a_good_variant_is_used_under_the_models_name(tmp_path: Path) -> None:
     assert eight_bit.eight_bit
     assert not floats.eight_bit
     assert (eight_bit.version, eight_bit.form) == (floats.version, floats.form)
-    one, other = (extractor.embed(data.pixels[:20]) for extractor in (floats, eight_bit))
+    one, other = (
+        extractor.embed(data.crops.some(20, floats.form)) for extractor in (floats, eight_bit)
+    )
     assert (one != other).any()
     assert np.abs(one - other).max() < 0.05 * np.abs(one).max()
 
@@ -62,7 +65,8 @@ def test_a_variant_that_loses_too_much_is_not_kept(tmp_path: Path) -> None:
     """Calibrated on crops without light, all that is bright becomes one."""
     path, data = tiny(tmp_path / "m.onnx", dim=24), seen_twice(darkest=130)
     floats = OnnxExtractor(path, providers=CPU, eight_bit=False)
-    found = make_variant(floats, data, np.zeros_like(data.pixels[:8]))
+    dark = encoded(np.zeros((8, 1, 16, 8, 3), np.uint8))
+    found = make_variant(floats, data, dark)
     assert not found.kept
     assert found.rank1 - found.rank1_eight_bit > 0.05
     assert not variant_path(path).exists()
@@ -71,14 +75,15 @@ def test_a_variant_that_loses_too_much_is_not_kept(tmp_path: Path) -> None:
 
 def test_too_few_pairs_measure_nothing(tmp_path: Path) -> None:
     path, data = tiny(tmp_path / "m.onnx"), seen_twice(100)
-    found = make_variant(OnnxExtractor(path, providers=CPU), data, data.pixels)
+    found = make_variant(OnnxExtractor(path, providers=CPU), data, data.crops)
     assert (found.kept, found.n_queries) == (False, 200)
     assert not variant_path(path).exists()
 
 
 def test_another_models_variant_is_refused(tmp_path: Path) -> None:
     path = tiny(tmp_path / "m.onnx")
-    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels, variant_path(path))
+    model = OnnxExtractor(path, providers=CPU)
+    quantise(model, seen_twice(20).crops.some(40, model.form), variant_path(path))
     tiny(path, version="other")
     with pytest.raises(ModelError, match="another model"):
         OnnxExtractor(path, providers=CPU)
@@ -87,7 +92,8 @@ def test_another_models_variant_is_refused(tmp_path: Path) -> None:
 
 def test_a_release_holds_its_variant_and_its_hash(tmp_path: Path) -> None:
     path, made = tiny(tmp_path / "m.onnx"), variant_path(tmp_path / "m.onnx")
-    quantise(OnnxExtractor(path, providers=CPU), seen_twice(20).pixels, made)
+    model = OnnxExtractor(path, providers=CPU)
+    quantise(model, seen_twice(20).crops.some(40, model.form), made)
     releases = Releases(tmp_path / "releases")
     for version, kept in (("good", True), ("without", False)):
         about = {"sha256": sha256_of(made), "kept": kept}
@@ -114,21 +120,22 @@ def test_a_stop_in_the_middle_leaves_no_variant(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_variant(floats, data, data.pixels, stopped)
+        make_variant(floats, data, data.crops, stopped)
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_pairs_within_one_camera_measure_nothing(tmp_path: Path) -> None:
     data = seen_twice()
     data.sightings = [replace(s, camera="c") for s in data.sightings]
-    found = make_variant(OnnxExtractor(tiny(tmp_path / "m.onnx"), providers=CPU), data, data.pixels)
+    model = OnnxExtractor(tiny(tmp_path / "m.onnx"), providers=CPU)
+    found = make_variant(model, data, data.crops)
     assert (found.kept, found.n_queries) == (False, 0)
 
 
 def test_weights_that_are_stored_in_8_bits_are_quantised_anew(tmp_path: Path) -> None:
     """In 7 bits, as those of floats are."""
     network = ResNet50()
-    export(network, tmp_path / "m.onnx", height_px=32, width_px=16, version="m", eight_bit=True)
+    export(network, tmp_path / "m.onnx", imagenet_format(32, 16), version="m", eight_bit=True)
     crops = np.random.default_rng(0).integers(0, 256, (4, 32, 16, 3), dtype=np.uint8)
     quantise(OnnxExtractor(tmp_path / "m.onnx", providers=CPU), crops, tmp_path / "v.onnx")
     tensors = onnx.load(tmp_path / "v.onnx").graph.initializer
