@@ -119,6 +119,19 @@ def promote(version: str, **where: Any) -> None:
         click.echo(f"{version} is promoted; running daemons change over to it by themselves")
 
 
+def _checked(before: Promotion, releases: Releases) -> Promotion:
+    """The way back to a release, which may lie in another folder than today's, or out of this
+    machine's reach: then the workers alone check it.
+
+    Raises:
+        ModelError: it is here and not what was promoted.
+    """
+    for folder in (releases, Releases(Path(before.folder))):
+        if (folder.folder / before.version).is_dir():
+            return folder.promotion(before.version, "rollback")
+    return msgspec.structs.replace(before, kind="rollback")
+
+
 @models.command()
 @_options
 def rollback(**where: Any) -> None:
@@ -131,6 +144,6 @@ def rollback(**where: Any) -> None:
         if before is None:
             found.say(Promotion("rollback", "", "", "", "", time.time()))
         else:
-            found.say(found.releases.promotion(before.version, "rollback"))
+            found.say(msgspec.structs.replace(_checked(before, found.releases), at_s=time.time()))
         name = "the configured or shipped extractor" if before is None else before.version
         click.echo(f"back to {name}; running daemons change over to it by themselves")

@@ -101,7 +101,10 @@ class Associator:
         return self._judge_pairs(at_s)[0]
 
     def forget_all(self, at_s: float) -> list[Event]:
-        """The window can be compared with nothing that comes: lets go of it."""
+        """The window can be compared with nothing that comes, and what was learned in it says
+        nothing about that: lets go of both."""
+        self.scorer.calibration, self.company = None, Company()
+        self.n_until_calibration = self.settings.first_calibration
         return self._expire(at_s, most=0)
 
     def _expire(self, at_s: float, most: int | None = None) -> list[Event]:

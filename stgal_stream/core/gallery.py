@@ -161,7 +161,8 @@ class Gallery:
         if tracklet.number != self.next:
             raise ValueError(f"tracklet {tracklet.number} out of order, {self.next} is next")
         row = self._low + len(self)
-        if row == len(self._cameras):
+        is_other_size = not len(self) and self._embeddings.shape[1:] != tracklet.embedding.shape
+        if row == len(self._cameras) or is_other_size:
             row = self._make_room(len(tracklet.embedding))
         self._embeddings[row] = tracklet.embedding
         self._cameras[row] = self.camera_index(tracklet.camera)

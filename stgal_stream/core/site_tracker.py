@@ -34,11 +34,14 @@ class SiteTracker:
         """Takes one detection: what its time lets out, or why it cannot be used."""
         refusal = self._refusal(detection)
         if refusal is not None:
-            return [refusal]
+            # Another extractor may have come for good: its time lets the window run out.
+            foreign = refusal.reason is Reason.FOREIGN_EMBEDDING
+            return [refusal, *(self.tick(detection.time_s) if foreign else ())]
         self.recent.add(detection.id, detection.time_s)
         if self._is_empty():  # nothing is left to compare with: another extractor may take over
             if detection.extractor != self.extractor:
                 self.builder.visits = Visits(self.settings)
+                self.associator.forget_all(detection.time_s)
             self.extractor, self.dim = detection.extractor, len(detection.embedding)
         self.builder.observe(detection)
         return self.advance(self.watermark.observe(detection.time_s))

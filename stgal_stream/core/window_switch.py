@@ -60,6 +60,8 @@ class WindowSwitch:
         """Puts the window into the new version and calibrates on it: the events that follow."""
         tracker, events = self._tracker, self._events
         associator = tracker.associator
+        if self._dim is not None:  # what waits for the watermark may be all there is
+            tracker.extractor, tracker.dim = self._extractor, self._dim
         if self._dim is None or not self._sums:
             events += associator.forget_all(self._at_s)
         else:
@@ -68,7 +70,6 @@ class WindowSwitch:
             for row, (total, lengths, count) in self._sums.items():
                 embeddings[row], known[row] = mean_embedding(total, lengths, count), True
             associator.gallery.reembed(self._extractor, embeddings, known)
-            tracker.extractor, tracker.dim = self._extractor, self._dim
             events += associator.see_anew(self._at_s)
         events += self._replace_waiting()
         tracker.builder.visits = tracker.builder.visits.seen_by(self._extractor, self._vectors)

@@ -29,6 +29,7 @@ VARIANT_OF = "stgal.variant_of"
 SHIPPED = Path(__file__).parent / "weights" / "rendered.onnx"
 _SELF_TEST_TOLERANCE = 2e-2
 _GPU_LIBRARIES_WARNING = 3
+_MOST_PX = 2048
 
 
 class OnnxExtractor:
@@ -94,7 +95,8 @@ class OnnxExtractor:
         crops[2] = crops[2].mean(axis=(0, 1)).astype(np.uint8)
         try:
             together = self.embed(crops)
-            alone = np.concatenate([self.embed(crops[i : i + 1]) for i in range(4)])
+            parts = [self.embed(crops[i : i + 1]) for i in range(4)]
+            alone = np.concatenate([part.reshape(1, -1) for part in parts])
         except ModelError as error:
             raise ModelError(
                 f"{self.path} does not take batches of any size: {error}",
@@ -117,10 +119,10 @@ class OnnxExtractor:
     def _run(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             out = self._session.run(None, {self.input_name: planes})[0]
+            features = np.asarray(out, dtype=np.float32)
         except Exception as error:  # onnxruntime raises its own types, not exported by name
             raise ModelError(f"{self.path} failed to run: {error}") from error
-        features = np.asarray(out, dtype=np.float32)
-        if self.unit_length:
+        if self.unit_length and features.ndim == 2:
             lengths = np.linalg.norm(features, axis=1, keepdims=True)
             features = features / np.maximum(lengths, 1e-12)
         return features
@@ -194,6 +196,7 @@ def _crop_format(meta: dict[str, str], inputs: Sequence[Any], path: Path) -> Cro
     for wanted, given in zip((height, width), shape[2:], strict=True):
         if isinstance(given, int) and given != wanted:
             raise ModelError(f"{path} takes {shape[2:]} but its metadata says {height} x {width}")
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0 or min(height, width) < 8:
+    is_size = min(height, width) >= 8 and max(height, width) <= _MOST_PX
+    if len(mean) != 3 or len(std) != 3 or not is_size or min(std) <= 0:
         raise ModelError(f"{path} has metadata that cannot be right (mean, std or size)")
     return CropFormat(height, width, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))

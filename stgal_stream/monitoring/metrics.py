@@ -145,3 +145,12 @@ class Metrics:
         self.restarts = Counter(
             "stgal_stage_restarts", "Stages started anew after an error", ["stage"], registry=r
         )
+        self._extractors: set[tuple[str, str]] = set()
+
+    def use_extractors(self, used: set[tuple[str, str]]) -> None:
+        """The versions in use here, each with its provider; no scrape finds none in between."""
+        for version, provider in used:
+            self.extractor.labels(version, provider).set(1)
+        for version, provider in self._extractors - used:
+            self.extractor.remove(version, provider)
+        self._extractors = used

@@ -16,6 +16,7 @@ def observe_retraining(metrics: Metrics, last: Retrained) -> None:
     metrics.retraining_passed.set(last.passed)
     for judged in ("baseline", "candidate"):
         for figure in _FIGURES:
-            value = last.gate.get(judged, {}).get(figure)
-            if value is not None:
+            figures = last.gate.get(judged)
+            value = figures.get(figure) if isinstance(figures, dict) else None
+            if isinstance(value, int | float):  # the log may hold anything
                 metrics.gate.labels(judged, figure).set(value)

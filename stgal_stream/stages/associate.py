@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -154,6 +155,8 @@ class AssociateStage:
         assigned = subscription.assignment()
         for partition in set(self._states) - set(assigned):
             del self._states[partition]
+            with suppress(KeyError):
+                self._metrics.switch_held.remove(str(partition.number))
         moved = set()
         for partition, epoch in assigned.items():
             state = self._states.get(partition)
@@ -305,15 +308,13 @@ class AssociateStage:
         state.watch.complete(extractor, changed.held)
         self._pass(state, hold.start)
         self._metrics.switches.inc()
-        self._metrics.switch_held.labels(str(partition.number)).set(0)
         logger.info("%s/%d: seen by %s from here on", partition.topic, partition.number, extractor)
         return hold.looked > hold.start
 
     def _note_holds(self) -> None:
         for partition, state in self._states.items():
-            if state.watch.hold is not None:
-                held_s = time.monotonic() - state.held_since_s
-                self._metrics.switch_held.labels(str(partition.number)).set(held_s)
+            held_s = time.monotonic() - state.held_since_s if state.watch.hold is not None else 0.0
+            self._metrics.switch_held.labels(str(partition.number)).set(held_s)
 
     def _refuse(
         self, state: _PartitionState, record: Record, fault: BadRecord, said: _Said

@@ -124,8 +124,8 @@ class EmbedStage:
                 while flying and (not batch or len(flying) > n_parallel or flying[0][1].done()):
                     done, vectors = flying.popleft()
                     self._commit(subscription, done, vectors.result())
-                if not stop.is_set() and self._switch(subscription, not flying):
-                    continue
+                moved = not stop.is_set() and self._switch(subscription, not flying)
+                idle = idle and not moved
                 if idle or time.monotonic() >= look_s:
                     look_s = time.monotonic() + _LOOK_S
                     switching.look()
@@ -151,6 +151,8 @@ class EmbedStage:
         newest_s = self._clocks.newest_s
         if switching.is_ready:
             if drained:
+                switching.look()  # it may have been taken back meanwhile
+            if drained and switching.is_ready:
                 switching.switch(subscription, newest_s)
             return True
         return not switching.is_at_rest and switching.step(subscription, newest_s)
@@ -210,6 +212,8 @@ class EmbedStage:
             return item
         embed = self._config.embed
         item.extractor = self._switching.extractor(item.record.partition)
+        if item.extractor is None:
+            return item  # of a partition that was lost: whoever has it now reads it again
         try:
             item.pixels = decode_crop(
                 item.message.crop,

@@ -55,6 +55,8 @@ class RolloutState:
 
     def take(self, offset: int, record: RolloutRecord) -> None:
         """Takes one record."""
+        if isinstance(record, Refused) and record.rollout not in self.promotions:
+            return  # nothing can be refused before it was promoted
         if isinstance(record, Promotion | Refused):
             self._prepared.clear()  # what was prepared for another target is worth nothing now
         if isinstance(record, Promotion):
@@ -89,8 +91,11 @@ class RolloutState:
         return self._prepared.get((rollout, partition))
 
     def all_prepared(self, rollout: int, n_partitions: int) -> bool:
-        """Whether every partition of the detections could switch."""
-        return all(self.prepared(rollout, number) is not None for number in range(n_partitions))
+        """Whether every partition of the detections could switch, or is there already."""
+        return all(
+            self.at(number) == rollout or self.prepared(rollout, number) is not None
+            for number in range(n_partitions)
+        )
 
     @property
     def before_last(self) -> Promotion | None:
@@ -104,10 +109,12 @@ class RolloutState:
         for number, promotion in sorted(self.promotions.items()):
             if number in self.refused:
                 continue
-            if promotion.kind == "promote":
+            names = [p.extractor for p in in_use]
+            if promotion.kind == "rollback" and promotion.extractor in ("", *names):
+                kept = names.index(promotion.extractor) + 1 if promotion.extractor else 0
+                del in_use[kept:]
+            elif names[-1:] != [promotion.extractor]:  # what is in use already changes nothing
                 in_use.append(promotion)
-            elif in_use:
-                in_use.pop()
         if not in_use:
             raise LookupError("no release is in use")
         return in_use[-2] if len(in_use) > 1 else None

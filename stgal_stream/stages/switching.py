@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.config import Config
-from stgal_stream.errors import DataError, ModelError
+from stgal_stream.errors import ModelError
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Releases, sha256_of
 from stgal_stream.log.port import Log, NewRecord, Partition, Subscription
@@ -62,6 +62,7 @@ class Switching:
         self._readers: dict[Partition, WindowReader] = {}
         self._target = CONFIGURED
         self._done: dict[Partition, int] = {}
+        self._epochs: dict[Partition, int] = {}
         self._n_partitions = 0
 
     def close(self) -> None:
@@ -70,9 +71,10 @@ class Switching:
 
     # --- what the stage asks -----------------------------------------------------------------
 
-    def extractor(self, partition: Partition) -> OnnxExtractor:
-        """The extractor of a partition's detections; ask only while not ``is_blocked``."""
-        return self._loaded[self._state.at(partition.number)]
+    def extractor(self, partition: Partition) -> OnnxExtractor | None:
+        """The extractor of a partition's detections. While not ``is_blocked`` it is there, except
+        for a partition that this worker has lost."""
+        return self._loaded.get(self._state.at(partition.number))
 
     @property
     def is_blocked(self) -> bool:
@@ -91,8 +93,10 @@ class Switching:
         ``switch``."""
         return (
             bool(self._pending)
+            and self._target == self._state.target
             and self._target in self._loaded
             and self._state.all_prepared(self._target, self._n_partitions)
+            and all(self._behind(partition) <= self._batch for partition in self._pending)
         )
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
@@ -102,9 +106,11 @@ class Switching:
     def hold(self, subscription: Subscription) -> None:
         """Takes note of which partitions are this worker's."""
         held = subscription.assignment()
-        for partition in set(self._done) - set(held):
-            del self._done[partition]
-            self._readers.pop(partition, None)
+        for partition, epoch in self._epochs.items():
+            if held.get(partition) != epoch:  # others may have worked on it since
+                del self._done[partition]
+                self._readers.pop(partition, None)
+        self._epochs = dict(held)
         for partition in set(held) - set(self._done):
             committed = subscription.committed(partition)
             beginning = subscription.beginning(partition)
@@ -127,6 +133,9 @@ class Switching:
                 self._load(number)
         for number in set(self._loaded) - needed - {CONFIGURED}:
             del self._loaded[number]
+        for number in [n for n, loading in self._loading.items() if loading.done()]:
+            if number not in needed:
+                del self._loading[number]
         self._tell()
 
     # --- loading -----------------------------------------------------------------------------
@@ -143,7 +152,7 @@ class Switching:
         try:
             self._loaded[number] = loading.result()
             del self._loading[number]
-        except (ModelError, DataError, OSError) as error:
+        except Exception as error:  # a file can make its reader raise nearly anything
             if number == self._target:
                 logger.error("release %s is refused: %s", self._name(number), error)
                 refusal = wire.Refused(number, socket.gethostname(), str(error)[:500])
@@ -228,6 +237,13 @@ class Switching:
     def _batch(self) -> int:
         return self._config.embed.batch_size
 
+    def _behind(self, partition: Partition) -> int:
+        """How much of a prepared partition has come since and is not embedded anew."""
+        reader = self._readers.get(partition)
+        prepared = self._state.prepared(self._target, partition.number)
+        at = reader.next_offset if reader is not None else prepared
+        return self._done[partition] - (at or 0)
+
     def _reader(
         self, subscription: Subscription, partition: Partition, newest_s: Mapping[str, float]
     ) -> WindowReader:
@@ -253,8 +269,9 @@ class Switching:
         return reader
 
     def _anew(self, partition: Partition, reader: WindowReader) -> list[NewRecord]:
-        """The next batch of a partition's window, embedded by the target."""
-        crops = reader.take(self._batch, self._done[partition])
+        """The next part of a partition's window, embedded by the target: twice what a batch of the
+        stream adds to it, so that the window gains on a stream at full speed."""
+        crops = reader.take(2 * self._batch, self._done[partition])
         if not crops:
             return []
         extractor = self._loaded[self._target]
@@ -284,14 +301,11 @@ class Switching:
     def _tell(self) -> None:
         """Metrics: what is in use here, what was refused, what the last retraining brought."""
         state, metrics = self._state, self._metrics
-        metrics.extractor.clear()
-        for number in sorted({state.at(p.number) for p in self._done}):
-            if number in self._loaded:
-                extractor = self._loaded[number]
-                metrics.extractor.labels(extractor.version, extractor.provider).set(1)
+        used = {n for p in self._done if (n := state.at(p.number)) in self._loaded}
+        metrics.use_extractors({(self._loaded[n].version, self._loaded[n].provider) for n in used})
         newest = max(state.promotions, default=CONFIGURED)
         metrics.release_refused.set(newest in state.refused)
-        if newest != CONFIGURED:
-            metrics.promoted_time.set(state.promotions[newest].at_s)
+        if state.target != CONFIGURED:
+            metrics.promoted_time.set(state.promotions[state.target].at_s)
         if state.retrained is not None:
             observe_retraining(metrics, state.retrained)

@@ -10,7 +10,14 @@ import pytest
 from stgal_stream.core.site_state import restore, snapshot
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.core.window_switch import WindowSwitch
-from stgal_stream.types import AssociationEvent, Detection, Event, IdentityEvent, TrackerSettings
+from stgal_stream.types import (
+    AssociationEvent,
+    Detection,
+    Event,
+    IdentityEvent,
+    Refusal,
+    TrackerSettings,
+)
 
 from ..conftest import simulated_walk
 
@@ -104,3 +111,30 @@ def test_restored_after_a_switch_goes_on_as_if_never_stopped() -> None:
         rest = feed(tracker, [seen_by_another(d) for d in detections[half:]])
         told.append([repr(event) for event in rest])
     assert told[0] == told[1]
+
+
+def test_a_change_before_the_first_tracklet_is_complete_loses_nobody() -> None:
+    """All there is waits for the watermark: no tracklet to see anew, and the site goes on."""
+    detections = simulated_walk(2, n_people=40)
+    n = sum(d.time_s <= detections[0].time_s + 8 for d in detections)
+    tracker = SiteTracker("s", SETTINGS)
+    feed(tracker, detections[:n])
+    assert not len(tracker.associator.gallery)
+    switched(tracker, detections[:n])
+    events = feed(tracker, [seen_by_another(d) for d in detections[n:]])
+    assert not [e for e in events if isinstance(e, Refusal)]
+    assert [e for e in events if isinstance(e, IdentityEvent)]
+
+
+def test_another_extractor_that_came_for_good_takes_over_after_a_window() -> None:
+    """Whoever embeds upstream changes the model: what is foreign moves time on all the same."""
+    detections = simulated_walk(2, n_people=200)
+    half = len(detections) // 2
+    tracker = SiteTracker("s", TrackerSettings(window_s=60.0, first_calibration=20))
+    feed(tracker, detections[:half])
+    events = feed(tracker, [seen_by_another(d) for d in detections[half:]])
+    refused = [e for e in events if isinstance(e, Refusal)]
+    assert refused
+    last_s = max(e.detection.time_s for e in refused)
+    assert last_s < detections[half].time_s + 60 + 60
+    assert tracker.extractor == "another"
