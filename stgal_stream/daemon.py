@@ -50,6 +50,11 @@ def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | No
     )
 
 
+def make_missing_topics(log: Log, config: Config) -> None:
+    """For commands beside a daemon: what is there, above all its retention, is the daemon's."""
+    log.ensure_topics(spec for spec in config.topic_specs() if not log.partitions(spec.name))
+
+
 class Daemon:
     """Stages of one process on one log. ``stage`` is ``embed``, ``associate`` or ``all``."""
 

@@ -13,8 +13,8 @@ import msgspec
 
 from stgal_stream.commands.options import broker_list, config_option, log_options
 from stgal_stream.config import load_config
-from stgal_stream.daemon import open_log
-from stgal_stream.errors import DataError
+from stgal_stream.daemon import make_missing_topics, open_log
+from stgal_stream.errors import DataError, StgalError
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.stages.rollout_state import RolloutState
@@ -71,7 +71,7 @@ def _open(
         raise DataError(f"there is no embedded log at {embedded}")
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     try:
-        log.ensure_topics(config.topic_specs())
+        make_missing_topics(log, config)
         releases = Releases(folder or config.releases_folder(embedded))
         yield _Found(log, config.topics.releases, releases)
     finally:
@@ -84,12 +84,14 @@ def list_releases(**where: Any) -> None:
     """All releases, oldest first; the one in use has a star."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
         in_use = found.state.in_use
-        every = found.releases.all()
+        every, faults = found.releases.all()
         for release in every:
             star = "*" if in_use is not None and release.version == in_use.version else " "
             gate = "passed" if release.gate.get("passed") else "refused"
             pairs = release.data.get("pairs", "?")
             click.echo(f"{star} {release.version}  {release.created}  {pairs} pairs  gate {gate}")
+        for fault in faults:
+            click.echo(f"cannot be used: {fault}")
         if not every:
             click.echo(f"no release in {found.releases.folder}; stgal-stream retrain makes one")
         elif in_use is None:
@@ -127,20 +129,29 @@ def _checked(before: Promotion, releases: Releases) -> Promotion:
         ModelError: it is here and not what was promoted.
     """
     for folder in (releases, Releases(Path(before.folder))):
-        if (folder.folder / before.version).is_dir():
-            return folder.promotion(before.version, "rollback")
+        if folder.has(before.version):
+            try:
+                return folder.promotion(before.version, "rollback")
+            except StgalError as error:
+                error.hint = "models promote another one, or models rollback --to-configured"
+                raise
     return msgspec.structs.replace(before, kind="rollback")
 
 
 @models.command()
 @_options
-def rollback(**where: Any) -> None:
+@click.option(
+    "--to-configured", is_flag=True, help="To the configured or shipped extractor, at once."
+)
+def rollback(to_configured: bool, **where: Any) -> None:
     """Go back to what was in use before."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
         try:
             before = found.state.before_last
         except LookupError as error:
             raise DataError("nothing to roll back: no release is in use") from error
+        if to_configured:
+            before = None
         if before is None:
             found.say(Promotion("rollback", "", "", "", "", time.time()))
         else:

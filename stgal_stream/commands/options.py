@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import threading
@@ -19,6 +20,22 @@ from stgal_stream.errors import ConfigError
 Command = TypeVar("Command", bound=Callable[..., Any])
 # The names in retraining.losses, which needs torch to be asked.
 LOSS_NAMES = ("scaled-batch-hard", "contrastive", "triplets", "batch-hard")
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, in which "nan" and "inf" are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As ``click.FloatRange``, and finite."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number.", param, ctx)
+        return found
+
+
+SEED = click.IntRange(0, 2**63 - 1)
 
 
 def config_option(command: Command) -> Command:

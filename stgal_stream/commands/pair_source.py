@@ -11,7 +11,7 @@ import click
 
 from stgal_stream.commands.options import broker_list
 from stgal_stream.config import Config
-from stgal_stream.daemon import open_log
+from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.extractor.releases import Releases
@@ -53,7 +53,7 @@ def source_of(
         raise DataError(f"there is no embedded log at {embedded}")
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     try:
-        log.ensure_topics(config.topic_specs())
+        make_missing_topics(log, config)
         yield LogSource(log, config.topics), lambda releases: _in_use(log, config, releases)
     finally:
         log.close()

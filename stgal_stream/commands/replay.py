@@ -14,7 +14,7 @@ from stgal_stream import replay as core
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
 from stgal_stream.commands.progress import counted
 from stgal_stream.config import load_config
-from stgal_stream.daemon import open_log
+from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.datasets import load_dataset
 from stgal_stream.log.port import Log
@@ -166,7 +166,7 @@ def _send(
         sink = core.FileSink(target, resume=first > 0)
     else:
         log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-        log.ensure_topics(config.topic_specs())
+        make_missing_topics(log, config)
         sink = core.LogSink(log, config.topics.detections)
     console.print(f"{what} -> {target or embedded or brokers}")
     if first:

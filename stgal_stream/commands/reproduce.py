@@ -12,7 +12,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.commands.options import LOSS_NAMES, set_up_logging, stop_on_signals, train_extra
+from stgal_stream.commands.options import (
+    LOSS_NAMES,
+    SEED,
+    set_up_logging,
+    stop_on_signals,
+    train_extra,
+)
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
@@ -54,7 +60,7 @@ Examples:
     type=click.IntRange(min=1),
     help="Of each training. Default: 400 (setting paper: 30,000).",
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("build/reproduce"), show_default=True
 )
@@ -113,7 +119,9 @@ def reproduce(
         try:
             found = Reproduction(asked, out, stop, StepBars(bars).say).run(only or ROWS[table])
         except Stopped:
-            console.print("stopped; the same command goes on from here")
+            console.print(
+                f"stopped; the same command goes on from here ({out} holds crops until it is done)"
+            )
             raise click.Abort from None
     rows = {name: found[name] for name in ROWS[table] if name in found}
     _publish(table, asked, rows, out, json_path)
@@ -132,7 +140,8 @@ def _publish(
         f"crops of {height} x {width}; {training.iterations} iterations of {training.loss} by "
         f"{training.optimiser}, seed {training.seed}. The paper: 30000 iterations of 256 x 128."
     )
-    content = json.dumps({**rows, "printed": printed, "about": about}, indent=1) + "\n"
+    told = {name: {**row, "about": about} for name, row in rows.items()}
+    content = json.dumps({**told, "printed": printed}, indent=1) + "\n"
     texts = {
         out / f"{table}.json": content,
         out / f"{table}.md": as_markdown(title, line, table, rows, printed),
@@ -155,4 +164,7 @@ def _publish(
         shown.add_row(*cells)
     console.print(line)
     console.print(shown)
+    n_broken = max((row.get("n_broken", 0) for row in rows.values()), default=0)
+    if n_broken:
+        console.print(f"{n_broken} images of the test split could not be read and take no part")
     console.print(f"look at  {out / f'{table}.html'}")

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from stgal_stream.commands.options import (
     LOSS_NAMES,
+    SEED,
+    FiniteRange,
     config_option,
     log_options,
     stop_on_signals,
@@ -57,14 +59,14 @@ Examples:
     type=click.IntRange(min=1),
     help="Default: 400 (setting paper: 30,000); more where a GPU or time allows.",
 )
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True))
 @click.option(
     "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
 )
 @click.option(
     "--crop-size",
     nargs=2,
-    type=click.IntRange(32, 1024),
+    type=click.IntRange(16, 1024),
     metavar="HEIGHT WIDTH",
     help="Of the release, in pixels; default: the baseline's. Smaller ones train faster on a CPU.",
 )
@@ -80,8 +82,8 @@ Examples:
     default=None,
     help="Draw pairs in proportion to their posterior (default; setting paper: all alike).",
 )
-@click.option("--seed", default=0, show_default=True)
-@click.option("--held-out", default=0.3, show_default=True, type=click.FloatRange(0.1, 0.9))
+@click.option("--seed", default=0, show_default=True, type=SEED)
+@click.option("--held-out", default=0.3, show_default=True, type=FiniteRange(0.1, 0.9))
 @click.option("--min-pairs", default=100, show_default=True, type=click.IntRange(min=2))
 @click.option("--promote/--no-promote", default=True, help="Promote it if it passes the gate.")
 @click.option("--resume", is_flag=True, help="Go on with a retraining that was stopped.")

@@ -45,10 +45,24 @@ class Releases:
 
     folder: Path
 
-    def all(self) -> list[Release]:
-        """All releases, oldest first."""
-        found = [self.get(path.parent.name) for path in self.folder.glob(f"*/{ABOUT}")]
-        return sorted(found, key=lambda release: (release.created, release.version))
+    def all(self) -> tuple[list[Release], list[DataError]]:
+        """All releases, oldest first; and what is wrong with those that cannot be read."""
+        found, faults = [], []
+        for path in sorted(self.folder.glob(f"*/{ABOUT}")):
+            if not path.parent.name.startswith("."):
+                try:
+                    found.append(self.get(path.parent.name))
+                except DataError as fault:
+                    faults.append(fault)
+        return sorted(found, key=lambda release: (release.created, release.version)), faults
+
+    def has(self, version: str) -> bool:
+        """Whether there is a release of that name, readable or not."""
+        is_name = version not in ("", ".", "..") and "/" not in version and "\0" not in version
+        try:
+            return is_name and (self.folder / version).is_dir()
+        except OSError:  # longer than a name may be
+            return False
 
     def get(self, version: str) -> Release:
         """One release.
@@ -56,15 +70,18 @@ class Releases:
         Raises:
             DataError: there is none of that name, or its description cannot be read.
         """
-        path = self.folder / version / ABOUT
-        if "/" in version or not path.is_file():
+        if not self.has(version):
             known = ", ".join(p.parent.name for p in sorted(self.folder.glob(f"*/{ABOUT}")))
             hint = f"there is: {known}" if known else "stgal-stream retrain makes one"
             raise DataError(f"no release {version!r} in {self.folder}", hint=hint)
+        path = self.folder / version / ABOUT
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Release)
-        except (OSError, msgspec.MsgspecError) as error:
+            release = msgspec.json.decode(path.read_bytes(), type=Release)
+        except (OSError, ValueError) as error:  # msgspec's own errors are ValueErrors
             raise DataError(f"{path} cannot be read: {error}") from error
+        if release.version != version:
+            raise DataError(f"{path} describes {release.version!r}, not {version!r}")
+        return release
 
     def model(self, version: str) -> Path:
         """The path of a release's model, its hash checked and that of its variant.

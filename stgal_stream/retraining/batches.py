@@ -15,7 +15,8 @@ from stgal_stream.core.association import sample_hard_negatives
 from stgal_stream.core.calibration import calibrate
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.scorer import Scorer
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings, Tracklet
 
 N_NEGATIVES = 32

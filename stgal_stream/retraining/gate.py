@@ -26,7 +26,8 @@ from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.view import centred_view
 from stgal_stream.retraining.batches import gallery_of, known_negative_pairs
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting
+from stgal_stream.retraining.pseudo_pairs import PseudoPair
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings
 
 _MIN_BUDDIES = 50

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.errors import DataError
 from stgal_stream.retraining.batches import Batch
-from stgal_stream.retraining.pseudo_pairs import Sighting
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.training import TrainingSettings
 
 PERIOD_S = 60.0

@@ -3,15 +3,13 @@ release. Two at a time are excluded; what was stopped can be resumed."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as version_of
@@ -29,12 +27,13 @@ from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
 from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, hard_negatives
+from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.gate import Verdict, judge
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.loader import Draws, Loader
 from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
-from stgal_stream.retraining.sources import Source
+from stgal_stream.retraining.sources import Source, Until
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
 from stgal_stream.retraining.variant import Variant, make_variant
 from stgal_stream.wire.rollout import Retrained, RolloutRecord
@@ -112,7 +111,7 @@ class Job:
             if stop.is_set() and what != "training":  # which stops by itself, and saves
                 raise _Stopped
 
-        with self._peers.agree_on(_alone(self._releases.folder)):
+        with self._peers.agree_on(exclusive(self._releases.folder, "retraining")):
             try:
                 return self._run(settings, stop, heard)
             except _Stopped:
@@ -120,21 +119,12 @@ class Job:
 
     def _run(self, settings: JobSettings, stop: threading.Event, say: Said) -> Outcome:
         began_s = time.monotonic()
-        state = self._peers.agree(lambda: self._state(settings))
-        until = self._peers.agree(
-            lambda: state["about"]["until"] if state else self._source.until()
-        )
-        data = self._source.read(
-            until,
-            self._baseline,
-            settings.most,
-            lambda done, total: say("reading crops", done, total, ""),
-        )
+        state, until, data = self._read(settings, say)
         split = int(len(data.sightings) * (1 - settings.held_out))
         before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
         form = self._form(settings)
         network = network_from(self._baseline, data.crops[:split], form)
-        about = {"until": until, **self._kind(settings)}
+        about = {"until": until, "data": data.digest, **self._kind(settings)}
         path = self._scratch / "checkpoint.pt"
         training = Training(network, settings.training, path, about, self._peers)
         if state is not None:
@@ -148,9 +138,32 @@ class Job:
         if not training.run(loader, stop, heard) or not self._peers.leads:
             return Outcome(None, None, False)
         outcome = self._release(settings, data, split, before, training, say)
+        outcome = self._tell(outcome, time.monotonic() - began_s)
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self._tell(outcome, time.monotonic() - began_s)
         return outcome
+
+    def _read(
+        self, settings: JobSettings, say: Said
+    ) -> tuple[dict[str, Any] | None, Until, StreamData]:
+        """The checkpoint to go on from, if there is one that still fits what the source holds; how
+        far to read; and what is there."""
+        state = self._peers.agree(lambda: self._state(settings))
+        until: Until = state["about"]["until"] if state else self._peers.agree(self._source.until)
+
+        def read() -> StreamData:
+            return self._source.read(
+                until,
+                self._baseline,
+                settings.most,
+                lambda done, total: say("reading crops", done, total, ""),
+            )
+
+        data = read()
+        if state is not None and state["about"]["data"] != data.digest:
+            logger.warning("what the checkpoint was made of is gone by now: starting anew")
+            state, until = None, self._peers.agree(self._source.until)
+            data = read()
+        return state, until, data
 
     def _form(self, settings: JobSettings) -> CropFormat:
         """The crops that the release will take."""
@@ -199,11 +212,15 @@ class Job:
             weighted=training.weighted,
         )
 
-    def _tell(self, outcome: Outcome, seconds: float) -> None:
-        """What came of it: daemons promote and publish from there."""
+    def _tell(self, outcome: Outcome, seconds: float) -> Outcome:
+        """What came of it: daemons promote and publish from there. A release that came of the same
+        data before is not promoted again: somebody may have taken it back."""
         release, verdict = outcome.release, outcome.verdict
         assert release is not None
         assert verdict is not None
+        if self._source.knows(release.version):
+            logger.warning("release %s is there already: nothing new came in", release.version)
+            outcome = replace(outcome, promoted=False)
         n_pairs, passed = release.data["pairs"], verdict.passed
         said: list[RolloutRecord] = [
             Retrained(release.version, time.time(), seconds, n_pairs, passed, release.gate)
@@ -211,11 +228,14 @@ class Job:
         if outcome.promoted:
             said.append(self._releases.promotion(release.version))
         self._source.tell(said)
+        return outcome
 
     def _state(self, settings: JobSettings) -> dict[str, Any] | None:
         """The checkpoint to go on from; one that nobody resumes, or that fits no more, is removed,
         so that a scheduled run is never blocked by an old one."""
         path = self._scratch / "checkpoint.pt"
+        for left in self._releases.folder.glob(".new-*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         if not settings.resume:
             shutil.rmtree(self._scratch, ignore_errors=True)
             return None
@@ -223,15 +243,16 @@ class Job:
             state = read_checkpoint(path)
         except ModelError as error:
             logger.warning("%s: starting anew", error)
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            return None
-        if state is None:
-            return None
-        same_settings = state["settings"] == asdict(settings.training)
-        if same_settings and self._kind(settings).items() <= state["about"].items():
-            return state
-        what = "another baseline or other data" if same_settings else "a run with other settings"
-        logger.warning("the checkpoint is of %s: starting anew", what)
+            state = None
+        else:
+            if state is None:
+                return None
+            about = state["about"]
+            same_settings = state["settings"] == asdict(settings.training)
+            if same_settings and self._kind(settings).items() <= about.items():
+                return state
+            what = "another baseline or source" if same_settings else "a run with other settings"
+            logger.warning("the checkpoint is of %s: starting anew", what)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return None
 
@@ -240,6 +261,7 @@ class Job:
         out, since nothing may be judged by what it was trained on."""
         form = self._form(settings)
         return {
+            "source": self._source.identity,
             "baseline": self._baseline.version,
             "within_cameras": settings.within_cameras,
             "held_out": settings.held_out,
@@ -258,7 +280,8 @@ class Job:
     ) -> Outcome:
         name = f"retrained-{_digest(training.network.cpu())}"
         form = self._form(settings)
-        with tempfile.TemporaryDirectory() as scratch:
+        self._scratch.mkdir(exist_ok=True)  # the next run clears it, should this one be killed
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             model = Path(scratch) / "model.onnx"
             export_like(self._baseline, training.network, model, name, form)
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
@@ -274,8 +297,10 @@ class Job:
                 self._baseline.version,
                 datetime.now(UTC).isoformat(timespec="seconds"),
                 data={
+                    "source": self._source.identity,
+                    "until": training.about["until"],
                     "from_s": data.sightings[0].start_s,
-                    "to_s": data.sightings[-1].end_s,
+                    "to_s": max(s.end_s for s in data.sightings),
                     "held_out_from_s": data.sightings[split].start_s,
                     "sightings": len(data.sightings),
                     "pairs": 0 if settings.within_cameras else len(_pairs_before(data, split)),
@@ -293,7 +318,10 @@ class Job:
                 },
                 variant=variant.as_json(),
             )
-            self._releases.add(release, model)
+            if self._releases.has(name):  # the same weights: of the same data, or of a killed run
+                release = self._releases.get(name)
+            else:
+                self._releases.add(release, model)
         return Outcome(release, verdict, verdict.passed and settings.promote)
 
     def _variant(
@@ -323,21 +351,6 @@ class Job:
 
 def _pairs_before(data: StreamData, split: int) -> list[PseudoPair]:
     return [p for p in data.pairs if p.second < split]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One retraining at a time; the lock goes with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(f"another retraining works in {folder}") from error
-            yield
-    except OSError as error:
-        raise DataError(f"{folder} cannot be used: {error.strerror}") from error
 
 
 def _digest(network: ResNet50) -> str:

@@ -16,7 +16,8 @@ from stgal_stream.core.calibration import calibrate
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.evaluation.pair_selection import best_buddies_of
 from stgal_stream.retraining.batches import N_NEGATIVES, gallery_of
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, without_conflicts
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, without_conflicts
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings
 
 _LEAST_POSTERIOR = 0.5

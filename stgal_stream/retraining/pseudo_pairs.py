@@ -10,12 +10,10 @@ one's place in the log; where that topic is gone, the best crop stands alone.
 
 from __future__ import annotations
 
-import json
-import math
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +23,18 @@ from stgal_stream.log.port import Log
 from stgal_stream.retraining.encoded_crops import EncodedCrops
 from stgal_stream.retraining.logged_crops import read_crops
 from stgal_stream.retraining.logged_embeddings import LoggedEmbeddings
+from stgal_stream.retraining.stream_events import (
+    UNREADABLE,
+    Accepted,
+    AssociationEvent,
+    Sighting,
+    associations_of,
+    identities_of,
+)
 from stgal_stream.types import Position
-from stgal_stream.wire.detection import parse_time_s
 
 _CHUNK = 1000
 _MAX_VIEWS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A tracklet as the outputs name it, where its best crop lies, and its detections' ids."""
-
-    id: str
-    site: str
-    camera: str
-    start_s: float
-    end_s: float
-    crop: Position | None
-    detections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +56,13 @@ class StreamData:
     pairs: list[PseudoPair]
     left_out: Counter[str] = field(default_factory=Counter)
     known: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of which crops and pairs there are: a training can go on only with the same."""
+        crops = [(s.site, s.id, n) for s, n in zip(self.sightings, self.crops.counts, strict=True)]
+        pairs = [(p.first, p.second, p.posterior) for p in self.pairs]
+        return hashlib.sha256(repr((crops, pairs, sorted(self.known))).encode()).hexdigest()
 
 
 def ends(log: Log, topics: list[str]) -> dict[str, list[int]]:
@@ -93,15 +92,21 @@ def read_stream(
     sightings of it."""
     left_out: Counter[str] = Counter()
     seen: dict[tuple[str, str], Sighting] = {}
-    for event in _events(log, identities, until):
-        tracklet = event.get("tracklet")
-        if tracklet is None or event["type"] not in ("created", "joined"):
+    topics: dict[str, int] = {}
+    for event in identities_of(_values(log, identities, until), left_out):
+        try:
+            sighting = event.sighting()
+        except ValueError:
+            left_out[UNREADABLE] += 1
             continue
-        if "crop" not in tracklet:
+        if sighting is None:
+            continue
+        if sighting.crop is None:
             left_out["no_crop_in_the_log"] += 1
-            continue
-        sighting = _sighting(event["site"], tracklet)
-        seen[event["site"], sighting.id] = sighting
+        elif not _is_place(log, sighting.crop, topics):
+            left_out[UNREADABLE] += 1
+        else:
+            seen[sighting.site, sighting.id] = sighting
     ordered = newest(seen.values(), most, left_out)
     logged = LoggedEmbeddings(((s.site, s.detections) for s in ordered), extractor.version)
     logged.take(_values(log, embeddings, until))
@@ -111,7 +116,7 @@ def read_stream(
     crops = [
         [found[at] for at in some if at in found] if some[0] in found else [] for some in wanted
     ]
-    events = _events(log, associations, until)
+    events = associations_of(_values(log, associations, until), left_out)
     return paired(ordered, crops, events, left_out, logged.means())
 
 
@@ -126,7 +131,7 @@ def newest(sightings: Iterable[Sighting], most: int, left_out: Counter[str]) -> 
 def paired(
     ordered: list[Sighting],
     crops: list[list[bytes]],
-    associations: Iterator[dict[str, Any]],
+    associations: Iterable[AssociationEvent],
     left_out: Counter[str],
     known: dict[int, NDArray[np.float32]] | None = None,
     *,
@@ -152,10 +157,6 @@ def are_apart(first: Sighting, second: Sighting) -> bool:
     )
 
 
-def _events(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[dict[str, Any]]:
-    return (json.loads(value) for value in _values(log, topic, until))
-
-
 def _values(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[bytes]:
     for partition, end in enumerate(until[topic]):
         offset = 0
@@ -168,17 +169,11 @@ def _values(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[bytes
                 break
 
 
-def _sighting(site: str, body: dict[str, Any]) -> Sighting:
-    at = body["crop"]
-    return Sighting(
-        body["id"],
-        site,
-        body["sensorId"],
-        parse_time_s(body["start"]),
-        parse_time_s(body["end"]),
-        Position(at["topic"], at["partition"], at["offset"]),
-        tuple(body.get("detections", ())),
-    )
+def _is_place(log: Log, at: Position, n_partitions: dict[str, int]) -> bool:
+    """Whether there can be a record; what was asked of the log is kept."""
+    if at.topic not in n_partitions:
+        n_partitions[at.topic] = log.partitions(at.topic)
+    return 0 <= at.partition < n_partitions[at.topic] and at.offset >= 0
 
 
 def _places_of(sighting: Sighting, places: dict[tuple[str, str], Position]) -> list[Position]:
@@ -192,25 +187,24 @@ def _places_of(sighting: Sighting, places: dict[tuple[str, str], Position]) -> l
 
 
 def _pairs(
-    events: Iterator[dict[str, Any]],
+    events: Iterable[AssociationEvent],
     index: dict[tuple[str, str], int],
     least_posterior: float,
     left_out: Counter[str],
 ) -> list[PseudoPair]:
     standing: dict[tuple[str, str], PseudoPair] = {}
     for event in events:
-        site, key = event["site"], (event["site"], event["pairId"])
-        if event["type"] == "withdrawn":
+        key = event.site, event.pair_id
+        if not isinstance(event, Accepted):
             standing.pop(key, None)
             continue
-        query, gallery = (index.get((site, event[side]["id"])) for side in ("query", "gallery"))
-        posterior = 1.0 / (1.0 + math.exp(-float(event["evidence"]["logOdds"])))
-        if query is None or gallery is None:
+        query, gallery = (index.get((event.site, side.id)) for side in (event.query, event.gallery))
+        if query is None or gallery is None or query == gallery:
             left_out["pair_without_its_crops"] += 1
-        elif posterior < least_posterior:
+        elif event.posterior < least_posterior:
             left_out["improbable"] += 1
         else:
-            standing[key] = PseudoPair(min(query, gallery), max(query, gallery), posterior)
+            standing[key] = PseudoPair(min(query, gallery), max(query, gallery), event.posterior)
     return sorted(standing.values(), key=lambda p: (p.first, p.second))
 
 

@@ -9,6 +9,7 @@ from its checkpoint.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 
 from stgal_stream.config import load_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.errors import ConfigError, DataError, ModelError
 from stgal_stream.evaluation.benchmark import benchmark
 from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.evaluation.labelled_set import embed_dataset
@@ -28,12 +29,15 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.replay import DatasetSource, LogSink, replay
 from stgal_stream.retraining.baseline import embed_tracklets, export_like, network_from
 from stgal_stream.retraining.batches import Sampler, hard_negatives
+from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.loader import Draws, Loader
 from stgal_stream.retraining.pair_choice import choose_pairs, random_negatives
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
+
+logger = logging.getLogger(__name__)
 
 Say = Callable[[str, int, int, str], None]
 Row = dict[str, Any]
@@ -47,6 +51,16 @@ ROWS = {
 _START_S = 1_600_000_000.0
 _MIN_PAIRS = 20
 _ANEW = "give --out a new directory"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint=_ANEW) from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} holds something else", hint=_ANEW)
+    return found
 
 
 class Stopped(Exception):
@@ -82,25 +96,30 @@ class Reproduction:
         self._data: StreamData | None = None
         if not self._train:
             raise DataError("the data set has no training split: nothing to learn from")
-        self.rows: dict[str, Row] = self._read_rows()
+        self.rows: dict[str, Row] = {}
 
     def run(self, rows: tuple[str, ...]) -> dict[str, Row]:
         """These rows and those that are there already, each with ``p_v``, ``p_a``, ``fusions``,
-        ``cmc``, ``pairs``, ``losses`` and ``seconds``; figures are fractions.
+        ``cmc``, ``pairs``, ``losses``, ``n_broken`` and ``seconds``; figures are fractions.
 
         Raises:
             Stopped: somebody asked for it.
-            DataError: there is nothing to train on, or the folder cannot be written.
+            DataError: there is nothing to train on, the folder cannot be written, or another
+                reproduction works there.
+            ConfigError: the folder holds another run, or something else.
         """
-        for name in rows:
-            if name not in self.rows:
-                began_s = time.monotonic()
-                row = self._row(name)
-                row["seconds"] = round(time.monotonic() - began_s, 1)
-                self.rows[name] = row
-                self._write_rows()
-        shutil.rmtree(self._stream_folder, ignore_errors=True)  # crops live as long as they serve
-        return self.rows
+        with exclusive(self._folder, "reproduction"):
+            self.rows = self._read_rows()
+            for name in rows:
+                if name not in self.rows:
+                    began_s = time.monotonic()
+                    row = self._row(name)
+                    row["seconds"] = round(time.monotonic() - began_s, 1)
+                    self.rows[name] = row
+                    self._write_rows()
+            # Crops live as long as they serve.
+            shutil.rmtree(self._stream_folder, ignore_errors=True)
+            return self.rows
 
     @property
     def _stream_folder(self) -> Path:
@@ -123,7 +142,7 @@ class Reproduction:
         """A row's model, trained unless it is there, and what there is to say about it."""
         path, about = self._folder / f"{name}.onnx", self._folder / f"{name}.json"
         if path.is_file() and about.is_file():
-            found: Row = json.loads(about.read_text())
+            found: Row = _json(about)
             return path, found
         extractor = OnnxExtractor(parent, eight_bit=False)
         data = self._stream()
@@ -137,7 +156,7 @@ class Reproduction:
             raise Stopped
         what["losses"] = [round(loss, 4) for loss in training.losses]
         export_like(extractor, training.network, path, name.replace("_", "-"), extractor.form)
-        about.write_text(json.dumps(what))
+        self._write(about, what)
         (self._folder / f"{name}.pt").unlink(missing_ok=True)
         return path, what
 
@@ -176,7 +195,11 @@ class Reproduction:
         settings, path = self._asked.training, self._folder / f"{name}.pt"
         network = network_from(extractor, data.crops, extractor.form)
         training = Training(network, settings, path, {"row": name})
-        state = read_checkpoint(path)
+        try:
+            state = read_checkpoint(path)
+        except ModelError as error:
+            logger.warning("%s: this training starts anew", error)
+            state = None
         if state is not None:
             training.resume(state)
         return training
@@ -262,6 +285,7 @@ class Reproduction:
             "p_a": figures["p_a_calibrated"],
             "fusions": figures,
             "cmc": list(found.retrieval["p_v"].cmc[:20]),
+            "n_broken": labelled.n_broken,
             **what,
         }
 
@@ -274,19 +298,18 @@ class Reproduction:
         """
         path = self._folder / "rows.json"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
-                if any(self._folder.iterdir()):
+                if {at.name for at in self._folder.iterdir()} - {".lock"}:
                     raise ConfigError(f"{self._folder} holds something else", hint=_ANEW)
                 self._write(path, {"about": self._about, "rows": {}})
-            found = json.loads(path.read_text())
         except OSError as error:
             raise DataError(f"{self._folder} cannot be used: {error.strerror}") from error
-        except ValueError as error:
-            raise DataError(f"{path} cannot be read: {error}", hint="remove it") from error
-        if found["about"] != self._about:
+        found = _json(path)
+        if found.get("about") != self._about:
             raise ConfigError(f"{self._folder} holds a run with other settings", hint=_ANEW)
-        rows: dict[str, Row] = found["rows"]
+        rows = found.get("rows")
+        if not isinstance(rows, dict):
+            raise DataError(f"{path} holds no rows", hint=_ANEW)
         return rows
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from stgal_stream.config import TopicsSection
 from stgal_stream.errors import DataError
@@ -15,23 +16,33 @@ from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.retraining.encoded_crops import MAX_BYTES, pixels_of
 from stgal_stream.retraining.pseudo_pairs import (
-    Sighting,
     StreamData,
     ends,
     newest,
     paired,
     read_stream,
 )
-from stgal_stream.wire.detection import BadRecord, parse_time_s
-from stgal_stream.wire.rollout import RolloutRecord, encode
+from stgal_stream.retraining.stream_events import (
+    UNREADABLE,
+    Accepted,
+    AssociationEvent,
+    Sighting,
+    association_of,
+)
+from stgal_stream.wire.rollout import Retrained, RolloutRecord, decode, encode
 
 Until = dict[str, list[int]]
 OnProgress = Callable[[int, int], None]
+_CHUNK = 500
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", "")
 
 
 class Source(Protocol):
     """What a retraining reads, and whom it tells."""
+
+    @property
+    def identity(self) -> str:
+        """Tells this source from others: a checkpoint of one is worthless for another."""
 
     def until(self) -> Until:
         """How far the source is now; a resumed run reads as far again."""
@@ -44,6 +55,9 @@ class Source(Protocol):
     def tell(self, records: Sequence[RolloutRecord]) -> None:
         """What came of it."""
 
+    def knows(self, version: str) -> bool:
+        """Whether it was told of this release before."""
+
 
 class LogSource:
     """A daemon's own outputs, and the crops by offset."""
@@ -51,6 +65,11 @@ class LogSource:
     def __init__(self, log: Log, topics: TopicsSection) -> None:
         self._log = log
         self._topics = topics
+
+    @property
+    def identity(self) -> str:
+        """The log's."""
+        return self._log.identity
 
     def until(self) -> Until:
         """The ends of the topics that are read."""
@@ -70,6 +89,18 @@ class LogSource:
         topic = self._topics.releases
         self._log.append([NewRecord(topic, b"rollout", encode(record)) for record in records])
 
+    def knows(self, version: str) -> bool:
+        """Whether a retraining that made this release has said so."""
+        offset = 0
+        while records := self._log.read(self._topics.releases, 0, offset, _CHUNK):
+            for record in records:
+                with suppress(ValueError):
+                    said = decode(record.value)
+                    if isinstance(said, Retrained) and said.version == version:
+                        return True
+            offset = records[-1].offset + 1
+        return False
+
 
 class FileSource:
     """Association events (JSON, one a line, as the associations topic and ``run --associations``
@@ -78,6 +109,15 @@ class FileSource:
     def __init__(self, pairs: Path, crops: Path) -> None:
         self._pairs = pairs
         self._crops = crops
+
+    @property
+    def identity(self) -> str:
+        """What the file holds."""
+        try:
+            with self._pairs.open("rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{self._pairs} cannot be read: {error.strerror}") from error
 
     def until(self) -> Until:
         """A file is read whole."""
@@ -93,9 +133,8 @@ class FileSource:
         """
         left_out: Counter[str] = Counter()
         seen: dict[tuple[str, str], Sighting] = {}
-        for event in self._events():
-            for side in ("query", "gallery"):
-                found = _sighting(event, side)
+        for event in self._events(left_out):
+            for found in event.sightings() if isinstance(event, Accepted) else ():
                 seen[found.site, found.id] = found
         ordered = newest(seen.values(), most, left_out)
         crops: list[list[bytes]] = []
@@ -103,30 +142,50 @@ class FileSource:
             crop = self._crop(sighting.id, extractor.form, left_out)
             crops.append([] if crop is None else [crop])
             on_progress(done + 1, len(ordered))
-        return paired(ordered, crops, self._events(), left_out)
+        return paired(ordered, crops, self._events(Counter()), left_out)
 
     def tell(self, records: Sequence[RolloutRecord]) -> None:
         """Nobody listens: there is no log."""
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def knows(self, version: str) -> bool:
+        """Nobody was told."""
+        return False
+
+    def _events(self, left_out: Counter[str]) -> Iterator[AssociationEvent]:
+        """What can be read of the file.
+
+        Raises:
+            DataError: nothing of it can, or the file itself cannot.
+        """
+        n_read, first_fault = 0, ""
         try:
-            with self._pairs.open(encoding="utf-8") as lines:
+            with self._pairs.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        yield _event(line, f"{self._pairs}, line {number}")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self._pairs} cannot be read: {error}") from error
+                    try:
+                        if line.strip():
+                            yield association_of(line)
+                            n_read += 1
+                    except (ValueError, RecursionError) as error:
+                        left_out[UNREADABLE] += 1
+                        first_fault = first_fault or f" ({self._pairs}, line {number}: {error})"
+        except OSError as error:
+            raise DataError(f"{self._pairs} cannot be read: {error.strerror}") from error
+        if not n_read:
+            raise DataError(
+                f"{self._pairs} holds no association event{first_fault}",
+                hint="stgal-stream run --from … --associations FILE writes such a file",
+            )
 
     def _crop(self, name: str, form: CropFormat, left_out: Counter[str]) -> bytes | None:
         if "/" in name:  # an id is a name here, not a way out of the folder
             left_out["unreadable"] += 1
             return None
-        paths = [self._crops / f"{name}{suffix}" for suffix in _SUFFIXES]
-        path = next((p for p in paths if p.is_file()), None)
-        if path is None:
-            left_out["no_crop_in_the_folder"] += 1
-            return None
         try:
+            paths = [self._crops / f"{name}{suffix}" for suffix in _SUFFIXES]
+            path = next((p for p in paths if p.is_file()), None)
+            if path is None:
+                left_out["no_crop_in_the_folder"] += 1
+                return None
             if path.stat().st_size > MAX_BYTES:
                 raise BadCrop("too many bytes", too_large=True)
             picture = path.read_bytes()
@@ -135,31 +194,3 @@ class FileSource:
         except (OSError, BadCrop):
             left_out["unreadable"] += 1
             return None
-
-
-def _event(line: str, where: str) -> dict[str, Any]:
-    """A line as an association event: what is used of it is there."""
-    try:
-        event: dict[str, Any] = json.loads(line)
-        for side in ("query", "gallery"):
-            _sighting(event, side)
-        float(event["evidence"]["logOdds"])
-        _ = event["type"], event["pairId"]
-    except (ValueError, KeyError, TypeError, BadRecord) as error:
-        raise DataError(
-            f"{where}: no association event ({error})",
-            hint="stgal-stream run --from … --associations FILE writes such a file",
-        ) from error
-    return event
-
-
-def _sighting(event: dict[str, Any], side: str) -> Sighting:
-    body = event[side]
-    return Sighting(
-        str(body["id"]),
-        str(event["site"]),
-        str(body["sensorId"]),
-        parse_time_s(body["start"]),
-        parse_time_s(body["end"]),
-        None,
-    )

@@ -6,9 +6,11 @@ process); several processes have the losses of one.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from stgal_stream.retraining.peers import Peers
 
 _KEEP_EVERY = 50
 _RISE = 0.1
+_PARTS = {"network", "optimiser", "iteration", "losses", "settings", "about"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Training:
         self.iteration = 0
         self.losses: list[float] = []
         self._checkpoint = checkpoint
-        self._about = about
+        self.about = about
         self._shared = self.peers.shared(self.network)
         parameters = list(network.parameters())
         if settings.optimiser == "sgd":
@@ -153,7 +158,8 @@ class Training:
         return features[torch.argsort(order)]
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
+        """Writes the checkpoint, whole or not at all; a disk that refuses does not end a training
+        that may come to its end without."""
         self.peers.average(self.network.buffers())
         if not self.peers.leads:
             return
@@ -163,12 +169,17 @@ class Training:
             "iteration": self.iteration,
             "losses": self.losses,
             "settings": asdict(self.settings),
-            "about": self._about,
+            "about": self.about,
         }
         temporary = self._checkpoint.with_suffix(".tmp")
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, temporary)
-        temporary.replace(self._checkpoint)
+        try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(state, temporary)
+            temporary.replace(self._checkpoint)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            logger.warning("no checkpoint: %s cannot be written (%s)", temporary, error)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes on from what :func:`read_checkpoint` gave."""
@@ -181,14 +192,15 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """A run's state; None where there is none.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: it cannot be read, or is something else.
     """
     if not path.is_file():
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(
-            f"{path} cannot be read: {error}", hint="remove it and start anew"
-        ) from error
+        missing = _PARTS - state.keys()
+    except Exception as error:  # torch and pickle raise nearly anything
+        raise ModelError(f"{path} cannot be read: {type(error).__name__}") from error
+    if missing:
+        raise ModelError(f"{path} is no checkpoint: {', '.join(sorted(missing))} missing")
     return state

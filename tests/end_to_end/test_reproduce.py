@@ -60,14 +60,14 @@ def test_table1_has_all_rows_goes_on_and_keeps_no_crop(
     )  # fmt: skip
     first = stgal(*command, "--row", "baseline_a", cwd=tmp_path)
     assert set(json.loads((tmp_path / "figures.json").read_text())) == {
-        "baseline_a", "printed", "about",
+        "baseline_a", "printed",
     }  # fmt: skip
     assert "ST-GAL (IBBS)" not in first.stdout
     wrong = stgal(*command, "--row", "baseline_c", cwd=tmp_path, check=2)
     assert "has no row baseline_c" in wrong.stderr
     done = stgal(*command, cwd=tmp_path)
     found = json.loads((tmp_path / "figures.json").read_text())
-    assert set(found) == {*ROWS["table1"], "printed", "about"}
+    assert set(found) == {*ROWS["table1"], "printed"}
     for name in ROWS["table1"]:
         row = found[name]
         for score in ("p_v", "p_a"):

@@ -18,15 +18,18 @@ import pytest
 import torch
 
 from stgal_stream.config import load_config
+from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.port import NewRecord, TopicSpec
 from stgal_stream.retraining.job import Job, JobSettings, Outcome
 from stgal_stream.retraining.sources import LogSource
-from stgal_stream.retraining.training import TrainingSettings
+from stgal_stream.retraining.training import Training, TrainingSettings
 
 from .test_commands import stgal
 
+CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 
 
@@ -92,23 +95,30 @@ def test_within_cameras_no_pair_is_needed(site: Path) -> None:
     assert about["data"]["pairs"] == 0
     other = site / "within" / ".training" / "checkpoint.pt"
     other.parent.mkdir()
+    log = EmbeddedLog(site / "log")
     about = {
         "until": {},
+        "data": "",
+        "source": log.identity,
         "baseline": OnnxExtractor(SHIPPED).version,
         "within_cameras": False,
         "held_out": 0.3,
         "most": 20_000,
         "crop_size": [96, 48],
     }
+    log.close()
     settings = asdict(TrainingSettings(iterations=1, seed=1))
-    torch.save({"settings": settings, "about": about, "network": {}}, other)
+    torch.save({**CHECKPOINT, "settings": settings, "about": about}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
-    assert "starting anew" in done.stderr
+    assert "another baseline or source: starting anew" in done.stderr
 
 
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
     """As many parts of a batch, whoever computes them: equal but for rounding."""
-    what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
+    what = (
+        "retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote",
+        "--crop-size", "48", "24",
+    )  # fmt: skip
     stgal(*what, "--out", "alone", cwd=site, OMP_NUM_THREADS="1")
     command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--out", "together"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -143,17 +153,33 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
     shutil.rmtree(site / "x", ignore_errors=True)
 
 
-@pytest.mark.parametrize("broken", [False, True])
-def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, broken: bool) -> None:
+@pytest.mark.parametrize("what", ["of another baseline", "cut off", "something else", "gone"])
+def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, what: str) -> None:
     """A scheduled run always says --resume; settings or the baseline change in between, and a disk
     may have lost the file."""
     shutil.rmtree(site / "again", ignore_errors=True)
     old = site / "again" / ".training"
     old.mkdir(parents=True)
-    about = {"until": {}, "baseline": "another"}
-    torch.save({"settings": {}, "about": about, "network": {}}, old / "checkpoint.pt")
-    if broken:
-        (old / "checkpoint.pt").write_bytes(b"")
+    log, topics = EmbeddedLog(site / "log"), load_config(None, {}).topics
+    about = {
+        "until": {t: [0] for t in (topics.identities, topics.associations, topics.embeddings)},
+        "data": "what there was once",
+        "source": log.identity,
+        "baseline": OnnxExtractor(SHIPPED).version,
+        "within_cameras": False,
+        "held_out": 0.3,
+        "most": 20_000,
+        "crop_size": [96, 48],
+    }
+    log.close()
+    if what == "of another baseline":
+        about["baseline"] = "another"
+    settings = asdict(TrainingSettings(iterations=1))
+    torch.save({**CHECKPOINT, "settings": settings, "about": about}, old / "checkpoint.pt")
+    if what == "cut off":
+        (old / "checkpoint.pt").write_bytes((old / "checkpoint.pt").read_bytes()[:100])
+    elif what == "something else":
+        torch.save({}, old / "checkpoint.pt")
     done = stgal(
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
         "--min-pairs", "5", "--resume", cwd=site,
@@ -166,7 +192,7 @@ def test_smaller_crops_are_an_option_and_said(site: Path) -> None:
     """And a stop after the training loses none of it."""
     what = (
         "retrain", "--embedded", "log", "--out", "small", "--iterations", "2", "--min-pairs", "5",
-        "--crop-size", "48", "24", "--most", "100", "--no-promote",
+        "--crop-size", "48", "24", "--most", "150", "--no-promote",
     )  # fmt: skip
     done = stgal(*what, cwd=site)
     assert "crops of 48 x 24" in done.stdout
@@ -225,10 +251,29 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
         path.write_bytes(base64.b64decode(body["crop"]["data"]))
     log.close()
     files = ("--pairs", "pairs.jsonl", "--crops", "crops", "--out", "releases")
-    few = ("--iterations", "2", "--min-pairs", "5")
+    few = ("--iterations", "2", "--min-pairs", "5", "--crop-size", "48", "24")
     done = stgal("retrain", *files, *few, cwd=tmp_path)
     assert "gate:" in done.stdout
     assert "not promoted" in done.stdout
+    # One line that is none, times that run backwards, odds that are no number: counted.
+    good = json.loads(next(line for line in lines if b'"accepted"' in line))
+    bad = [b"{", b'["x"]', b"[" * 100_000]
+    for change in (
+        {"query": {**good["query"], "start": "2099-01-01T00:00:00Z"}},
+        {"query": {**good["query"], "id": ["a"]}},
+        {"evidence": {**good["evidence"], "logOdds": "much"}},
+        {"site": 3},
+    ):
+        bad.append(json.dumps({**good, "pairId": "p", **change}).encode())
+    for name, change in (
+        ("q", {"query": {**good["query"], "id": "x" * 300}}),
+        ("r", {"evidence": {**good["evidence"], "logOdds": -1e9}}),
+    ):
+        bad.append(json.dumps({**good, "pairId": name, **change}).encode())
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join([*lines, *bad]))
+    files = ("--pairs", "some.jsonl", "--crops", "crops", "--out", "some")
+    done = stgal("retrain", *files, *few, cwd=tmp_path)
+    assert "7 unreadable event" in done.stdout
     (tmp_path / "broken.jsonl").write_text('{"type": "accepted"}\n')
     files = ("--pairs", "broken.jsonl", "--crops", "crops", "--out", "releases")
     broken = stgal("retrain", *files, cwd=tmp_path, check=2)
@@ -251,3 +296,65 @@ def test_a_variant_is_not_made_where_its_loss_cannot_be_measured(site: Path) -> 
     assert "a release never changes" in stgal(*released, cwd=site, check=2).stderr
     none = stgal("quantise", "--model", "mine.onnx", cwd=site, check=2)
     assert "--embedded DIR" in none.stderr
+
+
+def test_what_lies_in_the_log_may_be_anything(site: Path, tmp_path: Path) -> None:
+    """Odd records are counted and stop nothing; nor is retention changed by whoever only reads."""
+    shutil.copytree(site / "log", tmp_path / "log")
+    config = load_config(None, {})
+    log = EmbeddedLog(tmp_path / "log")
+    specs = [TopicSpec(config.topics.detections, 1, 3600.0)]
+    log.ensure_topics(specs)
+    crop = {"topic": config.topics.detections, "partition": 7, "offset": 1}
+    times = {"start": "2025-01-01T00:00:00Z", "end": "2025-01-01T00:00:01Z"}
+    tracklet = {"id": "x", "sensorId": "c", **times, "crop": crop}
+    for topic, value in (
+        (config.topics.identities, "garbage"),
+        (config.topics.identities, "5"),
+        (config.topics.identities, '{"type": "created", "site": "x", "tracklet": {"crop": {}}}'),
+        (
+            config.topics.identities,
+            json.dumps({"type": "created", "site": "x", "tracklet": tracklet}),
+        ),
+        (config.topics.associations, '{"type": "accepted"}'),
+        (config.topics.associations, "[]"),
+    ):
+        log.append([NewRecord(topic, b"k", value.encode())])
+    log.close()
+    what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5")
+    done = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path)
+    assert "6 unreadable event" in done.stdout
+    stgal("models", "list", "--embedded", "log", cwd=tmp_path)
+    log = EmbeddedLog(tmp_path / "log")
+    found = log.connection().execute("SELECT name, retention_s FROM topics").fetchall()
+    assert dict(found)[config.topics.detections] == 3600.0
+    log.close()
+
+
+def test_the_same_once_more_promotes_nothing_and_blocks_nobody(site: Path, tmp_path: Path) -> None:
+    """A night in which nothing new came in, after somebody took the release back."""
+    shutil.copytree(site / "log", tmp_path / "log")
+    what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5", "--resume")
+    name = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path).stdout.split()[1]
+    again = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path)
+    assert name.rstrip(":") in again.stderr
+    assert "nothing new came in" in again.stderr
+    assert "not promoted" in again.stdout
+    assert not (tmp_path / "log" / "releases" / ".training").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--held-out", "nan"), ("--learning-rate", "inf"), ("--seed", "-1")]
+)
+def test_numbers_that_are_none_are_refused(option: tuple[str, str], tmp_path: Path) -> None:
+    done = stgal("retrain", "--embedded", "log", *option, cwd=tmp_path, check=2)
+    assert option[0] in done.stderr
+
+
+def test_a_disk_that_is_full_ends_no_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "no folder").write_text("")
+    training = Training(ResNet50(), TrainingSettings(), tmp_path / "no folder" / "x.pt", {})
+    training.save()
+    assert "no checkpoint" in caplog.text

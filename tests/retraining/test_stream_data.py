@@ -11,7 +11,8 @@ import pytest
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
 from stgal_stream.retraining.logged_embeddings import LoggedEmbeddings
-from stgal_stream.retraining.pseudo_pairs import Sighting, newest
+from stgal_stream.retraining.pseudo_pairs import newest
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import Position
 from stgal_stream.wire.embedding import EmbeddingRecord, ReembeddedRecord, TickRecord, encode
 

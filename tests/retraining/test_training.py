@@ -24,7 +24,8 @@ from stgal_stream.retraining.batches import (
 )
 from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge, learned_from
 from stgal_stream.retraining.loader import Loader
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, are_apart
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.training import (
     Progress,
     Training,

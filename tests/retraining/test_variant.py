@@ -15,7 +15,8 @@ from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, Sighting, StreamData
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.variant import make_variant
 from stgal_stream.types import Position
 
