@@ -50,10 +50,6 @@ class EncodedCrops:
         """How many crops there are of each sighting."""
         return [len(pictures) for pictures in self._pictures]
 
-    def pictures(self, row: int) -> Sequence[bytes]:
-        """One sighting's crops as they came."""
-        return self._pictures[row]
-
     def pixels(
         self, rows: Iterable[int], views: Iterable[int], form: CropFormat
     ) -> NDArray[np.uint8]:
