@@ -39,9 +39,9 @@ def embed_tracklets(
 ) -> NDArray[np.float32]:
     """The mean over each tracklet's crops, as the stream compares them: (N, D). Those of which it
     is ``known`` by row, being in the log, are not computed again."""
-    known = known or {}
+    known, all_counts = known or {}, crops.counts
     anew = [row for row in range(len(crops)) if row not in known]
-    counts = np.array([crops.counts[row] for row in anew], np.int64)
+    counts = np.array([all_counts[row] for row in anew], np.int64)
     wanted = [(row, view) for row, n in zip(anew, counts, strict=True) for view in range(n)]
     means = np.zeros((len(crops), extractor.dim), np.float32)
     for row in known.keys() & set(range(len(crops))):

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from stgal_stream.types import Position
 from stgal_stream.wire import embedding
+from stgal_stream.wire.detection import BadRecord, check_vector
 
 Name = tuple[str, str]
 
 
 class LoggedEmbeddings:
     """Of tracklets, each given as its site and its detections' ids: the place of each detection's
-    crop, and the mean over what one extractor (by its version) has embedded."""
+    crop, and the mean over what one extractor (by its version) has embedded in ``dim`` numbers."""
 
-    def __init__(self, tracklets: Iterable[tuple[str, tuple[str, ...]]], version: str) -> None:
+    def __init__(
+        self, tracklets: Iterable[tuple[str, tuple[str, ...]]], version: str, dim: int
+    ) -> None:
         self.places: dict[Name, Position] = {}
-        self._version = version
+        self._version, self._dim = version, dim
         self._row = {
             (site, name): row for row, (site, names) in enumerate(tracklets) for name in names
         }
@@ -57,12 +60,9 @@ class LoggedEmbeddings:
         self, row: int, record: embedding.EmbeddingRecord | embedding.ReembeddedRecord
     ) -> None:
         try:
-            vector = embedding.as_vector(record)
-        except ValueError:
+            vector = check_vector(embedding.as_vector(record))
+        except (BadRecord, ValueError):
             return
-        total = self._sums.get(row)
-        if total is None:
-            self._sums[row], self._counts[row] = vector, 1
-        elif total.shape == vector.shape:
-            total += vector
-            self._counts[row] += 1
+        if len(vector) == self._dim:
+            self._sums[row] = self._sums.get(row, np.float32(0)) + vector
+            self._counts[row] = self._counts.get(row, 0) + 1

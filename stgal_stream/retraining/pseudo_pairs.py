@@ -108,7 +108,8 @@ def read_stream(
         else:
             seen[sighting.site, sighting.id] = sighting
     ordered = newest(seen.values(), most, left_out)
-    logged = LoggedEmbeddings(((s.site, s.detections) for s in ordered), extractor.version)
+    names = ((s.site, s.detections) for s in ordered)
+    logged = LoggedEmbeddings(names, extractor.version, extractor.dim)
     logged.take(_values(log, embeddings, until))
     wanted = [_places_of(sighting, logged.places) for sighting in ordered]
     places = [at for some in wanted for at in some]

@@ -67,7 +67,7 @@ def embedded(name: str, extractor: str, values: bytes, offset: int, site: str = 
 
 
 def test_embeddings_in_the_log_are_not_computed_again() -> None:
-    logged = LoggedEmbeddings([("s", ("a", "b")), ("s", ("c",)), ("t", ("a",))], "new@1")
+    logged = LoggedEmbeddings([("s", ("a", "b")), ("s", ("c",)), ("t", ("a",))], "new@1", 2)
     logged.take(
         [
             embedded("a", "old@1", vector(9, 9), 1),
@@ -78,6 +78,7 @@ def test_embeddings_in_the_log_are_not_computed_again() -> None:
             embedded("nobody", "new@1", vector(5, 5), 5),
             embedded("b", "new@1", vector(1, 2, 3), 2),  # of another length: of no use
             embedded("b", "new@1", b"odd", 2),
+            embedded("b", "new@1", vector(np.nan, 1), 2),
             encode(TickRecord("s", 3.0)),
             b"hostile",
         ]
