@@ -28,21 +28,7 @@ from stgal_stream.wire.rollout import Promotion, encode
 from ..end_to_end.streams import rendered
 from ..end_to_end.test_kill import Daemon as Process
 from ..extractor.tiny_model import tiny
-
-N_PARTITIONS = 3
-
-
-@pytest.fixture
-def chosen(config: Config, tmp_path: Path) -> Config:
-    """A daemon on a small extractor, over several partitions where the log has them."""
-    config.embed.model = str(tiny(tmp_path / "configured.onnx", version="configured"))
-    config.embed.releases = str(tmp_path / "releases")
-    config.embed.batch_size = 8
-    config.embed.max_future_s = 1e12
-    config.associate.first_calibration = 40
-    config.kafka.partitions = N_PARTITIONS
-    config.daemon.snapshot_every_s = 0.5
-    return config
+from .conftest import N_PARTITIONS
 
 
 def released(config: Config, version: str, **how: Any) -> Releases:

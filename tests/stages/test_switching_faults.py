@@ -24,12 +24,11 @@ from stgal_stream.wire.rollout import decode as decode_rollout
 
 from ..end_to_end.streams import rendered
 from ..end_to_end.test_commands import stgal
-from .test_switching import (  # noqa: F401
+from .test_switching import (
     Running,
     at,
     back,
     check_nothing_lost_doubled_or_mixed,
-    chosen,
     everything,
     promote,
     publish,
@@ -40,7 +39,7 @@ from .test_switching import (  # noqa: F401
 
 
 @pytest.fixture
-def one(chosen: Config, tmp_path: Path) -> EmbeddedLog:  # noqa: F811
+def one(chosen: Config, tmp_path: Path) -> EmbeddedLog:
     log = EmbeddedLog(tmp_path / "log")
     log.ensure_topics(chosen.topic_specs())
     return log
@@ -50,7 +49,7 @@ def say(log: Log, config: Config, value: bytes) -> None:
     log.append([NewRecord(config.topics.releases, b"rollout", value)])
 
 
-def test_promoted_with_the_first_detection(one: EmbeddedLog, chosen: Config) -> None:  # noqa: F811
+def test_promoted_with_the_first_detection(one: EmbeddedLog, chosen: Config) -> None:
     """Nothing is a tracklet yet when the site changes: all of it waits for the watermark."""
     chosen.embed.tick_after_s = 60.0
     releases = released(chosen, "better", dim=10)
@@ -70,7 +69,7 @@ def test_promoted_with_the_first_detection(one: EmbeddedLog, chosen: Config) -> 
 
 def test_a_stream_at_full_speed_does_not_put_the_change_off(
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
 ) -> None:
     """Everything lies in the log: the window embedded anew gains on what comes in meanwhile."""
     chosen.embed.batch_size = 2  # so that a look each second is often
@@ -95,7 +94,7 @@ def test_a_stream_at_full_speed_does_not_put_the_change_off(
 
 def test_taken_back_while_it_is_prepared_it_is_never_used(
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
 ) -> None:
     chosen.embed.batch_size = 1
     releases = released(chosen, "better", dim=10)
@@ -125,7 +124,7 @@ def test_taken_back_while_it_is_prepared_it_is_never_used(
 
 def test_refused_after_some_have_switched_all_go_back(
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
 ) -> None:
     """What two workers leave behind: one has switched, the other's successor refuses."""
     sent = rendered(n_people=14, duration_s=300.0)
@@ -178,7 +177,7 @@ def strange(path: Path, how: str) -> Path:
 def test_models_that_give_anything_are_refused(
     how: str,
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
     tmp_path: Path,
 ) -> None:
     path = strange(tmp_path / "bad.onnx", how)
@@ -222,7 +221,7 @@ def test_models_that_give_anything_are_refused(
 def test_what_nobody_meant_to_say_changes_nothing(
     value: bytes,
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
     tmp_path: Path,
 ) -> None:
     say(one, chosen, value)
@@ -236,7 +235,7 @@ def test_what_nobody_meant_to_say_changes_nothing(
 
 def test_a_rollback_finds_the_release_where_it_was_promoted_from(
     one: EmbeddedLog,
-    chosen: Config,  # noqa: F811
+    chosen: Config,
     tmp_path: Path,
 ) -> None:
     one.close()
@@ -265,7 +264,7 @@ def _topics(config: Config) -> dict[str, str]:
 
 
 def test_a_partition_that_comes_back_is_read_from_what_the_group_committed(
-    chosen: Config,  # noqa: F811
+    chosen: Config,
     one: EmbeddedLog,
 ) -> None:
     class Member:
