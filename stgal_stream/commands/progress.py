@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -11,12 +12,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from stgal_stream.daemon import Daemon
 from stgal_stream.stages.associate import AssociateStage
@@ -26,30 +30,51 @@ logger = logging.getLogger(__name__)
 _SAY_EVERY_S = 10.0
 
 
+class Rate(ProgressColumn):
+    """How many a second, of those lately done."""
+
+    def render(self, task: Task) -> Text:
+        """As text; empty until it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.3g}/s" if speed else "", style="progress.data.speed")
+
+
 def counted(console: Console) -> Progress:
-    """Bars of things that are counted."""
+    """Bars of things that are counted, with their rate and the time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
         console=console,
     )
 
 
 class StepBars:
-    """A bar for each step of a long job, with a note, on bars that somebody else shows."""
+    """A bar for each step of a long job, with a note, on bars that somebody else shows; without a
+    terminal (a timer's journal) a line every ten seconds."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+        self._next_s = time.monotonic() + _SAY_EVERY_S
 
     def say(self, what: str, done: int, total: int, note: str) -> None:
         """How far a step is."""
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total)
         shown = f"{what} ({note})" if note else what
-        self._bars.update(self._tasks[what], completed=done, total=total, description=shown)
+        number = self._tasks[what]
+        self._bars.update(number, completed=done, total=total, description=shown)
+        console = self._bars.console
+        if not console.is_terminal and time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _SAY_EVERY_S
+            task = next(task for task in self._bars.tasks if task.id == number)
+            left_s = task.time_remaining
+            left = "" if left_s is None else f", {timedelta(seconds=int(left_s))} left"
+            rate = "" if not task.speed else f", {task.speed:.3g}/s"
+            console.print(f"{shown}: {done} of {total}{rate}{left}", highlight=False)
 
 
 class LoggedProgress:
