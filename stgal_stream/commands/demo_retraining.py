@@ -94,17 +94,17 @@ def crop_of(log: Log) -> Callable[[dict[str, Any]], bytes]:
 
 def _retrain(config: Config, log: Log, out: Path, console: Console, iterations: int) -> Any:
     from stgal_stream.retraining.job import Job, JobSettings
+    from stgal_stream.retraining.peers import Peers
     from stgal_stream.retraining.sources import LogSource
     from stgal_stream.retraining.training import TrainingSettings
 
     console.print(f"second act: {iterations} iterations of retraining on the demo's own log …")
     model = Path(config.embed.model) if config.embed.model else SHIPPED
-    job = Job(
-        LogSource(log, config.topics),
-        OnnxExtractor(model, eight_bit=False),
-        Releases(out / "releases"),
-    )
-    settings = JobSettings(TrainingSettings(iterations=iterations), promote=False)
+    peers = Peers.alone()
+    baseline = OnnxExtractor(model, eight_bit=False)
+    job = Job(LogSource(log, config.topics), baseline, Releases(out / "releases"), peers)
+    training = TrainingSettings(iterations=iterations, precision=peers.fast_precision)
+    settings = JobSettings(training, promote=False)
     stop = threading.Event()
     with counted(console) as bars, stop_on_signals(stop):
         return job.run(settings, stop, StepBars(bars).say)

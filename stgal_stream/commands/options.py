@@ -20,6 +20,7 @@ from stgal_stream.errors import ConfigError
 Command = TypeVar("Command", bound=Callable[..., Any])
 # The names in retraining.losses, which needs torch to be asked.
 LOSS_NAMES = ("scaled-batch-hard", "contrastive", "triplets", "batch-hard")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class FiniteRange(click.FloatRange):
@@ -53,6 +54,17 @@ def log_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def precision_option(command: Command) -> Command:
+    """``--precision``."""
+    return click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="What the network is trained in; auto: bfloat16 where the processor computes in it.",
+    )(command)
 
 
 def broker_list(brokers: str) -> list[str]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from stgal_stream.commands.options import (
     LOSS_NAMES,
     SEED,
+    precision_option,
     set_up_logging,
     stop_on_signals,
     train_extra,
@@ -60,6 +61,7 @@ Examples:
     type=click.IntRange(min=1),
     help="Of each training. Default: 400 (setting paper: 30,000).",
 )
+@precision_option
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("build/reproduce"), show_default=True
@@ -75,6 +77,7 @@ def reproduce(
     setting: str,
     loss: str | None,
     iterations: int | None,
+    precision: str,
     seed: int,
     out: Path,
     json_path: Path | None,
@@ -87,6 +90,7 @@ def reproduce(
     command goes on where it was stopped; rows that are there stay and are shown too.
     """
     with train_extra("reproduce"):
+        from stgal_stream.retraining.peers import Peers
         from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
         from stgal_stream.retraining.training import TrainingSettings
     unknown = [name for name in only if name not in ROWS[table]]
@@ -99,7 +103,10 @@ def reproduce(
     set_up_logging("warning")
     training = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
     training = replace(
-        training, loss=loss or training.loss, iterations=iterations or training.iterations
+        training,
+        loss=loss or training.loss,
+        iterations=iterations or training.iterations,
+        precision=Peers.alone().fast_precision if precision == "auto" else precision,
     )
     images = load_dataset(dataset, root, clock=clock or "corrected")
     path = baseline or SHIPPED
@@ -138,7 +145,8 @@ def _publish(
     line = (
         f"{about['images']} images, clock {about['clock']}; Baseline A is {about['baseline']}, "
         f"crops of {height} x {width}; {training.iterations} iterations of {training.loss} by "
-        f"{training.optimiser}, seed {training.seed}. The paper: 30000 iterations of 256 x 128."
+        f"{training.optimiser} in {training.precision}, seed {training.seed}. "
+        "The paper: 30000 iterations of 256 x 128."
     )
     told = {name: {**row, "about": about} for name, row in rows.items()}
     content = json.dumps({**told, "printed": printed}, indent=1) + "\n"

@@ -15,6 +15,7 @@ from stgal_stream.commands.options import (
     FiniteRange,
     config_option,
     log_options,
+    precision_option,
     stop_on_signals,
     train_extra,
 )
@@ -82,6 +83,7 @@ Examples:
     default=None,
     help="Draw pairs in proportion to their posterior (default; setting paper: all alike).",
 )
+@precision_option
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option("--held-out", default=0.3, show_default=True, type=FiniteRange(0.1, 0.9))
 @click.option("--min-pairs", default=100, show_default=True, type=click.IntRange(min=2))
@@ -104,6 +106,7 @@ def retrain(
     crop_size: tuple[int, int] | None,
     most: int,
     weighted: bool | None,
+    precision: str,
     seed: int,
     held_out: float,
     min_pairs: int,
@@ -136,7 +139,10 @@ def retrain(
         source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
-        chosen = replace(chosen, n_parts=max(chosen.n_parts, peers.size))
+        if precision == "auto":
+            precision = peers.agree(lambda: peers.fast_precision)
+        n_parts = max(chosen.n_parts, peers.size)
+        chosen = replace(chosen, n_parts=n_parts, precision=precision)
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
@@ -156,7 +162,7 @@ def retrain(
         extractor = OnnxExtractor(path, providers=config.embed.providers, eight_bit=False)
         console.print(
             f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
-            f"{peers.size} x {peers.device.type}"
+            f"{peers.size} x {peers.device.type}, {chosen.precision}"
         )
         job = Job(source, extractor, Releases(folder), peers)
         try:

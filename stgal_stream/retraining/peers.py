@@ -32,13 +32,18 @@ class Peers:
     device: torch.device = _CPU
 
     @classmethod
+    def alone(cls) -> Peers:
+        """One process on the best device there is."""
+        return cls(device=torch.device("cuda") if torch.cuda.is_available() else _CPU)
+
+    @classmethod
     @contextmanager
     def joined(cls) -> Iterator[Peers]:
         """A member of the group that ``torchrun`` says there is; alone without it."""
-        on_gpu = torch.cuda.is_available()
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-            yield cls(device=torch.device("cuda") if on_gpu else _CPU)
+            yield cls.alone()
             return
+        on_gpu = torch.cuda.is_available()
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else _CPU
         if on_gpu:
             torch.cuda.set_device(device)
@@ -52,6 +57,14 @@ class Peers:
     def leads(self) -> bool:
         """Whether this is the one that writes and speaks."""
         return self.rank == 0
+
+    @property
+    def fast_precision(self) -> str:
+        """What this device trains fastest in: bfloat16 where it has instructions for it."""
+        if self.device.type == "cuda":
+            return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        has_it = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name
+        return "bfloat16" if has_it is not None and has_it() else "float32"
 
     def shared(self, network: nn.Module) -> nn.Module:
         """The network as it is trained: gradients are averaged over all processes."""

@@ -33,6 +33,7 @@ from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.loader import Draws, Loader
 from stgal_stream.retraining.pair_choice import choose_pairs, random_negatives
+from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
@@ -194,7 +195,7 @@ class Reproduction:
     def _training(self, name: str, extractor: OnnxExtractor, data: StreamData) -> Training:
         settings, path = self._asked.training, self._folder / f"{name}.pt"
         network = network_from(extractor, data.crops, extractor.form)
-        training = Training(network, settings, path, {"row": name})
+        training = Training(network, settings, path, {"row": name}, Peers.alone())
         try:
             state = read_checkpoint(path)
         except ModelError as error:

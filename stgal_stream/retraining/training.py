@@ -37,7 +37,8 @@ class TrainingSettings:
     pairs of a stream, and it went on gaining for as long as was tried (docs/accuracy.md). A batch
     has ``n_views`` crops of each sighting in ``n_pairs`` pairs, drawn in proportion to their
     posterior if ``weighted``, and of a hard negative of each. It is normalised in ``n_parts``, each
-    by its own statistics, which as many processes can compute apart."""
+    by its own statistics, which as many processes can compute apart. In ``precision`` bfloat16 the
+    network computes in halves; its weights and the loss stay float32."""
 
     loss: str = "scaled-batch-hard"
     optimiser: str = "adamw"
@@ -48,6 +49,7 @@ class TrainingSettings:
     n_views: int = 2
     n_parts: int = 2
     weighted: bool = True
+    precision: str = "float32"
 
     @classmethod
     def paper(cls, seed: int = 0) -> TrainingSettings:
@@ -73,8 +75,7 @@ class Progress:
 
 
 class Training:
-    """One run: a network, its optimiser, and a checkpoint after every fifty iterations. On a GPU it
-    computes in bfloat16 where torch holds that safe."""
+    """One run: a network, its optimiser, and a checkpoint after every fifty iterations."""
 
     def __init__(
         self,
@@ -150,7 +151,8 @@ class Training:
         n, size, device = self.settings.n_parts, self.peers.size, images.device
         dealt = [range(rank, n, size) for rank in range(size)]
         rows = [torch.arange(part, len(images), n, device=device) for part in range(n)]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        in_halves = self.settings.precision == "bfloat16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_halves, cache_enabled=False):
             own = [self._shared(images[part::n]) for part in dealt[self.peers.rank]]
         sizes = [sum(len(rows[part]) for part in mine) for mine in dealt]
         features = torch.cat(self.peers.gather(torch.cat(own).float(), sizes))

@@ -28,7 +28,9 @@ def main() -> None:
     torch.set_num_threads(1)
     form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
     crops = encoded(np.random.default_rng(4).integers(0, 256, (16, 2, 32, 16, 3), dtype=np.uint8))
-    settings = TrainingSettings("scaled-batch-hard", "sgd", 0.02, 5, 4, seed=2)
+    settings = TrainingSettings(
+        "scaled-batch-hard", "sgd", 0.02, 5, 4, seed=2, precision=sys.argv[2]
+    )
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 16, 2)]
     draws = Sampler(pairs, {}, settings.seed, settings.n_pairs, crops.counts, settings.n_views)
     with Peers.joined() as peers:

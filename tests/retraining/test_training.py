@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.retraining.batches import (
@@ -142,15 +143,16 @@ class Killed(Exception):
     """A death between two checkpoints: nothing more is saved."""
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_stopped_or_killed_and_resumed_is_as_never_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stgal_stream.retraining.training._KEEP_EVERY", 2)
-    form = OnnxExtractor(SHIPPED, providers=CPU).form
-    pixels = np.random.default_rng(4).integers(0, 256, (12, 3, 96, 48, 3), dtype=np.uint8)
+    form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
+    pixels = np.random.default_rng(4).integers(0, 256, (12, 3, 32, 16, 3), dtype=np.uint8)
     crops = encoded(pixels)
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 12, 2)]
-    settings = TrainingSettings(iterations=4, n_pairs=3, seed=1)
+    settings = TrainingSettings(iterations=4, n_pairs=3, seed=1, precision=precision)
     sampler = Sampler(pairs, {}, settings.seed, settings.n_pairs, [3] * 12, settings.n_views)
     loader = Loader(sampler, crops, form)
 
@@ -185,13 +187,15 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
             assert torch.equal(tensor, again.network.state_dict()[key]), (name, key)
 
 
-def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_processes_take_the_steps_of_one(precision: str, tmp_path: Path) -> None:
     """The curve of SGD, which a gradient of another length would bend."""
     root = Path(__file__).parents[2]
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
     curves = []
     for how in ((), torchrun):
         command = [sys.executable, *how, "-m", "tests.retraining.curve", str(tmp_path / "c.pt")]
+        command.append(precision)
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             command, cwd=root, env=env, capture_output=True, text=True, check=False
