@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ import pytest
 import torch
 
 from stgal_stream.config import load_config
+from stgal_stream.extractor.export import export, imagenet_format
+from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
@@ -27,6 +31,7 @@ from stgal_stream.retraining.job import Job, JobSettings, Outcome
 from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import Training, TrainingSettings
 
+from ..conftest import TOPICS
 from .test_commands import stgal
 
 CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
@@ -34,13 +39,25 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped extractor on crops of half its size, four times as fast."""
+    path = tmp_path_factory.mktemp("half") / "half.onnx"
+    export(network_of(SHIPPED), path, imagenet_format(48, 24), version="half")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(half: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A small simulated site that went through the daemon on an embedded log."""
     folder = tmp_path_factory.mktemp("site")
-    stgal("replay", "site", "--people", "60", "--minutes", "12", "--embedded", "log", cwd=folder)
-    # Stamped by the simulation and not by today's clock.
-    stgal("run", "--embedded", "log", "--until-end", cwd=folder, STGAL_DAEMON_HTTP_PORT="0")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STGAL_EMBED_MODEL", str(half))  # of all commands here
+        patch.setenv("STGAL_DAEMON_HTTP_PORT", "0")
+        where = ("--embedded", "log")
+        stgal("replay", "site", "--people", "60", "--minutes", "12", *where, cwd=folder)
+        # Stamped by the simulation and not by today's clock.
+        stgal("run", *where, "--until-end", cwd=folder)
+        yield folder
 
 
 def test_retrain_release_promote_and_roll_back(site: Path) -> None:
@@ -54,23 +71,53 @@ def test_retrain_release_promote_and_roll_back(site: Path) -> None:
     name = next(p.name for p in (site / "releases").glob("retrained-*"))
     where = ("--embedded", "log", "--releases", "releases")
     about = json.loads(stgal("models", "show", name, *where, cwd=site).stdout)
-    assert about["parent"].startswith("rendered-2@")
+    assert about["parent"].startswith("half@")
     assert about["data"]["pairs"] >= 5
     assert about["settings"]["iterations"] == 2
     stgal("models", "promote", name, *where, cwd=site)
     assert f"* {name}" in stgal("models", "list", *where, cwd=site).stdout
-    run = stgal("run", "--embedded", "log", "--until-end", cwd=site, STGAL_DAEMON_HTTP_PORT="0")
+    run = stgal("run", "--embedded", "log", "--until-end", cwd=site)
     assert f"are embedded by {name}@" in run.stderr
     assert f"seen by {name}@" in run.stderr
     (site / "releases" / name / "model.onnx").write_bytes(b"damaged")
-    run = stgal("run", "--embedded", "log", "--until-end", cwd=site, STGAL_DAEMON_HTTP_PORT="0")
+    run = stgal("run", "--embedded", "log", "--until-end", cwd=site)
     assert f"release {name} is refused" in run.stderr
-    assert "are embedded by rendered-2@" in run.stderr
+    assert "are embedded by half@" in run.stderr
     assert f"refused by {socket.gethostname()}: {name}" in (
         stgal("models", "list", *where, cwd=site).stdout
     )
     nothing = stgal("models", "rollback", *where, cwd=site, check=2)
     assert "nothing to roll back" in nothing.stderr
+
+
+@pytest.mark.kafka
+def test_the_whole_loop_through_a_real_broker(half: Path, tmp_path: Path, broker: str) -> None:
+    """Crops by offset from several partitions, one record a promotion, and a daemon that changes
+    over and back."""
+    prefix = uuid.uuid4().hex[:8]
+    environ = {f"STGAL_TOPICS_{name}".upper(): f"{prefix}-{name}" for name in TOPICS}
+    environ |= {"STGAL_KAFKA_GROUP_PREFIX": prefix, "STGAL_DAEMON_HTTP_PORT": "0"}
+    environ |= {"STGAL_DAEMON_STATE_DIR": str(tmp_path / "state"), "STGAL_KAFKA_PARTITIONS": "2"}
+    environ |= {"STGAL_EMBED_MODEL": str(half), "STGAL_EMBED_RELEASES": str(tmp_path / "releases")}
+
+    def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return stgal(*arguments, "--brokers", broker, cwd=tmp_path, **environ)
+
+    ours("replay", "site", "--people", "40", "--minutes", "8")
+    ours("run", "--until-end")
+    few = ("--iterations", "2", "--min-pairs", "5", "--batch-pairs", "4")
+    done = ours("retrain", *few, "--resume")
+    assert "gate:" in done.stdout
+    name = done.stdout.split()[1].rstrip(":")
+    about = json.loads(ours("models", "show", name).stdout)
+    assert about["data"]["pairs"] >= 5
+    assert "out_of_retention" not in about["data"]["left_out"]
+    assert len(about["data"]["until"][f"{prefix}-embeddings"]) == 2
+    ours("models", "promote", name)
+    assert f"* {name}" in ours("models", "list").stdout
+    assert f"are embedded by {name}@" in ours("run", "--until-end").stderr
+    assert "back to the configured" in ours("models", "rollback", "--to-configured").stdout
+    assert "are embedded by half@" in ours("run", "--until-end").stderr
 
 
 def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
@@ -85,7 +132,7 @@ def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
     assert names[0] == names[1]
 
 
-def test_within_cameras_no_pair_is_needed(site: Path) -> None:
+def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
     """Baseline B, and a checkpoint of one kind of training is not gone on with by the other."""
     few = ("retrain", "--embedded", "log", "--out", "within", "--iterations", "1", "--no-promote")
     done = stgal(*few, "--within-cameras", "--min-pairs", "100000", cwd=site)
@@ -100,11 +147,11 @@ def test_within_cameras_no_pair_is_needed(site: Path) -> None:
         "until": {},
         "data": "",
         "source": log.identity,
-        "baseline": OnnxExtractor(SHIPPED).version,
+        "baseline": OnnxExtractor(half).version,
         "within_cameras": False,
         "held_out": 0.3,
         "most": 20_000,
-        "crop_size": [96, 48],
+        "crop_size": [48, 24],
     }
     log.close()
     settings = asdict(TrainingSettings(iterations=1, seed=1))
@@ -115,10 +162,7 @@ def test_within_cameras_no_pair_is_needed(site: Path) -> None:
 
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
     """As many parts of a batch, whoever computes them: equal but for rounding."""
-    what = (
-        "retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote",
-        "--crop-size", "48", "24",
-    )  # fmt: skip
+    what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
     stgal(*what, "--out", "alone", cwd=site, OMP_NUM_THREADS="1")
     command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--out", "together"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -154,7 +198,7 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("what", ["of another baseline", "cut off", "something else", "gone"])
-def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, what: str) -> None:
+def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, half: Path, what: str) -> None:
     """A scheduled run always says --resume; settings or the baseline change in between, and a disk
     may have lost the file."""
     shutil.rmtree(site / "again", ignore_errors=True)
@@ -165,11 +209,11 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, what: str) -> 
         "until": {t: [0] for t in (topics.identities, topics.associations, topics.embeddings)},
         "data": "what there was once",
         "source": log.identity,
-        "baseline": OnnxExtractor(SHIPPED).version,
+        "baseline": OnnxExtractor(half).version,
         "within_cameras": False,
         "held_out": 0.3,
         "most": 20_000,
-        "crop_size": [96, 48],
+        "crop_size": [48, 24],
     }
     log.close()
     if what == "of another baseline":
@@ -188,34 +232,34 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, what: str) -> 
     assert "gate:" in done.stdout
 
 
-def test_smaller_crops_are_an_option_and_said(site: Path) -> None:
+def test_smaller_crops_are_an_option_and_said(site: Path, half: Path) -> None:
     """And a stop after the training loses none of it."""
     what = (
         "retrain", "--embedded", "log", "--out", "small", "--iterations", "2", "--min-pairs", "5",
-        "--crop-size", "48", "24", "--most", "150", "--no-promote",
+        "--crop-size", "32", "16", "--most", "150", "--no-promote",
     )  # fmt: skip
     done = stgal(*what, cwd=site)
-    assert "crops of 48 x 24" in done.stdout
+    assert "crops of 32 x 16" in done.stdout
     assert "older than the newest" in done.stdout
     found = next((site / "small").glob("retrained-*"))
     about = json.loads((found / "release.json").read_text())
-    assert about["settings"]["crop_size"] == [48, 24]
+    assert about["settings"]["crop_size"] == [32, 16]
     extractor = OnnxExtractor(found / "model.onnx")
-    assert (extractor.form.height_px, extractor.form.width_px) == (48, 24)
+    assert (extractor.form.height_px, extractor.form.width_px) == (32, 16)
     meta = {p.key: p.value for p in onnx.load(found / "model.onnx").metadata_props}
-    assert meta["stgal.parent"] == about["parent"] == OnnxExtractor(SHIPPED).version
+    assert meta["stgal.parent"] == about["parent"] == OnnxExtractor(half).version
     assert float(meta["stgal.alpha"]) == about["gate"]["candidate"]["alpha"] > 0
     assert 0 <= float(meta["stgal.sigma"]) <= 1
 
 
 @pytest.mark.parametrize("step", ["reading crops", "embedding", "training", "judging"])
 def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
-    site: Path, tmp_path: Path, step: str
+    site: Path, half: Path, tmp_path: Path, step: str
 ) -> None:
     training = TrainingSettings(iterations=3, n_pairs=3)
-    settings = JobSettings(training, min_pairs=5, promote=False, crop_size=(48, 24), most=200)
+    settings = JobSettings(training, min_pairs=5, promote=False, most=200)
     log = EmbeddedLog(site / "log")
-    baseline = OnnxExtractor(SHIPPED, eight_bit=False)
+    baseline = OnnxExtractor(half, eight_bit=False)
 
     def run(folder: Path, stop_in: str | None = None) -> Outcome:
         stop = threading.Event()
@@ -251,7 +295,7 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
         path.write_bytes(base64.b64decode(body["crop"]["data"]))
     log.close()
     files = ("--pairs", "pairs.jsonl", "--crops", "crops", "--out", "releases")
-    few = ("--iterations", "2", "--min-pairs", "5", "--crop-size", "48", "24")
+    few = ("--iterations", "2", "--min-pairs", "5")
     done = stgal("retrain", *files, *few, cwd=tmp_path)
     assert "gate:" in done.stdout
     assert "not promoted" in done.stdout
@@ -322,7 +366,7 @@ def test_what_lies_in_the_log_may_be_anything(site: Path, tmp_path: Path) -> Non
         log.append([NewRecord(topic, b"k", value.encode())])
     log.close()
     what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5")
-    done = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path)
+    done = stgal(*what, cwd=tmp_path)
     assert "6 unreadable event" in done.stdout
     stgal("models", "list", "--embedded", "log", cwd=tmp_path)
     log = EmbeddedLog(tmp_path / "log")
@@ -335,8 +379,8 @@ def test_the_same_once_more_promotes_nothing_and_blocks_nobody(site: Path, tmp_p
     """A night in which nothing new came in, after somebody took the release back."""
     shutil.copytree(site / "log", tmp_path / "log")
     what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5", "--resume")
-    name = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path).stdout.split()[1]
-    again = stgal(*what, "--crop-size", "48", "24", cwd=tmp_path)
+    name = stgal(*what, cwd=tmp_path).stdout.split()[1]
+    again = stgal(*what, cwd=tmp_path)
     assert name.rstrip(":") in again.stderr
     assert "nothing new came in" in again.stderr
     assert "not promoted" in again.stdout
