@@ -133,10 +133,33 @@ class Releases:
         Raises:
             DataError, ModelError: it is not there or not what was released.
         """
-        self.model(version)
-        digest = self.get(version).sha256
-        extractor = f"{version}@{digest[:12]}"
-        return Promotion(kind, version, extractor, digest, str(self.folder.resolve()), time.time())
+        has_variant = variant_path(self.model(version)).is_file()
+        release = self.get(version)
+        return Promotion(
+            kind,
+            version,
+            f"{version}@{release.sha256[:12]}",
+            release.sha256,
+            str(self.folder.resolve()),
+            time.time(),
+            release.variant["sha256"] if has_variant else "",
+        )
+
+    def promoted(self, promotion: Promotion) -> Path:
+        """The path of the model that was promoted; what the folder says of itself is not enough.
+
+        Raises:
+            DataError, ModelError: it is not there, or it or its variant is another.
+        """
+        path = self.model(promotion.version)
+        variant = variant_path(path)
+        expected = [(path, promotion.sha256)]
+        if variant.is_file():
+            expected.append((variant, promotion.variant))
+        for file, sha256 in expected:
+            if sha256_of(file) != sha256:
+                raise ModelError(f"{file} is not what was promoted: its hash differs")
+        return path
 
 
 def sha256_of(path: Path) -> str:

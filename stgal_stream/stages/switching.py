@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stgal_stream.config import Config
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.onnx import OnnxExtractor
-from stgal_stream.extractor.releases import Releases, sha256_of
+from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log, NewRecord, Partition, Subscription
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.retraining_metrics import observe_retraining
@@ -172,9 +172,7 @@ class Switching:
                 f"release {promotion.version} is not in {' or '.join(map(str, folders))}",
                 hint="set embed.releases to the folder that retrain wrote it to",
             )
-        path = Releases(here[0]).model(promotion.version)
-        if sha256_of(path) != promotion.sha256:
-            raise ModelError(f"{path} is not what was promoted: its hash differs")
+        path = Releases(here[0]).promoted(promotion)
         extractor = OnnxExtractor(path, **self._config.embed.loading)
         if extractor.version != promotion.extractor:
             raise ModelError(f"{path} calls itself {extractor.version}, not {promotion.extractor}")

@@ -14,7 +14,8 @@ import msgspec
 class Promotion(msgspec.Struct, frozen=True, tag="promotion"):
     """A release is to be used. ``version`` empty is the extractor that daemons are configured
     with. ``kind`` is ``promote`` or ``rollback``; ``extractor`` is the version that embeddings
-    carry, ``sha256`` the model's, ``folder`` where whoever promoted it has it."""
+    carry, ``sha256`` the model's, ``folder`` where whoever promoted it has it, ``variant`` the
+    hash of its 8-bit variant, empty if it has none."""
 
     kind: str
     version: str
@@ -22,6 +23,7 @@ class Promotion(msgspec.Struct, frozen=True, tag="promotion"):
     sha256: str
     folder: str
     at_s: float
+    variant: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared"):

@@ -14,7 +14,7 @@ from stgal_stream.extractor.export import export, imagenet_format
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.quantised import quantise
-from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
+from stgal_stream.extractor.releases import ABOUT, MODEL, Release, Releases, sha256_of
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.variant import make_variant
@@ -109,6 +109,27 @@ def test_a_release_holds_its_variant_and_its_hash(tmp_path: Path) -> None:
         out.write(b"x")
     with pytest.raises(ModelError, match="not what was released"):
         releases.model("good")
+
+
+def test_a_variant_that_was_put_in_after_the_promotion_is_refused(tmp_path: Path) -> None:
+    """With its hash in the folder's own description, which the log knows better."""
+    path, made = tiny(tmp_path / "m.onnx"), variant_path(tmp_path / "m.onnx")
+    model = OnnxExtractor(path, providers=CPU)
+    quantise(model, seen_twice(20).crops.some(40, model.form), made)
+    releases = Releases(tmp_path / "releases")
+    about = {"sha256": sha256_of(made), "kept": True}
+    releases.add(Release("good", sha256_of(path), "parent", "2026-01-01", variant=about), path)
+    promotion = releases.promotion("good")
+    assert promotion.variant == sha256_of(made)
+    assert releases.promoted(promotion) == releases.folder / "good" / MODEL
+    with variant_path(releases.folder / "good" / MODEL).open("ab") as out:
+        out.write(b"x")
+    said = releases.folder / "good" / ABOUT
+    forged = sha256_of(variant_path(releases.folder / "good" / MODEL))
+    said.write_text(said.read_text().replace(promotion.variant, forged))
+    assert releases.model("good").is_file()
+    with pytest.raises(ModelError, match="not what was promoted"):
+        releases.promoted(promotion)
 
 
 def test_a_stop_in_the_middle_leaves_no_variant(tmp_path: Path) -> None:
