@@ -59,7 +59,7 @@ Examples:
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    help="Of each training. Default: 400 (setting paper: 30,000).",
+    help="Of each training. Default: 800 (setting paper: 30,000).",
 )
 @precision_option
 @click.option("--seed", default=0, show_default=True, type=SEED)

@@ -58,7 +58,7 @@ Examples:
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    help="Default: 400 (setting paper: 30,000); more where a GPU or time allows.",
+    help="Default: 800 (setting paper: 30,000); more where a GPU or time allows.",
 )
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True))
 @click.option(

@@ -43,7 +43,7 @@ class TrainingSettings:
     loss: str = "scaled-batch-hard"
     optimiser: str = "adamw"
     learning_rate: float = 3e-4
-    iterations: int = 400
+    iterations: int = 800
     n_pairs: int = 10
     seed: int = 0
     n_views: int = 2
