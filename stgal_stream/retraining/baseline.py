@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.export import export
-from stgal_stream.extractor.from_onnx import network_of, normalise_by
+from stgal_stream.extractor.from_onnx import normalise_by
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
@@ -75,14 +75,9 @@ def _embedded(
     return np.concatenate(found)
 
 
-def network_from(baseline: OnnxExtractor, crops: EncodedCrops, form: CropFormat) -> ResNet50:
-    """The baseline as a network that can be trained on crops of a format, normalised by some of
-    them without changing what it computes.
-
-    Raises:
-        ModelError: it is no export of a ResNet-50.
-    """
-    network = network_of(baseline.path)
+def make_trainable(network: ResNet50, crops: EncodedCrops, form: CropFormat) -> ResNet50:
+    """A network out of an ONNX file (``network_of``), normalised by some crops at a format without
+    changing what it computes, so that it can be trained on such crops."""
     normalise_by(network, torch.from_numpy(form.normalise(crops.some(_N_NORMALISED, form))))
     return network
 

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.export import stamp
+from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
-from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, network_from
+from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, make_trainable
 from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.gate import Verdict, judge
@@ -119,11 +120,12 @@ class Job:
 
     def _run(self, settings: JobSettings, stop: threading.Event, say: Said) -> Outcome:
         began_s = time.monotonic()
+        network = network_of(self._baseline.path)  # before minutes of reading: it may be none
         state, until, data = self._read(settings, say)
         split = int(len(data.sightings) * (1 - settings.held_out))
         before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
         form = self._form(settings)
-        network = network_from(self._baseline, data.crops[:split], form)
+        make_trainable(network, data.crops[:split], form)
         about = {"until": until, "data": data.digest, **self._kind(settings)}
         path = self._scratch / "checkpoint.pt"
         training = Training(network, settings.training, path, about, self._peers)

@@ -24,10 +24,11 @@ from stgal_stream.errors import ConfigError, DataError, ModelError
 from stgal_stream.evaluation.benchmark import benchmark
 from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.evaluation.labelled_set import embed_dataset
+from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.replay import DatasetSource, LogSink, replay
-from stgal_stream.retraining.baseline import embed_tracklets, export_like, network_from
+from stgal_stream.retraining.baseline import embed_tracklets, export_like, make_trainable
 from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
@@ -194,7 +195,7 @@ class Reproduction:
 
     def _training(self, name: str, extractor: OnnxExtractor, data: StreamData) -> Training:
         settings, path = self._asked.training, self._folder / f"{name}.pt"
-        network = network_from(extractor, data.crops, extractor.form)
+        network = make_trainable(network_of(extractor.path), data.crops, extractor.form)
         training = Training(network, settings, path, {"row": name}, Peers.alone())
         try:
             state = read_checkpoint(path)

@@ -32,6 +32,7 @@ from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import Training, TrainingSettings
 
 from ..conftest import TOPICS
+from ..extractor.tiny_model import tiny
 from .test_commands import stgal
 
 CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
@@ -194,6 +195,10 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
     stgal(
         "retrain", "--embedded", "log", "--out", "x", "--baseline", str(broken), cwd=site, check=4
     )
+    other = ("--baseline", str(tiny(tmp_path / "tiny.onnx")))
+    none = stgal("retrain", "--embedded", "log", "--out", "x", *other, cwd=site, check=4)
+    assert "no conv1 of a ResNet-50" in none.stderr
+    assert "reading crops" not in none.stderr
     shutil.rmtree(site / "x", ignore_errors=True)
 
 
