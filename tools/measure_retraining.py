@@ -64,7 +64,7 @@ def main() -> None:
             for version, x in vectors.items()
         }
         for one, other in permutations(vectors, 2):
-            verdict = judge(data.sightings, data.pairs, split, vectors[one], vectors[other])
+            verdict = judge(data.sightings, split, vectors[one], vectors[other])
             said = "passed" if verdict.passed else f"refused, {verdict.reason}"
             print(f"  {other} against {one}: {rank1[other] - rank1[one]:+.3f}, {said}")
 

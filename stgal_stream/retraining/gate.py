@@ -11,7 +11,10 @@ sure of wrong pairs loses most, and only appearance that knows people foretells 
 Both extractors see the same sightings, so the gain is taken sighting by sighting: what both
 foretell cancels, and so does the luck of the held-out times. What tells the hour instead of the
 person (light, a clock in the picture) would foretell times as well, so separation is asked too: how
-often a held-out pseudo-pair lies closer than a known negative, two people of one hour.
+often best buddies lie closer than a known negative, two people of one hour. Both extractors are
+asked about the same pairs, their best buddies, each weighing as much as the mean of both one's log
+odds says that it is one person: whoever chose a pair finds it close, and the other one may know
+better. No pair that came with the data is asked: what was wrong in training may be wrong there too.
 """
 
 from __future__ import annotations
@@ -23,16 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.core.calibration import Calibration, calibrate
+from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.view import centred_view
 from stgal_stream.retraining.batches import gallery_of, known_negative_pairs
-from stgal_stream.retraining.pseudo_pairs import PseudoPair
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings
 
 _MIN_BUDDIES = 50
 _DRAWS = 1000
-_MARGIN = 0.01
+_SURE = 0.99
 Floats = NDArray[np.float64]
 
 
@@ -40,9 +43,10 @@ Floats = NDArray[np.float64]
 class Judgement:
     """One extractor at held-out times: its logarithmic score in nats, a sighting; over how many
     best buddies with known travel times; the share of them that it expects to be right, by
-    appearance and travel time (None of none); and the separation (0.5 is chance; None without a
-    known negative or a pair). ``alpha`` (equation 1) and ``sigma`` (equation 3) are what it was
-    calibrated to on the sightings before (None if its embeddings are no numbers)."""
+    appearance and travel time (None of none); and the separation of known negatives from both
+    extractors' best buddies (0.5 is chance; None without a known negative or a pair). ``alpha``
+    (equation 1) and ``sigma`` (equation 3) are what it was calibrated to on the sightings before
+    (None if its embeddings are no numbers)."""
 
     log_score: float
     n_buddies: int
@@ -54,7 +58,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The gate's answer and why. ``gain_low`` is the 5 % quantile of the gain in the score over
+    """The gate's answer and why. ``gain_low`` is what the gain in the score exceeds in 99 % of
     bootstrap draws of the sightings."""
 
     passed: bool
@@ -90,46 +94,60 @@ class Buddies:
 
 def judge(
     sightings: list[Sighting],
-    pairs: list[PseudoPair],
     split: int,
     baseline: NDArray[np.float32],
     candidate: NDArray[np.float32],
 ) -> Verdict:
     """Compares embeddings (N, D) of sightings in order of time, those from ``split`` on held out of
-    the training, by ``pairs`` among them."""
-    before, scores_before = _judged(sightings, pairs, split, baseline)
-    after, scores_after = _judged(sightings, pairs, split, candidate)
+    the training."""
+    found = [_Found.of(sightings, split, embeddings) for embeddings in (baseline, candidate)]
+    held_out = sightings[split:]
+    before, after = (
+        _judgement(one, len(held_out), separation)
+        for one, separation in zip(found, _separations(held_out, found), strict=True)
+    )
+    scores_before, scores_after = (_scores(one.buddies, len(held_out)) for one in found)
     low = _low(scores_after - scores_before)
     reason = _reason(before, after, low)
     return Verdict(reason == "", reason or "better at held-out times", before, after, low)
 
 
-def _judged(
-    sightings: list[Sighting], pairs: list[PseudoPair], split: int, embeddings: NDArray[np.float32]
-) -> tuple[Judgement, Floats]:
-    """One extractor's figures, and its score for each held-out sighting: what best buddies score is
-    counted for the later of the two."""
-    n_held_out = len(sightings) - split
-    if not np.isfinite(embeddings).all():
-        return Judgement(0.0, 0, None, None, None, None), np.zeros(n_held_out)
-    learned = learned_from(sightings[:split], embeddings[:split])
-    buddies = best_buddies(sightings, split, embeddings, learned)
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one extractor has to say: its best buddies, and the scorer (with what it had learned)
+    that found them; none where its embeddings are no numbers."""
+
+    buddies: Buddies
+    scorer: Scorer | None
+
+    @classmethod
+    def of(cls, sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> _Found:
+        if not np.isfinite(embeddings).all():
+            nobody = np.zeros(0, np.int64)
+            return cls(Buddies(nobody, nobody, np.zeros(0), np.zeros(0)), None)
+        learned = learned_from(sightings[:split], embeddings[:split])
+        scorer = _scorer(sightings, split, embeddings, learned)
+        return cls(_buddies(scorer), scorer)
+
+
+def _scores(buddies: Buddies, n_held_out: int) -> Floats:
+    """The score of each held-out sighting (N,): what best buddies score is counted for the later of
+    the two."""
+    return np.bincount(buddies.later, buddies.scores(), minlength=n_held_out).astype(np.float64)
+
+
+def _judgement(found: _Found, n_held_out: int, separation: float | None) -> Judgement:
+    buddies, scorer = found.buddies, found.scorer
+    learned = None if scorer is None else scorer.calibration
     n = len(buddies.later)
-    scores = np.bincount(buddies.later, buddies.scores(), minlength=n_held_out).astype(np.float64)
-    judgement = Judgement(
-        float(scores.mean()) if n_held_out else 0.0,
+    return Judgement(
+        float(_scores(buddies, n_held_out).mean()) if n_held_out else 0.0,
         n,
         float(buddies.posteriors().mean()) if n else None,
-        _separation(sightings[split:], _held_out(pairs, split), embeddings[split:]),
-        learned.alpha,
-        learned.sigma,
+        separation,
+        None if learned is None else learned.alpha,
+        None if learned is None else learned.sigma,
     )
-    return judgement, scores
-
-
-def _held_out(pairs: list[PseudoPair], split: int) -> list[tuple[int, int]]:
-    """Pairs of held-out sightings, counted from the first of those."""
-    return [(p.first - split, p.second - split) for p in pairs if p.first >= split]
 
 
 def _reason(baseline: Judgement, candidate: Judgement, gain_low: float) -> str:
@@ -142,18 +160,18 @@ def _reason(baseline: Judgement, candidate: Judgement, gain_low: float) -> str:
     if gain_low <= 0:
         return "it foretells held-out travel times no better than the baseline"
     before, now = baseline.separation, candidate.separation
-    if before is not None and now is not None and now < before - _MARGIN:
+    if before is not None and now is not None and now < before:
         return "it separates known negatives worse than the baseline"
     return ""
 
 
 def _low(gain: Floats) -> float:
-    """The 5 % quantile of the mean gain (N,) over bootstrap draws."""
+    """What the mean gain (N,) exceeds in 99 % of bootstrap draws."""
     if not len(gain):
         return 0.0
     rng = np.random.default_rng(0)
     draws = [rng.choice(gain, len(gain)).mean() for _ in range(_DRAWS)]
-    return float(np.quantile(draws, 0.05))
+    return float(np.quantile(draws, 1 - _SURE))
 
 
 def best_buddies(
@@ -161,14 +179,25 @@ def best_buddies(
 ) -> Buddies:
     """Pairs of held-out sightings that are each other's nearest in the other's camera, as seen by
     what the extractor would have learned before."""
+    return _buddies(_scorer(sightings, split, embeddings, learned))
+
+
+def _scorer(
+    sightings: list[Sighting], split: int, embeddings: NDArray[np.float32], learned: Calibration
+) -> Scorer:
+    """Of the held-out sightings alone."""
     gallery = gallery_of(sightings, embeddings)
     gallery.expired(-np.inf, keep=len(sightings) - split)
     scorer = Scorer(gallery)
     scorer.use(learned)
+    return scorer
+
+
+def _buddies(scorer: Scorer) -> Buddies:
     best, log_appearance, log_time = _nearest(scorer)
     rows, others = np.nonzero(best >= 0)
     partner = best[rows, others]
-    mutual = (best[partner, gallery.cameras[rows]] == rows) & (rows > partner)
+    mutual = (best[partner, scorer.gallery.cameras[rows]] == rows) & (rows > partner)
     known = mutual & np.isfinite(log_appearance[rows, others])
     at = rows[known], others[known]
     return Buddies(best[at], at[0], log_appearance[at], log_time[at])
@@ -199,14 +228,41 @@ def learned_from(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> 
     return calibrate(gallery_of(sightings, embeddings), settings, "before")
 
 
+def _separations(held_out: list[Sighting], found: list[_Found]) -> list[float | None]:
+    """Of each extractor: how often a pair of best buddies, of either one, lies closer than a known
+    negative."""
+    negatives = known_negative_pairs(held_out)
+    ends = np.concatenate([np.stack([f.buddies.earlier, f.buddies.later], axis=1) for f in found])
+    scorers = [f.scorer for f in found if f.scorer is not None]
+    if not len(negatives) or not len(ends):
+        return [None] * len(found)
+    # Each pair is known to one of them at least.
+    log_odds = np.nanmean([_log_odds(scorer, ends) for scorer in scorers], axis=0)
+    weight = 1.0 / (1.0 + np.exp(-log_odds))
+    return [
+        None if f.scorer is None else _separation(f.scorer.gallery, ends, weight, negatives)
+        for f in found
+    ]
+
+
+def _log_odds(scorer: Scorer, ends: NDArray[np.int64]) -> Floats:
+    """Of pairs (M, 2): (M,), NaN where their cameras' travel times are unknown."""
+    first = scorer.gallery.first
+    found = np.full(len(ends), np.nan)
+    for number, scores in scorer.rows(np.unique(ends[:, 1] + first).tolist()):
+        mine = ends[:, 1] == number - first
+        other = ends[mine, 0]
+        found[mine] = scores.log_appearance[other] + scores.log_time[other]
+    return found
+
+
 def _separation(
-    sightings: list[Sighting], pairs: list[tuple[int, int]], embeddings: NDArray[np.float32]
-) -> float | None:
-    negatives = known_negative_pairs(sightings)
-    positives = np.array(pairs, np.int64).reshape(-1, 2)
-    if not len(negatives) or not len(positives):
-        return None
-    cameras = gallery_of(sightings, embeddings).cameras
-    x = centred_view(embeddings, cameras).directions(embeddings, cameras)
-    near, far = (np.linalg.norm(x[p[:, 0]] - x[p[:, 1]], axis=1) for p in (positives, negatives))
-    return float(np.searchsorted(np.sort(near), far).mean() / len(near))
+    gallery: Gallery, ends: NDArray[np.int64], weight: Floats, negatives: NDArray[np.int64]
+) -> float:
+    """The area under the curve of pairs (M, 2), weighing (M,), against negatives (K, 2)."""
+    vectors, cameras = gallery.embeddings, gallery.cameras
+    x = centred_view(vectors, cameras).directions(vectors, cameras)
+    near, far = (np.linalg.norm(x[p[:, 0]] - x[p[:, 1]], axis=1) for p in (ends, negatives))
+    order = np.argsort(near)
+    closer = np.concatenate([[0.0], np.cumsum(weight[order])]) / weight.sum()
+    return float(closer[np.searchsorted(near[order], far)].mean())

@@ -288,7 +288,7 @@ class Job:
             export_like(self._baseline, training.network, model, name, form)
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
             after = embed(candidate, data.crops, lambda d, t: say("judging", d, t, ""))
-            verdict = judge(data.sightings, data.pairs, split, before, after)
+            verdict = judge(data.sightings, split, before, after)
             found = verdict.candidate
             stamp(model, {"stgal.alpha": repr(found.alpha), "stgal.sigma": repr(found.sigma)})
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)

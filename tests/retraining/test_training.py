@@ -211,7 +211,7 @@ def held_out_verdict(
     sightings: list[Sighting], person: np.ndarray, after: np.ndarray, noise: float = 1.1
 ) -> Verdict:
     before = features(person, noise, 6)
-    return judge(sightings, true_pairs(person), len(sightings) // 2, before, after)
+    return judge(sightings, len(sightings) // 2, before, after)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_the_gate_expects_as_many_right_as_there_are() -> None:
     sightings, person = walk(5, n_people=800)
     split = len(sightings) // 2
     after = features(person, 0.9, 7)
-    verdict = judge(sightings, true_pairs(person), split, features(person, 1.1, 6), after)
+    verdict = judge(sightings, split, features(person, 1.1, 6), after)
     learned = learned_from(sightings[:split], after[:split])
     buddies = best_buddies(sightings, split, after, learned)
     right = (person[split:][buddies.earlier] == person[split:][buddies.later]).mean()
