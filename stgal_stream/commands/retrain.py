@@ -58,7 +58,7 @@ Examples:
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    help="Default: 800 (setting paper: 30,000); more where a GPU or time allows.",
+    help="Default: 800 (within cameras: 150; setting paper: 30,000); more where time allows.",
 )
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True))
 @click.option(
@@ -125,7 +125,12 @@ def retrain(
         from stgal_stream.retraining.peers import Peers
         from stgal_stream.retraining.training import TrainingSettings
     config = load_config(config_path)
-    chosen = TrainingSettings.paper(seed) if setting == "paper" else TrainingSettings(seed=seed)
+    if setting == "paper":
+        chosen = TrainingSettings.paper(seed)
+    elif within_cameras:
+        chosen = TrainingSettings.within_cameras(seed)
+    else:
+        chosen = TrainingSettings(seed=seed)
     chosen = replace(
         chosen,
         loss=loss or chosen.loss,

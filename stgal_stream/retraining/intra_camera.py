@@ -3,7 +3,8 @@
 Sparse space-time tracklet sampling (Li et al., ECCV 2018): in one camera and one short period a
 person makes one track, so the tracks of that camera and period are classes of their own, known
 without a label. The law: two tracks of different cameras or periods take no part with each other,
-nor do two of which one begins where the other ends: a track may have been broken.
+nor do two of which one begins soon after the other ends: a track may have been broken, and boxes
+that no camera tracks make several of one visit.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from stgal_stream.retraining.batches import Batch
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.training import TrainingSettings
 
-PERIOD_S = 60.0
-_GAP_S = 5.0
+PERIOD_S = 120.0
+_GAP_S = 20.0
 _N_OF_PERIOD = 8
 
 

@@ -72,12 +72,18 @@ class Stopped(Exception):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What is to be reproduced: a data set's images in order of time, the extractor that is
-    Baseline A, how to train, and a line that says all this in the results."""
+    Baseline A, how to train on pairs and how within cameras, and what says all this in the
+    results."""
 
     images: list[DatasetImage]
     baseline: Path
     training: TrainingSettings
+    within_cameras: TrainingSettings
     about: dict[str, Any]
+
+    def settings(self, row: str) -> TrainingSettings:
+        """How a row's own model is trained."""
+        return self.within_cameras if row == "baseline_b" else self.training
 
 
 class Reproduction:
@@ -165,7 +171,7 @@ class Reproduction:
     def _draws(
         self, name: str, extractor: OnnxExtractor, data: StreamData
     ) -> tuple[Draws | None, Row]:
-        settings = self._asked.training
+        settings = self._asked.settings(name)
         if name == "baseline_b":
             tracks = IntraCameraSampler.like(settings, data.sightings, data.crops.counts)
             return tracks, {"tracks": tracks.n_tracks}
@@ -194,7 +200,7 @@ class Reproduction:
         ), what
 
     def _training(self, name: str, extractor: OnnxExtractor, data: StreamData) -> Training:
-        settings, path = self._asked.training, self._folder / f"{name}.pt"
+        settings, path = self._asked.settings(name), self._folder / f"{name}.pt"
         network = make_trainable(network_of(extractor.path), data.crops, extractor.form)
         training = Training(network, settings, path, {"row": name}, Peers.alone())
         try:
@@ -207,7 +213,7 @@ class Reproduction:
         return training
 
     def _heard(self, name: str) -> Callable[[Progress], None]:
-        total = self._asked.training.iterations
+        total = self._asked.settings(name).iterations
         return lambda progress: self._say(
             name, progress.iteration, total, f"training, loss {progress.loss:.3f}"
         )
@@ -316,7 +322,9 @@ class Reproduction:
 
     @property
     def _about(self) -> dict[str, Any]:
-        return {**self._asked.about, "training": asdict(self._asked.training)}
+        asked = self._asked
+        how = {"training": asdict(asked.training), "within_cameras": asdict(asked.within_cameras)}
+        return {**asked.about, **how}
 
     def _write_rows(self) -> None:
         self._write(self._folder / "rows.json", {"about": self._about, "rows": self.rows})

@@ -56,6 +56,12 @@ class TrainingSettings:
         """Equation 6, batch-hard, SGD at 0.0005 for 30,000 iterations."""
         return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, 1, weighted=False)
 
+    @classmethod
+    def within_cameras(cls, seed: int = 0) -> TrainingSettings:
+        """For what one camera alone tells apart. Its positives are looks at one moment, so the
+        hardest of a batch teach little but that moment; and not for long."""
+        return cls("contrastive", iterations=150, seed=seed)
+
     def rate(self, iteration: int) -> float:
         """The learning rate: it rises over the first tenth and falls to 0 on a cosine; SGD's, as
         the paper has it, stays."""

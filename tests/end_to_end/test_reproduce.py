@@ -108,7 +108,8 @@ def test_scrambled_identities_give_the_same_models(
     ]
     models = []
     for name, shown in (("true", images), ("scrambled", scrambled)):
-        asked = Asked(shown, baseline, TrainingSettings(iterations=1), {})
+        once = TrainingSettings(iterations=1)
+        asked = Asked(shown, baseline, once, once, {})
         rows = Reproduction(asked, tmp_path / name, threading.Event()).run(("baseline_b_st_gal",))
         models.append((tmp_path / name / "baseline_b_st_gal.onnx").read_bytes())
         assert (rows["baseline_b_st_gal"]["pairs"]["precision"] > 0.5) == (name == "true")
@@ -122,6 +123,7 @@ def test_stopped_in_a_training_goes_on_to_the_same_model(
         load_dataset("market1501", root, clock="same-sequence"),
         baseline,
         TrainingSettings(iterations=3),
+        TrainingSettings.within_cameras(),
         {},
     )
     stop = threading.Event()

@@ -58,5 +58,10 @@ def test_tracks_of_one_camera_and_period_are_told_apart_and_no_others() -> None:
             if one.other[i, j]:
                 assert sightings[a].camera == sightings[b].camera
                 assert abs(sightings[a].start_s - sightings[b].start_s) < PERIOD_S
+                gap_s = max(
+                    sightings[a].start_s - sightings[b].end_s,
+                    sightings[b].start_s - sightings[a].end_s,
+                )
+                assert not 0 < gap_s <= 20  # a track that broke, a visit in pieces
             elif a != b and are_apart(sightings[a], sightings[b]):
                 assert sightings[a].start_s // PERIOD_S != sightings[b].start_s // PERIOD_S
