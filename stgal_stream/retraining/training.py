@@ -58,9 +58,9 @@ class TrainingSettings:
 
     @classmethod
     def within_cameras(cls, seed: int = 0) -> TrainingSettings:
-        """For what one camera alone tells apart. Its positives are looks at one moment, so the
-        hardest of a batch teach little but that moment; and not for long."""
-        return cls("contrastive", iterations=150, seed=seed)
+        """For what one camera alone tells apart: gently, since its positives are looks at one
+        moment, and what the baseline knows across cameras is not among its lessons."""
+        return cls("contrastive", learning_rate=3e-5, iterations=150, seed=seed)
 
     def rate(self, iteration: int) -> float:
         """The learning rate: it rises over the first tenth and falls to 0 on a cosine; SGD's, as
