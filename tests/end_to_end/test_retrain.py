@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -28,6 +29,7 @@ from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import NewRecord, TopicSpec
 from stgal_stream.retraining.job import Job, JobSettings, Outcome
+from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.sources import LogSource
 from stgal_stream.retraining.training import Training, TrainingSettings
 
@@ -37,6 +39,11 @@ from .test_commands import stgal
 
 CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
+
+
+def once(settings: TrainingSettings) -> dict[str, Any]:
+    """As the command settles them with ``--iterations 1``, for a checkpoint."""
+    return asdict(replace(settings, iterations=1, precision=Peers.alone().fast_precision))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +162,7 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
         "crop_size": [48, 24],
     }
     log.close()
-    settings = asdict(TrainingSettings(iterations=1, seed=1))
+    settings = once(TrainingSettings.within_cameras(1))
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
     assert "another baseline or source: starting anew" in done.stderr
@@ -202,8 +209,18 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
     shutil.rmtree(site / "x", ignore_errors=True)
 
 
-@pytest.mark.parametrize("what", ["of another baseline", "cut off", "something else", "gone"])
-def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, half: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("of another baseline", "another baseline or source"),
+        ("cut off", "cannot be read"),
+        ("something else", "is no checkpoint"),
+        ("gone", "is gone by now"),
+    ],
+)
+def test_a_checkpoint_that_fits_no_more_blocks_nobody(
+    site: Path, half: Path, what: str, said: str
+) -> None:
     """A scheduled run always says --resume; settings or the baseline change in between, and a disk
     may have lost the file."""
     shutil.rmtree(site / "again", ignore_errors=True)
@@ -223,7 +240,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, half: Path, wh
     log.close()
     if what == "of another baseline":
         about["baseline"] = "another"
-    settings = asdict(TrainingSettings(iterations=1))
+    settings = once(TrainingSettings())
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, old / "checkpoint.pt")
     if what == "cut off":
         (old / "checkpoint.pt").write_bytes((old / "checkpoint.pt").read_bytes()[:100])
@@ -233,6 +250,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(site: Path, half: Path, wh
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
         "--min-pairs", "5", "--resume", cwd=site,
     )  # fmt: skip
+    assert said in done.stderr
     assert "starting anew" in done.stderr
     assert "gate:" in done.stdout
 
