@@ -105,8 +105,7 @@ def reproduce(
     if json_path is not None and not json_path.resolve().parent.is_dir():
         raise ConfigError(f"{json_path.parent} is not a directory")
     set_up_logging("warning")
-    if precision == "auto":
-        precision = Peers.alone().fast_precision
+    precision = Peers.alone().precision_of(precision)
     is_paper = setting == "paper"
     training = TrainingSettings.paper(seed) if is_paper else TrainingSettings(seed=seed)
     within = training if is_paper else TrainingSettings.within_cameras(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -25,7 +26,10 @@ from stgal_stream.commands.quantise import said_of
 from stgal_stream.config import load_config
 from stgal_stream.errors import StgalError
 from stgal_stream.extractor.onnx import OnnxExtractor
-from stgal_stream.extractor.releases import Releases
+from stgal_stream.extractor.releases import Release, Releases
+
+if TYPE_CHECKING:  # torch, which an edge server lacks
+    from stgal_stream.retraining.gate import Verdict
 
 _EPILOG = """\b
 Examples:
@@ -144,10 +148,8 @@ def retrain(
         source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
-        if precision == "auto":
-            precision = peers.agree(lambda: peers.fast_precision)
         n_parts = max(chosen.n_parts, peers.size)
-        chosen = replace(chosen, n_parts=n_parts, precision=precision)
+        chosen = replace(chosen, n_parts=n_parts, precision=peers.precision_of(precision))
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
@@ -182,8 +184,13 @@ def retrain(
     if outcome.release is None or outcome.verdict is None:
         console.print("stopped; --resume goes on from here")
         raise click.Abort
-    verdict, release = outcome.verdict, outcome.release
-    on = "tracks within cameras" if within_cameras else f"{release.data['pairs']} pairs"
+    _say(outcome.release, outcome.verdict, outcome.promoted, folder)
+
+
+def _say(release: Release, verdict: Verdict, promoted: bool, folder: Path) -> None:
+    """What came of it, line by line."""
+    is_within = release.settings["within_cameras"]
+    on = "tracks within cameras" if is_within else f"{release.data['pairs']} pairs"
     height, width = release.settings["crop_size"]
     click.echo(f"release {release.version}: {on}, crops of {height} x {width}, {folder}")
     if release.data["left_out"]:
@@ -199,7 +206,7 @@ def retrain(
         )
     click.echo(f"  8 bits     {said_of(release.variant)}")
     click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
-    click.echo("promoted" if outcome.promoted else "not promoted")
+    click.echo("promoted" if promoted else "not promoted")
 
 
 def _listed(counts: dict[str, int]) -> str:

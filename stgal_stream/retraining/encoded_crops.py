@@ -37,25 +37,25 @@ class EncodedCrops:
     """Of each sighting one picture or more, the best one first; all of them can be decoded."""
 
     def __init__(self, pictures: Sequence[Sequence[bytes]]) -> None:
-        self._pictures = pictures
+        self.pictures = pictures
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self.pictures)
 
     def __getitem__(self, some: slice) -> EncodedCrops:
-        return EncodedCrops(self._pictures[some])
+        return EncodedCrops(self.pictures[some])
 
     @property
     def counts(self) -> list[int]:
         """How many crops there are of each sighting."""
-        return [len(pictures) for pictures in self._pictures]
+        return [len(pictures) for pictures in self.pictures]
 
     def pixels(
         self, rows: Iterable[int], views: Iterable[int], form: CropFormat
     ) -> NDArray[np.uint8]:
         """Crop ``views[i]`` of sighting ``rows[i]``: (B, H, W, 3)."""
         chosen = zip(rows, views, strict=True)
-        return np.stack([pixels_of(self._pictures[row][view], form) for row, view in chosen])
+        return np.stack([pixels_of(self.pictures[row][view], form) for row, view in chosen])
 
     def some(self, n: int, form: CropFormat) -> NDArray[np.uint8]:
         """The best crops of at most ``n`` sightings, always the same ones."""

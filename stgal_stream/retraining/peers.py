@@ -66,6 +66,10 @@ class Peers:
         has_it = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name
         return "bfloat16" if has_it is not None and has_it() else "float32"
 
+    def precision_of(self, asked: str) -> str:
+        """What all of them train in; ``auto`` is what the leader's device is fastest in."""
+        return self.agree(lambda: self.fast_precision) if asked == "auto" else asked
+
     def shared(self, network: nn.Module) -> nn.Module:
         """The network as it is trained: gradients are averaged over all processes."""
         if self.size == 1:

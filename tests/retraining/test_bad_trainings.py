@@ -96,7 +96,7 @@ def wrong_crops(data: StreamData, split: int) -> None:
     """The crops before the held-out times are other sightings'."""
     order = [*np.random.default_rng(2).permutation(split).tolist()]
     order += range(split, len(data.crops))
-    data.crops = EncodedCrops([data.crops._pictures[row] for row in order])
+    data.crops = EncodedCrops([data.crops.pictures[row] for row in order])
 
 
 def retrained(
