@@ -63,6 +63,7 @@ class KafkaSubscription:
     ) -> None:
         self._group = group
         self._common = common
+        self._read_from: dict[Partition, int] = {}
         try:
             self._producer = KafkaProducer(
                 **common,
@@ -90,7 +91,7 @@ class KafkaSubscription:
         return dict(self._held.epochs)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """The next committed records."""
+        """The next committed records; none of a partition that has just come, or come back."""
         with told("read"):
             try:
                 polled = self._consumer.poll(
@@ -100,7 +101,20 @@ class KafkaSubscription:
                 if is_damaged(error):
                     raise
                 return self._step_over()
-        return [from_kafka(record) for batch in polled.values() for record in batch]
+        records = [from_kafka(record) for batch in polled.values() for record in batch]
+        new = self._read_anew()
+        return [record for record in records if record.partition not in new]
+
+    def _read_anew(self) -> set[Partition]:
+        """Puts partitions of a new epoch where the group has committed, and says which: over a
+        rebalance the client keeps the position of a partition that stays, beyond what was read and
+        not committed."""
+        held = self.assignment()
+        new = {at for at, epoch in held.items() if self._read_from.get(at) != epoch}
+        for at in new:
+            self.seek(at, max(self.committed(at) or 0, self.beginning(at)))
+        self._read_from = held
+        return new
 
     def _step_over(self) -> list[Record]:
         """Goes past a record that the client cannot parse (a header's name that is no UTF-8); it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _PROBABILITIES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -146,6 +148,7 @@ class Metrics:
             "stgal_stage_restarts", "Stages started anew after an error", ["stage"], registry=r
         )
         self._extractors: set[tuple[str, str]] = set()
+        self._lagging: set[tuple[str, int]] = set()
 
     def use_extractors(self, used: set[tuple[str, str]]) -> None:
         """The versions in use here, each with its provider; no scrape finds none in between."""
@@ -154,3 +157,13 @@ class Metrics:
         for version, provider in self._extractors - used:
             self.extractor.remove(version, provider)
         self._extractors = used
+
+    def note_lags(self, stage: str, lags: Mapping[int, int]) -> None:
+        """How far a stage is behind in each partition that it holds; what others hold now is theirs
+        to say."""
+        for number, lag in lags.items():
+            self.lag.labels(stage, str(number)).set(lag)
+        held = {(stage, number) for number in lags}
+        for name, number in {at for at in self._lagging if at[0] == stage} - held:
+            self.lag.remove(name, str(number))
+        self._lagging = {at for at in self._lagging if at[0] != stage} | held

@@ -348,8 +348,7 @@ class AssociateStage:
     def _note_lag(self, subscription: Subscription) -> None:
         self._note_holds()
         lags = subscription.lags()
-        for partition, lag in lags.items():
-            self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
+        self._metrics.note_lags(self.name, {at.number: lag for at, lag in lags.items()})
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())
 
 

@@ -115,6 +115,11 @@ class EmbedStage:
                 if not (stop.is_set() or waiting or switching.is_ready or switching.is_blocked):
                     busy = bool(flying) or not switching.is_at_rest
                     waiting = self._gather(subscription, source, busy)
+                elif (
+                    switching.is_blocked
+                ):  # it may have to wait for others of the group, and hears of them
+                    source.look()
+                    self._take_partitions(subscription)
                 batch: list[_Prepared] = []
                 if not switching.is_blocked:
                     batch, waiting = list(decoders.map(self._prepare, waiting)), []
@@ -359,8 +364,7 @@ class EmbedStage:
     def _note_lag(self, subscription: Subscription) -> bool:
         """Whether everything is read; the lag goes to the metrics."""
         lags = subscription.lags()
-        for partition, lag in lags.items():
-            self._metrics.lag.labels(self.name, str(partition.number)).set(lag)
+        self._metrics.note_lags(self.name, {at.number: lag for at, lag in lags.items()})
         self.caught_up = bool(lags) and all(lag <= 0 for lag in lags.values())
         return self.caught_up
 

@@ -84,7 +84,19 @@ class EventOrder(Generic[Item]):
             return True
         return sum(w.n_bytes for q in self._waiting.values() for w in q) >= self._max_bytes
 
+    def look(self) -> None:
+        """Hears of partitions that came or went, as a member of a group has to; takes nothing."""
+        for record in self._polled(1, 0.0):
+            self._subscription.seek(record.partition, record.offset)
+
     def _poll(self, most: int, timeout_s: float) -> None:
+        for record in self._polled(most, timeout_s):
+            items = self._waiting.get(record.partition)
+            if items is not None:
+                time_s, item = self._read(record)
+                items.append(_Waiting(time_s, item, len(record.value)))
+
+    def _polled(self, most: int, timeout_s: float) -> list[Record]:
         records = self._subscription.poll(most, timeout_s)
         epochs = dict(self._subscription.assignment())
         # What was read under another epoch is read again.
@@ -93,11 +105,7 @@ class EventOrder(Generic[Item]):
             for p, epoch in sorted(epochs.items())
         }
         self._epochs = epochs
-        for record in records:
-            items = self._waiting.get(record.partition)
-            if items is not None:
-                time_s, item = self._read(record)
-                items.append(_Waiting(time_s, item, len(record.value)))
+        return records
 
     def _wait_for_laggards(self, most: int) -> None:
         deadline = time.monotonic() + _PATIENCE_S

@@ -91,8 +91,9 @@ class RolloutState:
         return self._prepared.get((rollout, partition))
 
     def all_prepared(self, rollout: int, n_partitions: int) -> bool:
-        """Whether every partition of the detections could switch, or is there already."""
-        return all(
+        """Whether every partition of the detections could switch, or is there already; not so while
+        nobody can say how many there are."""
+        return n_partitions > 0 and all(
             self.at(number) == rollout or self.prepared(rollout, number) is not None
             for number in range(n_partitions)
         )

@@ -69,6 +69,42 @@ def test_a_partition_given_back_has_another_epoch(broker: str) -> None:
         closing.close()
 
 
+@pytest.mark.kafka
+def test_what_was_read_and_not_committed_is_read_again_of_a_partition_that_stays(
+    broker: str,
+) -> None:
+    """The client keeps its position over a rebalance; who buffers would lose what lies between."""
+    name = uuid.uuid4().hex
+    logs = [KafkaLog([broker], instance=who) for who in ("one", "two")]
+    logs[0].ensure_topics([TopicSpec(name, 2, 60.0)])
+    logs[0].append([NewRecord(name, None, b"%d" % i, partition=i % 2) for i in range(8)])
+    first = logs[0].subscribe(name, [name])
+    assert len(_polled(first, 8)) == 8
+    first.commit([], {Partition(name, n): 1 for n in range(2)})
+    alone = dict(first.assignment())
+    second = logs[1].subscribe(name, [name])
+    found: list[Record] = []
+    deadline = time.monotonic() + 30
+    while len(found) < 6 and time.monotonic() < deadline:
+        found += first.poll(10, 0.1)
+        found += second.poll(10, 0.1)
+    (stays,) = first.assignment()
+    assert first.assignment()[stays] > alone[stays]
+    for number in range(2):
+        offsets = [r.offset for r in found if r.partition == Partition(name, number)]
+        assert offsets == [1, 2, 3], (number, stays)
+    for closing in (first, second, *logs):
+        closing.close()
+
+
+def _polled(subscription: Subscription, n: int) -> list[Record]:
+    found: list[Record] = []
+    deadline = time.monotonic() + 30
+    while len(found) < n and time.monotonic() < deadline:
+        found += subscription.poll(10, 0.2)
+    return found
+
+
 def _assignment(subscription: Subscription, n: int) -> dict[Partition, int]:
     deadline = time.monotonic() + 30
     while len(subscription.assignment()) != n:
@@ -95,10 +131,7 @@ def test_a_header_that_is_no_utf8_is_stepped_over(broker: str) -> None:
     log.append([NewRecord(name, None, b"hostile", ((_NoUtf8("name"), b"x"),))])
     log.append([NewRecord(name, None, b"after")])
     subscription = log.subscribe(name, [name])
-    found: list[Record] = []
-    deadline = time.monotonic() + 30
-    while len(found) < 3 and time.monotonic() < deadline:
-        found += subscription.poll(10, 0.2)
+    found = _polled(subscription, 3)
     assert [(r.offset, r.value, r.fault is None) for r in found] == [
         (0, b"before", True),
         (1, b"", False),

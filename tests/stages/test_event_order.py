@@ -35,6 +35,9 @@ class Backlog:
                 return part
         return []
 
+    def seek(self, partition: Partition, offset: int) -> None:
+        self.next[partition] = offset
+
     def lags(self) -> dict[Partition, int]:
         return {p: len(rows) - self.next[p] for p, rows in self.rows.items()}
 
@@ -66,6 +69,19 @@ def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
     order._poll(3, 0.0)
     backlog.next[Partition("t", 0)] = 4
     backlog.epoch += 1
+    assert order.take(20, 0.0) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+
+
+def test_a_look_hears_of_partitions_and_takes_nothing() -> None:
+    backlog = Backlog([list(np.arange(10.0))])
+    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    assert order.take(4, 0.0) == [0.0, 1.0, 2.0, 3.0]
+    for _ in range(50):
+        order.look()
+    assert order.n_buffered == 0
+    backlog.epoch += 1
+    order.look()
+    assert order.epoch(Partition("t", 0)) == 2
     assert order.take(20, 0.0) == [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
 
 

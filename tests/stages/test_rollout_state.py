@@ -71,3 +71,7 @@ def test_nothing_is_refused_before_it_was_promoted() -> None:
     state = after(Refused(1, "w", "x"), A)
     assert state.refused == {}
     assert state.target == 1
+
+
+def test_while_nobody_knows_how_many_partitions_there_are_not_all_are_prepared() -> None:
+    assert not after(A).all_prepared(0, 0)

@@ -22,6 +22,7 @@ from stgal_stream.config import Config
 from stgal_stream.daemon import Daemon
 from stgal_stream.log.embedded import EmbeddedLog, EmbeddedSubscription
 from stgal_stream.log.port import NewRecord, Partition, Record
+from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.server import MonitoringServer
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
 
@@ -269,6 +270,16 @@ def test_prometheus_reads_a_real_run(
         "stgal_alpha", "stgal_sigma", "stgal_linked_camera_pairs",
     ):  # fmt: skip
         assert families[name].samples, name
+
+
+def test_the_lag_of_a_partition_that_went_elsewhere_is_no_longer_told() -> None:
+    metrics = Metrics()
+    metrics.note_lags("embed", {0: 100, 1: 7000})
+    metrics.note_lags("associate", {1: 3})
+    metrics.note_lags("embed", {0: 0})
+    (family,) = (f for f in metrics.registry.collect() if f.name == "stgal_consumer_lag_records")
+    found = {(s.labels["stage"], s.labels["partition"]): s.value for s in family.samples}
+    assert found == {("embed", "0"): 0, ("associate", "1"): 3}
 
 
 def test_logs_hold_no_personal_data(

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -294,18 +294,79 @@ def test_a_release_that_is_damaged_later_gives_way_to_the_one_before(
     log.close()
 
 
-@pytest.mark.kafka
-def test_a_worker_that_dies_in_between_changes_nothing(
-    broker: str, chosen: Config, tmp_path: Path
-) -> None:
-    """Two embed workers; one goes when its partitions have switched or are about to."""
+@pytest.fixture
+def members(broker: str, chosen: Config) -> Iterator[list[Log]]:
+    """One log for each of several members of a group."""
     from stgal_stream.log.kafka import KafkaLog
 
-    logs = [
-        KafkaLog([broker], instance=f"{chosen.kafka.group_prefix}-{name}")
-        for name in ("one", "two", "site")
-    ]
+    names = [f"{chosen.kafka.group_prefix}-{name}" for name in ("one", "two", "site")]
+    logs: list[Log] = [KafkaLog([broker], instance=name) for name in names]
     logs[0].ensure_topics(chosen.topic_specs())
+    yield logs
+    for log in logs:
+        log.close()
+
+
+@pytest.mark.kafka
+def test_a_worker_that_joins_during_a_backlog_loses_and_doubles_nothing(
+    members: list[Log], chosen: Config
+) -> None:
+    """What the first had read of partitions that stay with it, and not embedded yet, it reads
+    again."""
+    bodies = [json.loads(value) for value in rendered(n_people=20, duration_s=400.0)]
+    sent: list[bytes] = []
+
+    def send_more() -> None:
+        more = [json.dumps({**b, "id": f"{len(sent)}-{n}"}).encode() for n, b in enumerate(bodies)]
+        publish(members[2], chosen, more)
+        sent.extend(more)
+
+    send_more()
+    workers = [Running(members[0], chosen, "embed", forever=True)]
+    wait_for(lambda: bool(everything(members[2], chosen.topics.embeddings)))
+    workers.append(Running(members[1], chosen, "embed", forever=True))
+    stages = [worker.daemon.embed for worker in workers if worker.daemon.embed is not None]
+    while not stages[1].progress:
+        if stages[0].progress > len(sent) - len(bodies):  # the backlog lasts until both are there
+            send_more()
+        time.sleep(0.05)
+    send_more()
+    wait_for(lambda: sum(stage.progress for stage in stages) >= len(sent))
+    wait_for(lambda: all(stage.caught_up for stage in stages))
+    for worker in workers:
+        worker.stop()
+    records = map(decode, everything(members[2], chosen.topics.embeddings))
+    found = Counter(record.id for record in records if isinstance(record, EmbeddingRecord))
+    assert found == Counter(json.loads(value)["id"] for value in sent)
+
+
+@pytest.mark.kafka
+def test_a_worker_that_can_embed_nothing_takes_over_from_one_that_is_gone(
+    members: list[Log], chosen: Config
+) -> None:
+    """Both ran a release that is damaged now; one comes back. It waits for all partitions, so it
+    must hear that those of the other are its own."""
+    sent = rendered(n_people=10, duration_s=200.0)
+    releases = released(chosen, "worn", dim=10)
+    workers = [Running(log, chosen, "embed", forever=True) for log in members[:2]]
+    stages = [worker.daemon.embed for worker in workers]
+    wait_for(lambda: all(stage is not None and stage._held for stage in stages))
+    publish(members[2], chosen, sent)
+    promote(members[2], chosen, releases.promotion("worn"))
+    wait_for(lambda: settled(members[2], chosen))
+    for worker in workers:
+        worker.stop()
+    (releases.folder / "worn" / MODEL).write_bytes(b"damaged")
+    alone = Running(members[0], chosen, "embed", forever=True)
+    wait_for(lambda: bool(at(members[2], chosen)[0].refused))
+    wait_for(lambda: settled(members[2], chosen))
+    alone.stop()
+
+
+@pytest.mark.kafka
+def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chosen: Config) -> None:
+    """Two embed workers; one goes when its partitions have switched or are about to."""
+    logs = members
     sent = rendered(n_people=14, duration_s=300.0)
     half = len(sent) // 2
     releases = released(chosen, "better", dim=10)
@@ -332,8 +393,6 @@ def test_a_worker_that_dies_in_between_changes_nothing(
         if isinstance(content := decode(value), SwitchRecord)
     ]
     assert {n for marker in markers for n in marker.partitions} == set(range(N_PARTITIONS))
-    for log in logs:
-        log.close()
 
 
 class RolloutStateOf:
