@@ -81,7 +81,11 @@ class Daemon:
             self.embed = EmbedStage(log, config, extractor, self.metrics, releases)
         if stage in ("associate", "all"):
             self.associate = AssociateStage(log, config, self.metrics)
-        self.metrics.snapshot_age.set_function(self._snapshot_age_s)
+            began_s = time.time()  # a disk that never takes a snapshot shows as well
+            written = self.metrics.snapshot_time
+            self.metrics.snapshot_age.set_function(
+                lambda: time.time() - max(began_s, written._value.get())
+            )
 
     def run(
         self,
@@ -179,7 +183,3 @@ class Daemon:
         if self._waiting:
             return False, f"the log cannot be used: {', '.join(sorted(self._waiting))} waits"
         return True, "ok"
-
-    def _snapshot_age_s(self) -> float:
-        written_s = self.metrics.snapshot_time._value.get()
-        return time.time() - written_s if written_s else float("nan")

@@ -92,6 +92,8 @@ def list_releases(**where: Any) -> None:
             click.echo(f"{star} {release.version}  {release.created}  {pairs} pairs  gate {gate}")
         for fault in faults:
             click.echo(f"cannot be used: {fault}")
+        if in_use is not None and not found.releases.has(in_use.version):
+            click.echo(f"* {in_use.version}  in use, from {in_use.folder}")
         if not every:
             click.echo(f"no release in {found.releases.folder}; stgal-stream retrain makes one")
         elif in_use is None:
@@ -128,14 +130,15 @@ def _checked(before: Promotion, releases: Releases) -> Promotion:
     Raises:
         ModelError: it is here and not what was promoted.
     """
-    for folder in (releases, Releases(Path(before.folder))):
-        if folder.has(before.version):
-            try:
-                return folder.promotion(before.version, "rollback")
-            except StgalError as error:
-                error.hint = "models promote another one, or models rollback --to-configured"
-                raise
-    return msgspec.structs.replace(before, kind="rollback")
+    found, folder = releases.holding(before), before.folder
+    if found.has(before.version):
+        try:
+            found.promoted(before)
+        except StgalError as error:
+            error.hint = "models promote another one, or models rollback --to-configured"
+            raise
+        folder = str(found.folder.resolve())
+    return msgspec.structs.replace(before, kind="rollback", folder=folder)
 
 
 @models.command()
@@ -147,11 +150,12 @@ def rollback(to_configured: bool, **where: Any) -> None:
     """Go back to what was in use before."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
         try:
-            before = found.state.before_last
+            before = None if to_configured else found.state.before_last
         except LookupError as error:
-            raise DataError("nothing to roll back: no release is in use") from error
-        if to_configured:
-            before = None
+            raise DataError(
+                "nothing to roll back: no release is in use",
+                hint="--to-configured takes back a promotion that was refused",
+            ) from error
         if before is None:
             found.say(Promotion("rollback", "", "", "", "", time.time()))
         else:

@@ -60,12 +60,13 @@ def source_of(
 
 
 def _in_use(log: Log, config: Config, releases: Releases) -> Path:
-    """The extractor to start from: what daemons use."""
+    """The extractor to start from: what daemons use, which may lie in another folder than the one
+    that this retraining writes to."""
     state = RolloutState()
     state.read(log, config.topics.releases)
-    if state.in_use is not None:
-        return releases.model(state.in_use.version)
-    return _configured(config)
+    if state.in_use is None:
+        return _configured(config)
+    return releases.holding(state.in_use).promoted(state.in_use)
 
 
 def _configured(config: Config) -> Path:

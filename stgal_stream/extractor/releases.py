@@ -127,7 +127,7 @@ class Releases:
             raise DataError(f"{target} cannot be written: {error.strerror}") from error
         return target
 
-    def promotion(self, version: str, kind: str = "promote") -> Promotion:
+    def promotion(self, version: str) -> Promotion:
         """The record that puts a release in use, after checking it.
 
         Raises:
@@ -136,7 +136,7 @@ class Releases:
         has_variant = variant_path(self.model(version)).is_file()
         release = self.get(version)
         return Promotion(
-            kind,
+            "promote",
             version,
             f"{version}@{release.sha256[:12]}",
             release.sha256,
@@ -144,6 +144,11 @@ class Releases:
             time.time(),
             release.variant["sha256"] if has_variant else "",
         )
+
+    def holding(self, promotion: Promotion) -> Releases:
+        """These if the promoted release is among them, else those that it was promoted from."""
+        there = Releases(Path(promotion.folder))
+        return there if there.has(promotion.version) and not self.has(promotion.version) else self
 
     def promoted(self, promotion: Promotion) -> Path:
         """The path of the model that was promoted; what the folder says of itself is not enough.
