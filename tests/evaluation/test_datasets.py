@@ -51,6 +51,19 @@ def test_market_other_clocks(tmp_path: Path) -> None:
     assert apart[1].time_s - apart[0].time_s > 80_000
 
 
+def test_whoever_is_on_images_of_one_moment_their_order_is_the_same(tmp_path: Path) -> None:
+    """Names begin with the person: by them a label would reach the ids of a stream."""
+    orders = []
+    for root, people in ((tmp_path / "one", (1, 2, 3)), (tmp_path / "two", (3, 1, 2))):
+        names = [f"bounding_box_train/{p:04d}_c1s1_000100_00.jpg" for p in people]
+        put(root, *names)
+        for number, name in enumerate(names):
+            (root / name).write_bytes(b"picture %d" % number)
+        images = load_dataset("market1501", root, clock="same-sequence")
+        orders.append([image.path.read_bytes() for image in images])
+    assert orders[0] == orders[1]
+
+
 def test_duke(tmp_path: Path) -> None:
     put(tmp_path, "query/0001_c2_f0044158.jpg", "bounding_box_test/0002_c8_f0000001.jpg")
     images = load_dataset("duke", tmp_path, clock="official")
