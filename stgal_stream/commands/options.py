@@ -63,7 +63,8 @@ def precision_option(command: Command) -> Command:
         type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
-        help="What the network is trained in; auto: bfloat16 where the processor computes in it.",
+        help="What the network is trained in; auto: bfloat16 where the processor computes in it, "
+        "float32 in setting paper.",
     )(command)
 
 

@@ -104,10 +104,14 @@ def reproduce(
         )
     if json_path is not None and not json_path.resolve().parent.is_dir():
         raise ConfigError(f"{json_path.parent} is not a directory")
+    if json_path is not None and json_path.is_dir():
+        raise ConfigError(f"{json_path} is a directory, not a file")
     set_up_logging("warning")
-    precision = Peers.alone().precision_of(precision)
     is_paper = setting == "paper"
     training = TrainingSettings.paper(seed) if is_paper else TrainingSettings(seed=seed)
+    if is_paper and precision == "auto":
+        precision = training.precision
+    precision = Peers.alone().precision_of(precision)
     within = training if is_paper else TrainingSettings.within_cameras(seed)
     training = replace(
         training,

@@ -24,7 +24,7 @@ from stgal_stream.commands.pair_source import pair_options, source_of
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.commands.quantise import said_of
 from stgal_stream.config import load_config
-from stgal_stream.errors import StgalError
+from stgal_stream.errors import ConfigError, StgalError
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases
 
@@ -64,9 +64,15 @@ Examples:
     type=click.IntRange(min=1),
     help="Default: 800 (within cameras: 150; setting paper: 30,000); more where time allows.",
 )
-@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True))
+@click.option("--learning-rate", type=FiniteRange(0, 1e30, min_open=True))
 @click.option(
-    "--batch-pairs", type=click.IntRange(min=2), help="Pairs in a batch, over all processes."
+    "--batch-pairs", type=click.IntRange(2, 1000), help="Pairs in a batch, over all processes."
+)
+@click.option(
+    "--parts",
+    type=click.IntRange(1, 64),
+    help="A batch is normalised in so many parts, each by one process; what comes of a training "
+    "depends on them, and not on the processes.  [default: 2, or one a process]",
 )
 @click.option(
     "--crop-size",
@@ -107,6 +113,7 @@ def retrain(
     iterations: int | None,
     learning_rate: float | None,
     batch_pairs: int | None,
+    parts: int | None,
     crop_size: tuple[int, int] | None,
     most: int,
     weighted: bool | None,
@@ -131,6 +138,8 @@ def retrain(
     config = load_config(config_path)
     if setting == "paper":
         chosen = TrainingSettings.paper(seed)
+        if precision == "auto":
+            precision = chosen.precision
     elif within_cameras:
         chosen = TrainingSettings.within_cameras(seed)
     else:
@@ -148,8 +157,13 @@ def retrain(
         source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
-        n_parts = max(chosen.n_parts, peers.size)
-        chosen = replace(chosen, n_parts=n_parts, precision=peers.precision_of(precision))
+        if parts is not None and parts < peers.size:
+            raise ConfigError(f"--parts {parts} is too few for {peers.size} processes")
+        chosen = replace(
+            chosen,
+            n_parts=parts or max(chosen.n_parts, peers.size),
+            precision=peers.precision_of(precision),
+        )
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         promote = promote and pairs is None
@@ -169,7 +183,8 @@ def retrain(
         extractor = OnnxExtractor(path, providers=config.embed.providers, eight_bit=False)
         console.print(
             f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
-            f"{peers.size} x {peers.device.type}, {chosen.precision}"
+            f"{peers.size} x {peers.device.type}, {chosen.precision}, "
+            f"batches in {chosen.n_parts} parts"
         )
         job = Job(source, extractor, Releases(folder), peers)
         try:
@@ -182,7 +197,11 @@ def retrain(
     if not peers.leads and not stop.is_set():
         return
     if outcome.release is None or outcome.verdict is None:
-        console.print("stopped; --resume goes on from here")
+        console.print(
+            "stopped; --resume goes on from here"
+            if job.can_go_on
+            else "stopped before there was anything to go on from"
+        )
         raise click.Abort
     _say(outcome.release, outcome.verdict, outcome.promoted, folder)
 

@@ -32,7 +32,10 @@ def network_of(path: Path) -> ResNet50:
     except Exception as error:  # protobuf's own types
         raise ModelError(f"{path} cannot be read as ONNX: {error}") from error
     meta = {entry.key: entry.value for entry in model.metadata_props}
-    network = ResNet50(last_stride=int(meta.get("stgal.last_stride", "1")))
+    stride = meta.get("stgal.last_stride", "1")
+    if stride not in ("1", "2"):
+        raise ModelError(f"{path} has a last stride of {stride!r}: no ResNet-50's")
+    network = ResNet50(last_stride=int(stride))
     tensors = tensors_of(model)
     convolutions = {
         node.name: [tensors[name] for name in node.input[1:]]

@@ -28,7 +28,7 @@ class IntraCameraSampler:
     """Draws tracks of some cameras and periods, and ``n_views`` crops of each.
 
     Raises:
-        DataError: no camera has two tracks in one period.
+        DataError: no camera has two tracks in one period that cannot be one person's.
     """
 
     def __init__(
@@ -39,13 +39,15 @@ class IntraCameraSampler:
         n_crops: list[int],
         n_views: int,
     ) -> None:
-        periods: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-        for row, s in enumerate(sightings):
-            periods[s.site, s.camera, int(s.start_s // PERIOD_S)].append(row)
-        self._periods = [np.array(rows) for rows in periods.values() if len(rows) > 1]
-        if not self._periods:
-            raise DataError("no camera has two tracks in one period: nothing to tell apart")
         self._sightings = sightings
+        every = _periods_of(sightings)
+        self._periods = [rows for rows in every if _told_apart(sightings, rows).any()]
+        if not self._periods:
+            raise DataError(
+                f"no camera has two tracks in {PERIOD_S:.0f} s that one person cannot have made: "
+                "nothing to tell apart",
+                hint="let the daemon run longer",
+            )
         self._seed, self._n = seed, n_tracks
         self._n_crops, self._n_views = n_crops, n_views
 
@@ -88,9 +90,31 @@ class IntraCameraSampler:
     def _likeness(
         self, rows: NDArray[np.int64], period: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        starts = np.array([self._sightings[row].start_s for row in rows])
-        ends = np.array([self._sightings[row].end_s for row in rows])
-        gap = np.maximum(starts[:, None] - ends[None, :], starts[None, :] - ends[:, None])
         same = rows[:, None] == rows[None, :]
-        other = (period[:, None] == period[None, :]) & ~same & ((gap <= 0) | (gap > _GAP_S))
-        return same, other
+        of_one_period = period[:, None] == period[None, :]
+        return same, of_one_period & _told_apart(self._sightings, rows)
+
+
+def told_apart_pairs(sightings: list[Sighting]) -> NDArray[np.int64]:
+    """(M, 2) rows of two tracks of one camera and period that one person can hardly have made."""
+    found = [
+        rows[np.argwhere(np.triu(_told_apart(sightings, rows)))] for rows in _periods_of(sightings)
+    ]
+    return np.concatenate([np.zeros((0, 2), np.int64), *found])
+
+
+def _periods_of(sightings: list[Sighting]) -> list[NDArray[np.int64]]:
+    """The rows of each camera and period."""
+    periods: dict[tuple[str, str, int], list[int]] = defaultdict(list)
+    for row, s in enumerate(sightings):
+        periods[s.site, s.camera, int(s.start_s // PERIOD_S)].append(row)
+    return [np.array(rows, np.int64) for rows in periods.values()]
+
+
+def _told_apart(sightings: list[Sighting], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(N, N), of tracks of one camera and period: at one time, or one well after the other."""
+    starts = np.array([sightings[row].start_s for row in rows])
+    ends = np.array([sightings[row].end_s for row in rows])
+    gap = np.maximum(starts[:, None] - ends[None, :], starts[None, :] - ends[:, None])
+    apart = ((gap <= 0) | (gap > _GAP_S)) & (rows[:, None] != rows[None, :])
+    return np.asarray(apart)

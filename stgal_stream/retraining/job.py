@@ -127,8 +127,7 @@ class Job:
         form = self._form(settings)
         make_trainable(network, data.crops[:split], form)
         about = {"until": until, "data": data.digest, **self._kind(settings)}
-        path = self._scratch / "checkpoint.pt"
-        training = Training(network, settings.training, path, about, self._peers)
+        training = Training(network, settings.training, self._checkpoint, about, self._peers)
         if state is not None:
             training.resume(state)
 
@@ -137,11 +136,15 @@ class Job:
             say("training", progress.iteration, total, f"loss {progress.loss:.3f}")
 
         loader = Loader(draws, data.crops, form)
-        if not training.run(loader, stop, heard) or not self._peers.leads:
-            return Outcome(None, None, False)
-        outcome = self._release(settings, data, split, before, training, say)
+        try:
+            if not training.run(loader, stop, heard) or not self._peers.leads:
+                return Outcome(None, None, False)
+            outcome = self._release(settings, data, split, before, training, say)
+        except ModelError:  # gone on with, it would end so every night
+            self._forget()
+            raise
         outcome = self._tell(outcome, time.monotonic() - began_s)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._forget()
         return outcome
 
     def _read(
@@ -160,11 +163,16 @@ class Job:
                 lambda done, total: say("reading crops", done, total, ""),
             )
 
-        data = read()
-        if state is not None and state["about"]["data"] != data.digest:
+        data = self._peers.each(read)
+        if self._peers.any(state is not None and state["about"]["data"] != data.digest):
             logger.warning("what the checkpoint was made of is gone by now: starting anew")
             state, until = None, self._peers.agree(self._source.until)
-            data = read()
+            data = self._peers.each(read)
+        if self._peers.any(data.digest != self._peers.agree(lambda: data.digest)):
+            raise DataError(
+                "the processes have read different crops: retention took some meanwhile",
+                hint="the same command again",
+            )
         return state, until, data
 
     def _form(self, settings: JobSettings) -> CropFormat:
@@ -235,14 +243,13 @@ class Job:
     def _state(self, settings: JobSettings) -> dict[str, Any] | None:
         """The checkpoint to go on from; one that nobody resumes, or that fits no more, is removed,
         so that a scheduled run is never blocked by an old one."""
-        path = self._scratch / "checkpoint.pt"
         for left in self._releases.folder.glob(".new-*"):  # of a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         if not settings.resume:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._forget()
             return None
         try:
-            state = read_checkpoint(path)
+            state = read_checkpoint(self._checkpoint)
         except ModelError as error:
             logger.warning("%s: starting anew", error)
             state = None
@@ -255,8 +262,22 @@ class Job:
                 return state
             what = "another baseline or source" if same_settings else "a run with other settings"
             logger.warning("the checkpoint is of %s: starting anew", what)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._forget()
         return None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a stopped run left something to be resumed."""
+        return self._checkpoint.is_file()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._scratch / "checkpoint.pt"
+
+    def _forget(self) -> None:
+        """Nothing of a run is kept, so that the next one begins anew."""
+        if self._peers.leads:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _kind(self, settings: JobSettings) -> dict[str, Any]:
         """What a checkpoint has to share with a run that goes on from it: among others what is held

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 _CPU = torch.device("cpu")
+_PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Peers:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else _CPU
         if on_gpu:
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        # One prepares while the others wait; who dies is noticed by torchrun.
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
         try:
             yield cls(dist.get_rank(), dist.get_world_size(), device)
         finally:
@@ -94,6 +97,22 @@ class Peers:
         if box[1] is not None:
             raise box[1]
         found: T = box[0]
+        return found
+
+    def each(self, own: Callable[[], T]) -> T:
+        """What each finds for itself; what one of them raises is raised everywhere."""
+        if self.size == 1:
+            return own()
+        faults: list[Any] = [None] * self.size
+        fault = None
+        try:
+            found = own()
+        except Exception as error:
+            fault = error
+        dist.all_gather_object(faults, fault)
+        for fault in faults:
+            if fault is not None:
+                raise fault
         return found
 
     @contextmanager

@@ -1,8 +1,9 @@
 """What a stream said about itself, as training data: tracklets, accepted pairs, crops by offset.
 
 Only the daemon's own outputs are read, and no label is in them. The laws: a pair that was withdrawn
-is none; a tracklet's two partners that were in one camera at one time cannot both be right, so the
-less probable pair is left out and counted; what retention has taken is skipped and counted.
+is none; two sightings that were in one camera at one time are two people, so no chain of pairs
+makes one of them: the less probable pair is left out and counted; what retention has taken is
+skipped and counted.
 Of more tracklets than can be compared in one night the newest are used, the others counted.
 A tracklet's other crops are found by its detections' ids in the embeddings topic, which names each
 one's place in the log; where that topic is gone, the best crop stands alone.
@@ -35,6 +36,7 @@ from stgal_stream.types import Position
 
 _CHUNK = 1000
 _MAX_VIEWS = 8
+_TIMES = ("start_s", "end_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def read_stream(
             left_out[UNREADABLE] += 1
         else:
             seen[sighting.site, sighting.id] = sighting
+            thin_out(seen, most, left_out)
     ordered = newest(seen.values(), most, left_out)
     names = ((s.site, s.detections) for s in ordered)
     logged = LoggedEmbeddings(names, extractor.version, extractor.dim)
@@ -127,6 +130,15 @@ def newest(sightings: Iterable[Sighting], most: int, left_out: Counter[str]) -> 
     if len(ordered) > most:
         left_out["older_than_the_newest"] += len(ordered) - most
     return ordered[-most:]
+
+
+def thin_out(seen: dict[tuple[str, str], Sighting], most: int, left_out: Counter[str]) -> None:
+    """Lets go of the oldest ones where there are twice as many as will be used, so that memory does
+    not grow with the stream."""
+    if len(seen) >= 2 * most:
+        kept = newest(seen.values(), most, left_out)
+        seen.clear()
+        seen.update(((s.site, s.id), s) for s in kept)
 
 
 def paired(
@@ -212,21 +224,21 @@ def _pairs(
 def without_conflicts(
     pairs: list[PseudoPair], sightings: list[Sighting], left_out: Counter[str]
 ) -> list[PseudoPair]:
-    """The pairs without those that would make one person of two in one camera at one time: the less
-    probable one is left out, and counted."""
-    partners: dict[int, list[int]] = {}
+    """The pairs without those that would make one identity of two sightings in one camera at one
+    time (equation 2): from the most probable pair on, one that would is left out, and counted."""
+    start_s, end_s = (np.array([getattr(s, name) for s in sightings]) for name in _TIMES)
+    place = np.unique([f"{s.site}\x00{s.camera}" for s in sightings], return_inverse=True)[1]
+    identity: dict[int, list[int]] = {}
     kept = []
     for pair in sorted(pairs, key=lambda p: (-p.posterior, p.first, p.second)):
-        clash = any(
-            are_apart(sightings[new], sightings[other])
-            for mine, new in ((pair.first, pair.second), (pair.second, pair.first))
-            for other in partners.get(mine, ())
-            if other != new
-        )
-        if clash:
-            left_out["conflict"] += 1
-            continue
+        one, two = (identity.setdefault(row, [row]) for row in (pair.first, pair.second))
+        if one is not two:
+            a, b = np.array(one)[:, None], np.array(two)
+            at_once = (start_s[a] <= end_s[b]) & (start_s[b] <= end_s[a])
+            if bool((at_once & (place[a] == place[b])).any()):
+                left_out["conflict"] += 1
+                continue
+            one += two
+            identity.update((row, one) for row in two)
         kept.append(pair)
-        partners.setdefault(pair.first, []).append(pair.second)
-        partners.setdefault(pair.second, []).append(pair.first)
     return sorted(kept, key=lambda p: (p.first, p.second))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stgal_stream.errors import ModelError
+from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.retraining.loader import Loader, Ready
 from stgal_stream.retraining.losses import LOSSES
@@ -54,7 +54,7 @@ class TrainingSettings:
     @classmethod
     def paper(cls, seed: int = 0) -> TrainingSettings:
         """Equation 6, batch-hard, SGD at 0.0005 for 30,000 iterations."""
-        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, 1, weighted=False)
+        return cls("batch-hard", "sgd", 5e-4, 30_000, 16, seed, 1, weighted=False)
 
     @classmethod
     def within_cameras(cls, seed: int = 0) -> TrainingSettings:
@@ -67,7 +67,7 @@ class TrainingSettings:
         the paper has it, stays."""
         if self.optimiser == "sgd":
             return self.learning_rate
-        done = (iteration + 1) / self.iterations
+        done = (iteration + 0.5) / self.iterations
         fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - _RISE) / (1.0 - _RISE))
         return self.learning_rate * min(1.0, done / _RISE) * fall
 
@@ -119,6 +119,7 @@ class Training:
 
         Raises:
             ModelError: the loss is no number any more.
+            DataError: a batch is smaller than its parts.
         """
         self._shared.train()
         for ready in loader.batches(self.iteration, self.settings.iterations):
@@ -155,6 +156,8 @@ class Training:
     def _features(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, D): every part by itself, those of other processes from there."""
         n, size, device = self.settings.n_parts, self.peers.size, images.device
+        if len(images) < n:
+            raise DataError(f"a batch of {len(images)} crops is too small for {n} parts")
         dealt = [range(rank, n, size) for rank in range(size)]
         rows = [torch.arange(part, len(images), n, device=device) for part in range(n)]
         in_halves = self.settings.precision == "bfloat16"
@@ -211,4 +214,6 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         raise ModelError(f"{path} cannot be read: {type(error).__name__}") from error
     if missing:
         raise ModelError(f"{path} is no checkpoint: {', '.join(sorted(missing))} missing")
+    if not (isinstance(state["about"], dict) and isinstance(state["settings"], dict)):
+        raise ModelError(f"{path} is no checkpoint: it holds something else")
     return state

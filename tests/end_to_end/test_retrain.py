@@ -25,7 +25,7 @@ from stgal_stream.extractor.export import export, imagenet_format
 from stgal_stream.extractor.from_onnx import network_of
 from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
-from stgal_stream.extractor.releases import Releases
+from stgal_stream.extractor.releases import Releases, sha256_of
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import NewRecord, TopicSpec
 from stgal_stream.retraining.job import Job, JobSettings, Outcome
@@ -253,6 +253,50 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
     assert said in done.stderr
     assert "starting anew" in done.stderr
     assert "gate:" in done.stdout
+
+
+def test_a_training_that_fails_leaves_nothing_to_fail_again(site: Path) -> None:
+    """A scheduled run says --resume: it would come to the same end every night."""
+    what = ("retrain", "--embedded", "log", "--out", "fails", "--min-pairs", "5", "--resume")
+    few = ("--iterations", "5", "--batch-pairs", "3", "--most", "200")
+    failed = stgal(*what, *few, "--learning-rate", "1e20", cwd=site, check=4)
+    assert "the loss is no number" in failed.stderr
+    assert not (site / "fails" / ".training").exists()
+
+
+def test_processes_and_parts_go_together(site: Path) -> None:
+    what = ("retrain", "--embedded", "log", "--out", "parts", "--min-pairs", "5", "--no-promote")
+    command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--parts", "1"]
+    done = subprocess.run(command, cwd=site, capture_output=True, text=True, check=False)
+    assert "--parts 1 is too few for 2 processes" in done.stderr
+    many = ("--batch-pairs", "2", "--parts", "64", "--iterations", "1", "--most", "200")
+    assert "too small for 64 parts" in stgal(*what, *many, cwd=site, check=2).stderr
+
+
+def test_what_is_in_use_is_found_where_it_was_promoted_from(site: Path, tmp_path: Path) -> None:
+    """And is what was promoted: its folder's own word is not enough, for a way back neither."""
+    shutil.copytree(site / "log", tmp_path / "log")
+    few = ("--iterations", "1", "--min-pairs", "5", "--most", "200", "--no-promote")
+    first = stgal("retrain", "--embedded", "log", "--out", "a", *few, cwd=tmp_path)
+    name = first.stdout.split()[1].rstrip(":")
+    stgal("models", "promote", name, "--embedded", "log", "--releases", "a", cwd=tmp_path)
+    where = ("--embedded", "log", "--releases", "b")
+    second = stgal("retrain", "--embedded", "log", "--out", "b", *few, cwd=tmp_path)
+    assert f"baseline {name}@" in second.stderr
+    other = second.stdout.split()[1].rstrip(":")
+    listed = stgal("models", "list", *where, cwd=tmp_path).stdout
+    assert f"* {name}  in use, from {tmp_path / 'a'}" in listed
+    stgal("models", "promote", other, *where, cwd=tmp_path)
+    about = json.loads((tmp_path / "a" / name / "release.json").read_text())
+    shutil.copyfile(tmp_path / "b" / other / "model.onnx", tmp_path / "a" / name / "model.onnx")
+    about["sha256"] = sha256_of(tmp_path / "a" / name / "model.onnx")
+    (tmp_path / "a" / name / "release.json").write_text(json.dumps(about))
+    refused = stgal("models", "rollback", *where, cwd=tmp_path, check=4)
+    assert "not what was promoted" in refused.stderr
+    done = stgal("models", "rollback", "--to-configured", *where, cwd=tmp_path)
+    assert "back to the configured" in done.stdout
+    again = stgal("models", "rollback", "--to-configured", *where, cwd=tmp_path)
+    assert "back to the configured" in again.stdout
 
 
 def test_smaller_crops_are_an_option_and_said(site: Path, half: Path) -> None:

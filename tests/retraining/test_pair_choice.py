@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
+import pytest
 
 from stgal_stream.core.best_buddies import best_buddies
 from stgal_stream.core.calibration import calibrate
 from stgal_stream.core.scorer import Scorer
+from stgal_stream.errors import DataError
 from stgal_stream.retraining.batches import gallery_of
 from stgal_stream.retraining.intra_camera import PERIOD_S, IntraCameraSampler
 from stgal_stream.retraining.pair_choice import choose_pairs, random_negatives
-from stgal_stream.retraining.pseudo_pairs import are_apart
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart, without_conflicts
+from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings
 
 from .test_training import features, walk
@@ -65,3 +70,29 @@ def test_tracks_of_one_camera_and_period_are_told_apart_and_no_others() -> None:
                 assert not 0 < gap_s <= 20  # a track that broke, a visit in pieces
             elif a != b and are_apart(sightings[a], sightings[b]):
                 assert sightings[a].start_s // PERIOD_S != sightings[b].start_s // PERIOD_S
+
+
+def test_where_tracks_follow_each_other_closely_nothing_is_told_apart() -> None:
+    """A doorway that one person after the other walks through: each may be a piece of one track."""
+    near = [Sighting(f"{i}", "s", "c", 15.0 * i, 15.0 * i + 2, None) for i in range(30)]
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        IntraCameraSampler([near[0], *near[8::8]], 0, 4, [1] * 5, 2)
+    assert IntraCameraSampler(near, 0, 4, [1] * 30, 2).n_tracks == 30
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        IntraCameraSampler([near[0], near[1]], 0, 4, [1] * 2, 2)
+
+
+def test_no_chain_of_pairs_makes_one_identity_of_two_at_one_time() -> None:
+    def at(name: str, camera: str, start_s: float) -> Sighting:
+        return Sighting(name, "s", camera, start_s, start_s + 5, None)
+
+    seen = [at("a", "c", 0), at("b", "c", 2), at("d", "e", 60), at("f", "g", 90), at("h", "e", 200)]
+    themselves = [PseudoPair(0, 1, 0.9)]
+    chain = [PseudoPair(0, 2, 0.9), PseudoPair(2, 3, 0.8), PseudoPair(1, 3, 0.7)]
+    apart = [PseudoPair(0, 2, 0.6), PseudoPair(1, 2, 0.9), PseudoPair(1, 4, 0.8)]
+    for pairs, kept in ((themselves, []), (chain, chain[:2]), (apart, apart[1:])):
+        left_out: Counter[str] = Counter()
+        assert without_conflicts(pairs, seen, left_out) == kept
+        assert left_out["conflict"] == len(pairs) - len(kept)
+    closed = [PseudoPair(0, 2, 0.9), PseudoPair(2, 3, 0.8), PseudoPair(0, 3, 0.7)]
+    assert without_conflicts(closed, seen, Counter()) == [closed[0], closed[2], closed[1]]

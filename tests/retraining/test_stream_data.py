@@ -11,7 +11,7 @@ import pytest
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
 from stgal_stream.retraining.logged_embeddings import LoggedEmbeddings
-from stgal_stream.retraining.pseudo_pairs import newest
+from stgal_stream.retraining.pseudo_pairs import newest, thin_out
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import Position
 from stgal_stream.wire.embedding import EmbeddingRecord, ReembeddedRecord, TickRecord, encode
@@ -98,6 +98,18 @@ def test_of_too_many_the_newest_are_used_and_the_others_counted() -> None:
     assert [s.id for s in newest(every, 3, left_out)] == ["1", "2", "3"]
     assert left_out == {"older_than_the_newest": 1}
     assert len(newest(every, 9, left_out)) == 4
+
+
+def test_memory_holds_twice_as_many_as_will_be_used_at_most() -> None:
+    order = np.random.default_rng(1).permutation(1000).tolist()
+    seen: dict[tuple[str, str], Sighting] = {}
+    left_out: Counter[str] = Counter()
+    for i in order:
+        seen["s", f"{i}"] = Sighting(f"{i}", "s", "c", float(i), float(i), None)
+        thin_out(seen, 10, left_out)
+        assert len(seen) < 20
+    assert [int(s.id) for s in newest(seen.values(), 10, left_out)] == list(range(990, 1000))
+    assert left_out == {"older_than_the_newest": 990}
 
 
 def test_no_picture_is_no_crop() -> None:

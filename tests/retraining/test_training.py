@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -207,6 +208,30 @@ def test_two_processes_take_the_steps_of_one(precision: str, tmp_path: Path) -> 
     assert abs(curves[0][-1] - curves[0][0]) > 0.01
 
 
+def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
+    """The others would wait for ever, or go on with half of the data."""
+    script = tmp_path / "peers.py"
+    script.write_text(
+        "from stgal_stream.errors import LogError\n"
+        "from stgal_stream.retraining.peers import Peers\n"
+        "def own():\n"
+        "    if not peers.leads:\n"
+        "        raise LogError('broker 2 cannot be reached')\n"
+        "with Peers.joined() as peers:\n"
+        "    assert peers.each(lambda: peers.rank) == peers.rank\n"
+        "    try:\n"
+        "        peers.each(own)\n"
+        "    except LogError as error:\n"
+        "        print(peers.rank, error, flush=True)\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = "broker 2 cannot be reached"
+    assert sorted(done.stdout.splitlines()) == [f"0 {told}", f"1 {told}"]
+
+
 def held_out_verdict(
     sightings: list[Sighting], person: np.ndarray, after: np.ndarray, noise: float = 1.1
 ) -> Verdict:
@@ -242,6 +267,41 @@ def test_the_gate_refuses_who_tells_the_hour_instead_of_the_person() -> None:
     assert "known negatives" in verdict.reason
 
 
+def test_nor_where_hardly_two_people_are_ever_in_one_camera_at_once() -> None:
+    """Those who came a minute later tell as much; where there are none of them either, nobody can
+    say, and nothing is promoted."""
+    sightings, person = walk(5)
+    quiet = [replace(s, end_s=s.start_s) for s in sightings]
+    assert len(known_negative_pairs(quiet)) < 20
+    hour = np.array([s.start_s for s in quiet]) * (2 * np.pi / 7000)
+    clock = np.stack([np.cos(hour), np.sin(hour)], axis=1) * 10
+    after = np.concatenate([features(person, 1.6, 7), clock], axis=1).astype(np.float32)
+    verdict = held_out_verdict(quiet, person, after, noise=1.6)
+    assert verdict.gain_low > 0
+    assert "known negatives" in verdict.reason
+    assert held_out_verdict(quiet, person, features(person, 0.5, 7)).passed
+
+
+def test_where_people_come_one_by_one_nobody_can_tell_and_nothing_is_promoted() -> None:
+    sightings, person = walk(5)
+    alone, first_s = [], dict[int, float]()
+    order = np.argsort(person, kind="stable")
+    for s, who in zip((sightings[i] for i in order), person[order].tolist(), strict=True):
+        at_s = 500.0 * who + s.start_s - first_s.setdefault(who, s.start_s)
+        alone.append(replace(s, start_s=at_s, end_s=at_s + 4))
+    verdict = held_out_verdict(alone, person[order], features(person[order], 0.5, 7))
+    assert verdict.gain_low > 0
+    assert "two people in one camera" in verdict.reason
+
+
+def test_what_is_better_is_not_refused_by_the_luck_of_a_few_negatives() -> None:
+    passed = []
+    for seed in range(8):
+        sightings, person = walk(20 + seed, n_people=200)
+        passed.append(held_out_verdict(sightings, person, features(person, 0.8, seed)).passed)
+    assert all(passed)
+
+
 def test_the_gate_expects_as_many_right_as_there_are() -> None:
     sightings, person = walk(5, n_people=800)
     split = len(sightings) // 2
@@ -264,6 +324,16 @@ def test_a_sure_and_wrong_appearance_scores_below_chance() -> None:
     for p in (0.1, 0.5, 0.9):
         chance = Buddies(zero, zero, np.full(2, math.log(p / (1 - p))), np.log(r))
         assert chance.scores().mean() < 0
+
+
+def test_every_step_has_a_rate_that_rises_and_falls() -> None:
+    """By hand: up over the first tenth, then a cosine down, taken in the middle of each step."""
+    ten = TrainingSettings(iterations=10, learning_rate=2.0)
+    assert ten.rate(0) == pytest.approx(2.0 * 0.5)
+    assert ten.rate(5) == pytest.approx(1.0 + math.cos(math.pi * 0.45 / 0.9))
+    assert ten.rate(9) == pytest.approx(1.0 + math.cos(math.pi * 0.85 / 0.9))
+    assert all(TrainingSettings(iterations=n).rate(n - 1) > 0 for n in (1, 2, 800))
+    assert {TrainingSettings.paper().rate(i) for i in (0, 15_000, 29_999)} == {5e-4}
 
 
 def test_nan_embeddings_do_not_pass() -> None:
