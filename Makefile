@@ -11,9 +11,9 @@ demo: $(VENV)/.run ## simulate a site and track its people
 demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks again
 	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
-test: $(VENV)/.test kafka check ## all tests, with a real Kafka broker
+test: $(VENV)/.test kafka check ## all tests, a file a core, with a real Kafka broker
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 \
-	  $(BIN)/python -m pytest $(ARGS); status=$$?; tools/kafka-stop; exit $$status
+	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
 check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
