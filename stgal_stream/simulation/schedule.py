@@ -98,7 +98,8 @@ class ScheduledPeople:
             yield Label(self._id(index), row.person, row.camera, row.time_s - self._start_s)
 
     def _id(self, index: int) -> str:
-        return f"{self.rows[index].name.split('.')[0]}-{index}"
+        # Not the row's name: it may say who is on it, and an id goes into the stream.
+        return f"{self.rows[index].camera}-{index:06d}"
 
     def _render(self, index: int) -> SimulatedDetection:
         row = self.rows[index]

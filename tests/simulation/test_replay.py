@@ -97,6 +97,7 @@ def test_a_schedule_becomes_a_stream_and_a_dataset(tmp_path: Path) -> None:
     send(source, out, resume=False, start_s=1.7e9)
     sent = [json.loads(line) for line in out.read_text().splitlines()]
     assert len({s["id"] for s in sent}) == 4
+    assert not any("0005" in s["id"] for s in sent)  # the file's name says who it is
     assert all("person" not in json.dumps({**s, "object": {}, "crop": {}}) for s in sent)
     write_truth(source, tmp_path / "truth.csv")
     assert (tmp_path / "truth.csv").read_text().splitlines()[1].endswith(",5,c1,0.000")
