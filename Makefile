@@ -12,8 +12,9 @@ demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks
 	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
 test: $(VENV)/.test kafka check ## all tests, a file a core, with a real Kafka broker
-	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 \
-	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS); status=$$?; tools/kafka-stop; exit $$status
+	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
 check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
