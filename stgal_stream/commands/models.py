@@ -149,13 +149,12 @@ def _checked(before: Promotion, releases: Releases) -> Promotion:
 def rollback(to_configured: bool, **where: Any) -> None:
     """Go back to what was in use before."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
-        try:
-            before = None if to_configured else found.state.before_last
-        except LookupError as error:
-            raise DataError(
-                "nothing to roll back: no release is in use",
-                hint="--to-configured takes back a promotion that was refused",
-            ) from error
+        state = found.state
+        is_refused = max(state.promotions, default=None) in state.refused
+        if state.in_use is None and not (to_configured and is_refused):
+            hint = "--to-configured takes back the refused promotion" if is_refused else None
+            raise DataError("nothing to roll back: no release is in use", hint=hint)
+        before = None if to_configured else state.before_last
         if before is None:
             found.say(Promotion("rollback", "", "", "", "", time.time()))
         else:

@@ -96,6 +96,10 @@ def test_retrain_release_promote_and_roll_back(site: Path) -> None:
     )
     nothing = stgal("models", "rollback", *where, cwd=site, check=2)
     assert "nothing to roll back" in nothing.stderr
+    assert "takes back the refused promotion" in nothing.stderr
+    back = stgal("models", "rollback", "--to-configured", *where, cwd=site)
+    assert "back to the configured" in back.stdout
+    stgal("models", "rollback", "--to-configured", *where, cwd=site, check=2)
 
 
 @pytest.mark.kafka
@@ -295,8 +299,8 @@ def test_what_is_in_use_is_found_where_it_was_promoted_from(site: Path, tmp_path
     assert "not what was promoted" in refused.stderr
     done = stgal("models", "rollback", "--to-configured", *where, cwd=tmp_path)
     assert "back to the configured" in done.stdout
-    again = stgal("models", "rollback", "--to-configured", *where, cwd=tmp_path)
-    assert "back to the configured" in again.stdout
+    nothing = stgal("models", "rollback", "--to-configured", *where, cwd=tmp_path, check=2)
+    assert "no release is in use" in nothing.stderr
 
 
 def test_smaller_crops_are_an_option_and_said(site: Path, half: Path) -> None:
