@@ -15,7 +15,7 @@ from stgal_stream.core.association import sample_hard_negatives
 from stgal_stream.core.calibration import calibrate
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.scorer import Scorer
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart
+from stgal_stream.retraining.pseudo_pairs import PseudoPair
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings, Tracklet
 
@@ -121,16 +121,6 @@ def gallery_of(sightings: list[Sighting], embeddings: NDArray[np.float32]) -> Ga
         )
         gallery.add(tracklet, s.end_s)
     return gallery
-
-
-def known_negative_pairs(sightings: list[Sighting]) -> NDArray[np.int64]:
-    """(M, 2) pairs that were in one camera at one time; sightings are in order of start."""
-    found, active = [], list[int]()
-    for i, sighting in enumerate(sightings):
-        active = [j for j in active if sightings[j].end_s >= sighting.start_s]
-        found += [(j, i) for j in active if are_apart(sightings[j], sighting)]
-        active.append(i)
-    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def augmented(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

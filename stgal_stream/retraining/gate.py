@@ -30,8 +30,9 @@ from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.core.gallery import Gallery
 from stgal_stream.core.scorer import Scorer
 from stgal_stream.core.view import centred_view
-from stgal_stream.retraining.batches import gallery_of, known_negative_pairs
+from stgal_stream.retraining.batches import gallery_of
 from stgal_stream.retraining.intra_camera import told_apart_pairs
+from stgal_stream.retraining.pseudo_pairs import known_negative_pairs
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.types import TrackerSettings
 

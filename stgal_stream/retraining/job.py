@@ -164,11 +164,13 @@ class Job:
             )
 
         data = self._peers.each(read)
-        if self._peers.any(state is not None and state["about"]["data"] != data.digest):
+        digest = data.digest
+        if self._peers.any(state is not None and state["about"]["data"] != digest):
             logger.warning("what the checkpoint was made of is gone by now: starting anew")
             state, until = None, self._peers.agree(self._source.until)
             data = self._peers.each(read)
-        if self._peers.any(data.digest != self._peers.agree(lambda: data.digest)):
+            digest = data.digest
+        if self._peers.any(digest != self._peers.agree(lambda: digest)):
             raise DataError(
                 "the processes have read different crops: retention took some meanwhile",
                 hint="the same command again",

@@ -12,7 +12,7 @@ one's place in the log; where that topic is gone, the best crop stands alone.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -36,7 +36,6 @@ from stgal_stream.types import Position
 
 _CHUNK = 1000
 _MAX_VIEWS = 8
-_TIMES = ("start_s", "end_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +169,16 @@ def are_apart(first: Sighting, second: Sighting) -> bool:
     )
 
 
+def known_negative_pairs(sightings: list[Sighting]) -> NDArray[np.int64]:
+    """(M, 2) pairs that were in one camera at one time; sightings are in order of start."""
+    found, active = [], list[int]()
+    for i, sighting in enumerate(sightings):
+        active = [j for j in active if sightings[j].end_s >= sighting.start_s]
+        found += [(j, i) for j in active if are_apart(sightings[j], sighting)]
+        active.append(i)
+    return np.array(found, np.int64).reshape(-1, 2)
+
+
 def _values(log: Log, topic: str, until: dict[str, list[int]]) -> Iterator[bytes]:
     for partition, end in enumerate(until[topic]):
         offset = 0
@@ -225,20 +234,21 @@ def without_conflicts(
     pairs: list[PseudoPair], sightings: list[Sighting], left_out: Counter[str]
 ) -> list[PseudoPair]:
     """The pairs without those that would make one identity of two sightings in one camera at one
-    time (equation 2): from the most probable pair on, one that would is left out, and counted."""
-    start_s, end_s = (np.array([getattr(s, name) for s in sightings]) for name in _TIMES)
-    place = np.unique([f"{s.site}\x00{s.camera}" for s in sightings], return_inverse=True)[1]
-    identity: dict[int, list[int]] = {}
+    time (equation 2): from the most probable pair on, one that would is left out, and counted.
+    Sightings are in order of start."""
+    apart: dict[int, set[int]] = defaultdict(set)
+    for first, second in known_negative_pairs(sightings).tolist():
+        apart[first].add(second)
+        apart[second].add(first)
+    identity: dict[int, set[int]] = {}
     kept = []
     for pair in sorted(pairs, key=lambda p: (-p.posterior, p.first, p.second)):
-        one, two = (identity.setdefault(row, [row]) for row in (pair.first, pair.second))
+        one, two = (identity.setdefault(row, {row}) for row in (pair.first, pair.second))
         if one is not two:
-            a, b = np.array(one)[:, None], np.array(two)
-            at_once = (start_s[a] <= end_s[b]) & (start_s[b] <= end_s[a])
-            if bool((at_once & (place[a] == place[b])).any()):
+            if any(apart[row] & two for row in one):
                 left_out["conflict"] += 1
                 continue
-            one += two
+            one |= two
             identity.update((row, one) for row in two)
         kept.append(pair)
     return sorted(kept, key=lambda p: (p.first, p.second))

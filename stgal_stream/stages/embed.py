@@ -115,9 +115,8 @@ class EmbedStage:
                 if not (stop.is_set() or waiting or switching.is_ready or switching.is_blocked):
                     busy = bool(flying) or not switching.is_at_rest
                     waiting = self._gather(subscription, source, busy)
-                elif (
-                    switching.is_blocked
-                ):  # it may have to wait for others of the group, and hears of them
+                elif switching.is_blocked:
+                    # It may wait for partitions of a worker that is gone, and must hear of that.
                     source.look()
                     self._take_partitions(subscription)
                 batch: list[_Prepared] = []

@@ -165,14 +165,13 @@ class Switching:
         Raises:
             ModelError, DataError, OSError: it is not, or cannot be used.
         """
-        folders = [self._releases, Path(promotion.folder)]
-        here = [f for f in folders if (f / promotion.version).is_dir()]
-        if not here:
+        releases = Releases(self._releases).holding(promotion)
+        if not releases.has(promotion.version):
             raise ModelError(
-                f"release {promotion.version} is not in {' or '.join(map(str, folders))}",
+                f"release {promotion.version} is not in {self._releases} or {promotion.folder}",
                 hint="set embed.releases to the folder that retrain wrote it to",
             )
-        path = Releases(here[0]).promoted(promotion)
+        path = releases.promoted(promotion)
         extractor = OnnxExtractor(path, **self._config.embed.loading)
         if extractor.version != promotion.extractor:
             raise ModelError(f"{path} calls itself {extractor.version}, not {promotion.extractor}")

@@ -22,11 +22,10 @@ from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.retraining.batches import (
     Sampler,
     hard_negatives,
-    known_negative_pairs,
 )
 from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge, learned_from
 from stgal_stream.retraining.loader import Loader
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart
+from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart, known_negative_pairs
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.training import (
     Progress,

@@ -42,8 +42,12 @@ class Backlog:
         return {p: len(rows) - self.next[p] for p, rows in self.rows.items()}
 
 
+def order_of(backlog: Backlog) -> EventOrder[float]:
+    return EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+
+
 def drain(backlog: Backlog, most: int) -> list[float]:
-    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    order = order_of(backlog)
     found: list[float] = []
     while True:
         taken = order.take(most, 0.0)
@@ -64,7 +68,7 @@ def test_sorted_partitions_merge_into_one_sorted_stream(
 
 def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
     backlog = Backlog([list(np.arange(10.0))])
-    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    order = order_of(backlog)
     assert order.take(4, 0.0) == [0.0, 1.0, 2.0, 3.0]
     order._poll(3, 0.0)
     backlog.next[Partition("t", 0)] = 4
@@ -74,7 +78,7 @@ def test_a_partition_that_was_taken_away_and_given_back_is_read_again() -> None:
 
 def test_a_look_hears_of_partitions_and_takes_nothing() -> None:
     backlog = Backlog([list(np.arange(10.0))])
-    order = EventOrder(backlog, lambda r: (float(r.value), float(r.value)))  # type: ignore[arg-type]
+    order = order_of(backlog)
     assert order.take(4, 0.0) == [0.0, 1.0, 2.0, 3.0]
     for _ in range(50):
         order.look()

@@ -326,10 +326,13 @@ def test_a_worker_that_joins_during_a_backlog_loses_and_doubles_nothing(
     wait_for(lambda: bool(everything(members[2], chosen.topics.embeddings)))
     workers.append(Running(members[1], chosen, "embed", forever=True))
     stages = [worker.daemon.embed for worker in workers if worker.daemon.embed is not None]
-    while not stages[1].progress:
+
+    def both_at_work() -> bool:
         if stages[0].progress > len(sent) - len(bodies):  # the backlog lasts until both are there
             send_more()
-        time.sleep(0.05)
+        return stages[1].progress > 0
+
+    wait_for(both_at_work)
     send_more()
     wait_for(lambda: sum(stage.progress for stage in stages) >= len(sent))
     wait_for(lambda: all(stage.caught_up for stage in stages))
