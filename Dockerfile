@@ -1,5 +1,5 @@
-# The daemon. For a GPU, build with --build-arg BASE=nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04
-# (it brings its own Python 3) and run with --gpus all. For retraining add --build-arg EXTRAS=[train].
+# The daemon. For a GPU, build with --build-arg EXTRAS=[gpu] (CUDA and cuDNN, as onnxruntime wants
+# them) and run with --gpus all. For retraining EXTRAS=[train], or [gpu,train].
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ARG EXTRAS=

@@ -33,11 +33,15 @@ class CropFormat:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @property
+    def affine(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What a colour (3,) is multiplied by and what is then taken away from it."""
+        std = np.asarray(self.std, dtype=np.float32)
+        return np.float32(1.0 / 255.0) / std, np.asarray(self.mean, dtype=np.float32) / std
+
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32."""
-        std = np.asarray(self.std, dtype=np.float32)
-        scale = np.float32(1.0 / 255.0) / std
-        shift = np.asarray(self.mean, dtype=np.float32) / std
+        scale, shift = self.affine
         planes = pixels.transpose(0, 3, 1, 2).astype(np.float32)
         planes *= scale[None, :, None, None]
         planes -= shift[None, :, None, None]

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stgal_stream.errors import ConfigError
+
 T = TypeVar("T")
 _CPU = torch.device("cpu")
 _PATIENCE = timedelta(days=1)
@@ -45,8 +47,14 @@ class Peers:
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
             yield cls.alone()
             return
-        on_gpu = torch.cuda.is_available()
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpu else _CPU
+        on_gpu, local = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
+        if on_gpu and local >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {local} of this machine has no GPU of its own: there are "
+                f"{torch.cuda.device_count()}",
+                hint="a smaller --nproc-per-node, or CUDA_VISIBLE_DEVICES= to train on the CPU",
+            )
+        device = torch.device("cuda", local) if on_gpu else _CPU
         if on_gpu:
             torch.cuda.set_device(device)
         # One prepares while the others wait; who dies is noticed by torchrun.

@@ -122,7 +122,7 @@ class Training:
             DataError: a batch is smaller than its parts.
         """
         self._shared.train()
-        for ready in loader.batches(self.iteration, self.settings.iterations):
+        for ready in loader.batches(self.iteration, self.settings.iterations, self.peers.device):
             if self.peers.any(stop.is_set()):
                 self.save()
                 return False
@@ -134,8 +134,8 @@ class Training:
         return True
 
     def _step(self, ready: Ready) -> None:
-        features = self._features(ready.images.to(self.peers.device, non_blocking=True))
-        same, other = (m.to(self.peers.device) for m in (ready.same, ready.other))
+        images, same, other = ready.on(self.peers.device)
+        features = self._features(images)
         loss = LOSSES[self.settings.loss](features, same, other)
         if not bool(torch.isfinite(loss)):
             raise ModelError(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stgal_stream.errors import ModelError
+from stgal_stream.extractor import providers
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 
 from .tiny_model import META, tiny
@@ -45,6 +46,31 @@ def test_models_that_cannot_be_used_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         OnnxExtractor(make(tmp_path / "m.onnx"), providers=CPU)
+
+
+def test_what_a_gpu_rounds_is_no_dependence_on_the_batch(tmp_path: Path) -> None:
+    extractor = OnnxExtractor(tiny(tmp_path / "m.onnx", node="rounding"), providers=CPU)
+    crops = np.random.default_rng(0).integers(0, 256, (4, 16, 8, 3), dtype=np.uint8)
+    together = extractor.embed(crops)
+    alone = np.concatenate([extractor.embed(crops[i : i + 1]) for i in range(4)])
+    assert 0.0 < np.abs(together - alone).max() < 1e-3
+
+
+def test_a_gpu_that_stays_idle_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its driver is there, CUDA's libraries or the driver's own are not."""
+    if providers._DRIVER.exists():
+        pytest.skip("there is a GPU")
+    path = tiny(tmp_path / "m.onnx")
+    OnnxExtractor(path)
+    assert not caplog.records
+    monkeypatch.setattr(providers, "_DRIVER", path)
+    assert OnnxExtractor(path).provider == "CPUExecutionProvider"
+    assert "there is a GPU, but onnxruntime cannot use it" in caplog.text
+    caplog.clear()
+    OnnxExtractor(path, providers=CPU)
+    assert not caplog.records
 
 
 def test_the_shipped_extractor_is_small_and_batches_do_not_matter() -> None:

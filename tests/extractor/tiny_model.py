@@ -42,6 +42,18 @@ def tiny(
         constants.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
         nodes.append(helper.make_node("ReduceMean", ["raw", "axes"], ["mean"], keepdims=1))
         nodes.append(helper.make_node("Sub", ["raw", "mean"], ["features"]))
+    elif node == "rounding":  # all crops are nearly alike to it, and a batch moves them a little
+        for name, value in (("one", 1.0), ("small", 1e-3), ("tiny", 1e-4)):
+            constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
+        constants.append(numpy_helper.from_array(np.array([0], np.int64), "axes"))
+        for operation, ends, result in (
+            ("ReduceMean", ("raw", "axes"), "mean"),
+            ("Mul", ("raw", "small"), "own"),
+            ("Mul", ("mean", "tiny"), "shared"),
+            ("Add", ("own", "one"), "shifted"),
+            ("Add", ("shifted", "shared"), "features"),
+        ):
+            nodes.append(helper.make_node(operation, ends, [result]))
     else:
         nodes.append(helper.make_node("Identity", ["raw"], ["features"]))
     graph = helper.make_graph(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from stgal_stream.errors import ConfigError
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
@@ -25,6 +26,7 @@ from stgal_stream.retraining.batches import (
 )
 from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge, learned_from
 from stgal_stream.retraining.loader import Loader
+from stgal_stream.retraining.peers import Peers
 from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart, known_negative_pairs
 from stgal_stream.retraining.stream_events import Sighting
 from stgal_stream.retraining.training import (
@@ -211,6 +213,7 @@ def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
     """The others would wait for ever, or go on with half of the data."""
     script = tmp_path / "peers.py"
     script.write_text(
+        "import sys\n"
         "from stgal_stream.errors import LogError\n"
         "from stgal_stream.retraining.peers import Peers\n"
         "def own():\n"
@@ -221,7 +224,7 @@ def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
         "    try:\n"
         "        peers.each(own)\n"
         "    except LogError as error:\n"
-        "        print(peers.rank, error, flush=True)\n"
+        "        sys.stdout.write(f'{peers.rank} {error}\\n')\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -229,6 +232,15 @@ def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = "broker 2 cannot be reached"
     assert sorted(done.stdout.splitlines()) == [f"0 {told}", f"1 {told}"]
+
+
+def test_a_process_without_a_gpu_of_its_own_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="process 1 of this machine has no GPU"), Peers.joined():
+        pass
 
 
 def held_out_verdict(
