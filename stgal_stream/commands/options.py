@@ -56,6 +56,15 @@ def log_options(command: Command) -> Command:
     return command
 
 
+def batch_pairs_option(command: Command) -> Command:
+    """``--batch-pairs``."""
+    return click.option(
+        "--batch-pairs",
+        type=click.IntRange(2, 1000),
+        help="Pairs in a batch, over all processes. Default: 10 (setting paper: 16).",
+    )(command)
+
+
 def precision_option(command: Command) -> Command:
     """``--precision``."""
     return click.option(

@@ -15,6 +15,7 @@ from rich.table import Table
 from stgal_stream.commands.options import (
     LOSS_NAMES,
     SEED,
+    batch_pairs_option,
     precision_option,
     set_up_logging,
     stop_on_signals,
@@ -65,6 +66,7 @@ Examples:
     type=click.IntRange(min=1),
     help="Of each training. Default: 800 (setting paper: 30,000); Baseline B's takes 150 at most.",
 )
+@batch_pairs_option
 @precision_option
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
@@ -81,6 +83,7 @@ def reproduce(
     setting: str,
     loss: str | None,
     iterations: int | None,
+    batch_pairs: int | None,
     precision: str,
     seed: int,
     out: Path,
@@ -117,6 +120,7 @@ def reproduce(
         training,
         loss=loss or training.loss,
         iterations=iterations or training.iterations,
+        n_pairs=batch_pairs or training.n_pairs,
         precision=precision,
     )
     n_within = min(within.iterations, training.iterations)
@@ -158,7 +162,8 @@ def _publish(
     line = (
         f"{about['images']} images, clock {about['clock']}; Baseline A is {about['baseline']}, "
         f"crops of {height} x {width}; {training.iterations} iterations of {training.loss} by "
-        f"{training.optimiser} in {training.precision}, seed {training.seed}; Baseline B by "
+        f"{training.optimiser} in {training.precision}, {training.n_pairs} pairs a batch, seed "
+        f"{training.seed}; Baseline B by "
         f"{asked.within_cameras.iterations} of {asked.within_cameras.loss}. "
         "The paper: 30000 iterations of 256 x 128."
     )

@@ -14,6 +14,7 @@ from stgal_stream.commands.options import (
     LOSS_NAMES,
     SEED,
     FiniteRange,
+    batch_pairs_option,
     config_option,
     log_options,
     precision_option,
@@ -65,9 +66,7 @@ Examples:
     help="Default: 800 (within cameras: 150; setting paper: 30,000); more where time allows.",
 )
 @click.option("--learning-rate", type=FiniteRange(0, 1e30, min_open=True))
-@click.option(
-    "--batch-pairs", type=click.IntRange(2, 1000), help="Pairs in a batch, over all processes."
-)
+@batch_pairs_option
 @click.option(
     "--parts",
     type=click.IntRange(1, 64),

@@ -73,7 +73,9 @@ class Peers:
     def fast_precision(self) -> str:
         """What this device trains fastest in: bfloat16 where it has instructions for it."""
         if self.device.type == "cuda":
-            return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+            # torch calls supported what older ones emulate, slowly.
+            has_instructions = torch.cuda.get_device_capability(self.device) >= (8, 0)
+            return "bfloat16" if has_instructions else "float32"
         has_it = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name
         return "bfloat16" if has_it is not None and has_it() else "float32"
 

@@ -59,7 +59,7 @@ def test_table1_has_all_rows_goes_on_and_keeps_no_crop(
     command = (
         "reproduce", "table1", "--dataset", "market1501", "--root", str(root),
         "--clock", "same-sequence", "--baseline", str(baseline), "--iterations", "1",
-        "--out", "out", "--json", "figures.json",
+        "--batch-pairs", "3", "--out", "out", "--json", "figures.json",
     )  # fmt: skip
     first = stgal(*command, "--row", "baseline_a", cwd=tmp_path)
     assert set(json.loads((tmp_path / "figures.json").read_text())) == {
@@ -85,7 +85,9 @@ def test_table1_has_all_rows_goes_on_and_keeps_no_crop(
     out = tmp_path / "out"
     assert not (out / "stream").exists()
     assert "<svg" in (out / "table1.html").read_text()
-    assert "| Baseline B |" in (out / "table1.md").read_text()
+    told = (out / "table1.md").read_text()
+    assert "| Baseline B |" in told
+    assert "3 pairs a batch" in told
     again = stgal(*command, cwd=tmp_path)
     assert json.loads((tmp_path / "figures.json").read_text()) == found
     assert again.stdout == done.stdout
