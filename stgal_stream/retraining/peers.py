@@ -153,9 +153,9 @@ class Peers:
             for rank, (rows, n) in enumerate(zip(found, sizes, strict=True))
         ]
 
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Puts the mean over all processes into each tensor of floats."""
+    def average(self, tensors: Iterable[torch.Tensor], weight: float) -> None:
+        """Puts the mean over all processes, whose weights sum to 1, into each tensor of floats."""
         for tensor in tensors if self.size > 1 else ():
             if tensor.is_floating_point():
+                tensor *= weight
                 dist.all_reduce(tensor, dist.ReduceOp.SUM)
-                tensor /= self.size

@@ -26,6 +26,7 @@ from stgal_stream.retraining.peers import Peers
 
 _KEEP_EVERY = 50
 _RISE = 0.1
+_MOMENTUM = 0.1
 _PARTS = {"network", "optimiser", "iteration", "losses", "settings", "about"}
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,31 @@ class Progress:
     loss: float
 
 
+class _InParts(nn.Module):
+    """A network over its process's parts of a batch, each normalised by itself.
+
+    Running statistics follow the parts as if all had been seen at once, each with the weight that
+    it has where one process sees the whole batch, so that the mean over all processes is what one
+    would have.
+    """
+
+    def __init__(self, network: ResNet50, n_parts: int) -> None:
+        super().__init__()
+        self._network = network
+        self._norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._follows = 1.0 - (1.0 - _MOMENTUM) ** n_parts
+
+    def forward(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        """(n, 3, H, W) each -> (N, D), one part after the other."""
+        share = self._follows / len(parts)
+        found = []
+        for left, images in zip(reversed(range(len(parts))), parts, strict=True):
+            for norm in self._norms:
+                norm.momentum = share / (1.0 - share * left)
+            found.append(self._network(images))
+        return torch.cat(found)
+
+
 class Training:
     """One run: a network, its optimiser, and a checkpoint after every fifty iterations."""
 
@@ -98,7 +124,7 @@ class Training:
         self.losses: list[float] = []
         self._checkpoint = checkpoint
         self.about = about
-        self._shared = self.peers.shared(self.network)
+        self._shared = self.peers.shared(_InParts(self.network, settings.n_parts))
         parameters = list(network.parameters())
         if settings.optimiser == "sgd":
             self._optimiser: torch.optim.Optimizer = torch.optim.SGD(
@@ -161,17 +187,19 @@ class Training:
         dealt = [range(rank, n, size) for rank in range(size)]
         rows = [torch.arange(part, len(images), n, device=device) for part in range(n)]
         in_halves = self.settings.precision == "bfloat16"
+        mine = [images[part::n] for part in dealt[self.peers.rank]]
         with torch.autocast(device.type, torch.bfloat16, enabled=in_halves, cache_enabled=False):
-            own = [self._shared(images[part::n]) for part in dealt[self.peers.rank]]
-        sizes = [sum(len(rows[part]) for part in mine) for mine in dealt]
-        features = torch.cat(self.peers.gather(torch.cat(own).float(), sizes))
-        order = torch.cat([rows[part] for mine in dealt for part in mine])
+            own = self._shared(mine)
+        sizes = [sum(len(rows[part]) for part in parts) for parts in dealt]
+        features = torch.cat(self.peers.gather(own.float(), sizes))
+        order = torch.cat([rows[part] for parts in dealt for part in parts])
         return features[torch.argsort(order)]
 
     def save(self) -> None:
         """Writes the checkpoint, whole or not at all; a disk that refuses does not end a training
         that may come to its end without."""
-        self.peers.average(self.network.buffers())
+        rank, size, n = self.peers.rank, self.peers.size, self.settings.n_parts
+        self.peers.average(self.network.buffers(), len(range(rank, n, size)) / n)
         if not self.peers.leads:
             return
         state = {

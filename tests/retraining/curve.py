@@ -1,4 +1,5 @@
-"""A short training alone or under torchrun; the leader prints its losses and a digest of weights.
+"""A short training alone or under torchrun; the leader prints its losses and what its
+first layer normalises by.
 
 By SGD, whose steps are as long as the gradient: what is taken twice, or by halves, shows.
 """
@@ -14,7 +15,9 @@ import numpy as np
 import torch
 
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.extractor.network import load_network
+from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.onnx import SHIPPED
+from stgal_stream.retraining.baseline import make_trainable
 from stgal_stream.retraining.batches import Sampler
 from stgal_stream.retraining.loader import Loader
 from stgal_stream.retraining.peers import Peers
@@ -27,18 +30,27 @@ from .pictures import encoded
 def main() -> None:
     torch.set_num_threads(1)
     form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
-    crops = encoded(np.random.default_rng(4).integers(0, 256, (16, 2, 32, 16, 3), dtype=np.uint8))
+    crops = encoded(np.random.default_rng(4).integers(0, 256, (24, 2, 32, 16, 3), dtype=np.uint8))
     settings = TrainingSettings(
-        "scaled-batch-hard", "sgd", 0.02, 5, 4, seed=2, precision=sys.argv[2]
+        "scaled-batch-hard",
+        "sgd",
+        0.002,
+        5,
+        8,
+        seed=2,
+        precision=sys.argv[2],
+        n_parts=int(sys.argv[3]),
     )
-    pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 16, 2)]
+    pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 24, 2)]
     draws = Sampler(pairs, {}, settings.seed, settings.n_pairs, crops.counts, settings.n_views)
     with Peers.joined() as peers:
-        network = load_network("seeded", seed=3)
+        network = make_trainable(network_of(SHIPPED), crops, form)
         training = Training(network, settings, Path(sys.argv[1]), {}, peers)
         training.run(Loader(draws, crops, form), threading.Event())
         if peers.leads:
-            print(json.dumps(training.losses))
+            state = network.state_dict()
+            seen = [state[f"net.bn1.running_{what}"].tolist() for what in ("mean", "var")]
+            print(json.dumps([training.losses, *seen]))
 
 
 if __name__ == "__main__":

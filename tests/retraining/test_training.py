@@ -189,24 +189,28 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
             assert torch.equal(tensor, again.network.state_dict()[key]), (name, key)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_two_processes_take_the_steps_of_one(precision: str, tmp_path: Path) -> None:
-    """The curve of SGD, which a gradient of another length would bend."""
+@pytest.mark.parametrize(("precision", "n_parts"), [("float32", 3), ("bfloat16", 2)])
+def test_two_processes_take_the_steps_of_one(precision: str, n_parts: int, tmp_path: Path) -> None:
+    """The curve of SGD, which a gradient of another length would bend, and the statistics that the
+    trained network normalises by."""
     root = Path(__file__).parents[2]
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
-    curves = []
+    runs = []
     for how in ((), torchrun):
         command = [sys.executable, *how, "-m", "tests.retraining.curve", str(tmp_path / "c.pt")]
-        command.append(precision)
+        command += [precision, str(n_parts)]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             command, cwd=root, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        curves.append(json.loads(done.stdout))
-    assert len(curves[0]) == 5
-    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
-    assert abs(curves[0][-1] - curves[0][0]) > 0.01
+        runs.append(json.loads(done.stdout))
+    (losses, *seen), (other_losses, *other_seen) = runs
+    assert len(losses) == 5
+    assert losses == pytest.approx(other_losses, rel=1e-4)
+    assert abs(losses[-1] - losses[0]) > 0.01
+    for own, other in zip(seen, other_seen, strict=True):
+        assert own == pytest.approx(other, rel=1e-3, abs=1e-6)
 
 
 def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
