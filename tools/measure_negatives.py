@@ -6,7 +6,8 @@ tools/measure_negatives.py build/demo model.onnx
 The loss takes the nearest crop of another person in the batch, whoever was drawn for whom. So: the
 mean distance of a query to the negatives that are drawn for it, the share of them that are the
 query's own person (by the simulation's truth), and the mean distance to the nearest negative of its
-batch, by pairs in a batch; in units of the batches' median distance, as the loss scales it.
+batch, by pairs in a batch. The first is in units of the median distance of the whole window, the
+last of the batch's own, as the loss scales it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.retraining.baseline import embed_tracklets
 from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.pair_choice import random_negatives
-from stgal_stream.retraining.pseudo_pairs import ends, read_stream
+from stgal_stream.retraining.sources import LogSource
 
 
 def main() -> None:
@@ -37,10 +38,9 @@ def main() -> None:
     with (args.demo / "truth.csv").open() as lines:
         truth = {row["detection_id"]: int(row["person_id"]) for row in csv.DictReader(lines)}
     log = EmbeddedLog(args.demo / "log")
-    topics = load_config(None, {}).topics
-    read = (topics.identities, topics.associations, topics.embeddings)
+    source = LogSource(log, load_config(None, {}).topics)
     extractor = OnnxExtractor(args.model)
-    data = read_stream(log, *read, ends(log, list(read)), extractor, 20_000)
+    data = source.read(source.until(), extractor, 20_000)
     log.close()
     person = np.array([truth[s.id] for s in data.sightings])
     vectors = embed_tracklets(extractor, data.crops, data.known)

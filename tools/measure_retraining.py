@@ -25,7 +25,7 @@ from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.retraining.baseline import embed
 from stgal_stream.retraining.gate import judge
-from stgal_stream.retraining.pseudo_pairs import ends, read_stream
+from stgal_stream.retraining.sources import LogSource
 
 HELD_OUT = 0.3
 
@@ -40,13 +40,12 @@ def main() -> None:
     with (args.demo / "truth.csv").open() as lines:
         truth = {row["detection_id"]: int(row["person_id"]) for row in csv.DictReader(lines)}
     log = EmbeddedLog(args.demo / "log")
-    topics = load_config(None, {}).topics
-    read = (topics.identities, topics.associations, topics.embeddings)
-    until = ends(log, list(read))
+    source = LogSource(log, load_config(None, {}).topics)
+    until = source.until()
     vectors = {}
     for model in args.models:
         extractor = OnnxExtractor(model, eight_bit=not args.gate)
-        data = read_stream(log, *read, until, extractor, args.most)
+        data = source.read(until, extractor, args.most)
         person = np.array([truth[s.id] for s in data.sightings])
         camera = np.unique([s.camera for s in data.sightings], return_inverse=True)[1]
         x = vectors[extractor.version] = embed(extractor, data.crops)

@@ -36,7 +36,7 @@ def usable(wanted: Sequence[str]) -> list[str]:
         return [name for name in here if name == CPU]
     if here == [CPU]:
         return here
-    load_libraries()
+    _load_libraries()
     return [name for name in here if name != _TENSORRT or _loads(_TENSORRT_LIBRARY)]
 
 
@@ -52,12 +52,12 @@ def tell_of_idle_gpu(tried: Sequence[str], used: str) -> None:
             "there is a GPU, but onnxruntime cannot use it, and the extractor runs on the CPU: it "
             "needs CUDA %s and cuDNN 9 (pip install 'stgal-stream[gpu]') and a driver for them%s",
             ort.cuda_version,
-            "".join(f"; {line}" for line in load_libraries()),
+            "".join(f"; {line}" for line in _load_libraries()),
         )
 
 
 @cache
-def load_libraries() -> list[str]:
+def _load_libraries() -> list[str]:
     """Loads CUDA's libraries from pip's packages or the system; what it says of those missing."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints

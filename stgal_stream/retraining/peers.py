@@ -47,7 +47,7 @@ class Peers:
         if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
             yield cls.alone()
             return
-        on_gpu, local = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
+        on_gpu, local = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", "0"))
         if on_gpu and local >= torch.cuda.device_count():
             raise ConfigError(
                 f"process {local} of this machine has no GPU of its own: there are "

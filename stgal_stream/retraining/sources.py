@@ -77,7 +77,11 @@ class LogSource:
         return ends(self._log, [topics.identities, topics.associations, topics.embeddings])
 
     def read(
-        self, until: Until, extractor: OnnxExtractor, most: int, on_progress: OnProgress
+        self,
+        until: Until,
+        extractor: OnnxExtractor,
+        most: int,
+        on_progress: OnProgress = lambda done, total: None,
     ) -> StreamData:
         """The newest sightings before ``until``."""
         topics = self._topics
