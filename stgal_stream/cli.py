@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 
 import click
 
+from stgal_stream import __version__
 from stgal_stream.commands.completion import completion
 from stgal_stream.commands.configuration import check_config, topics
 from stgal_stream.commands.demo import demo
@@ -31,7 +31,7 @@ Examples:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
-@click.version_option(version("stgal-stream"), prog_name="stgal-stream")
+@click.version_option(__version__, prog_name="stgal-stream")
 def cli() -> None:
     """Streaming multi-camera person tracking: detections in, global identities out."""
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from stgal_stream.config import Config
 from stgal_stream.errors import ConfigError, FencedError, LogError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
+from stgal_stream.log.topics import topic_specs
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.server import MonitoringServer
-from stgal_stream.stages.associate import AssociateStage
-from stgal_stream.stages.embed import EmbedStage
+from stgal_stream.settings import Config
+from stgal_stream.streaming.associate_stage import AssociateStage
+from stgal_stream.streaming.embed_stage import EmbedStage
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | No
         )
     if embedded is not None:
         return EmbeddedLog(embedded)
-    from stgal_stream.log.kafka import KafkaLog  # not needed, and not loaded, without a broker
+    from stgal_stream.log.kafka import KafkaLog
 
     return KafkaLog(
         brokers,
@@ -52,7 +53,7 @@ def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | No
 
 def make_missing_topics(log: Log, config: Config) -> None:
     """For commands beside a daemon: what is there, above all its retention, is the daemon's."""
-    log.ensure_topics(spec for spec in config.topic_specs() if not log.partitions(spec.name))
+    log.ensure_topics(spec for spec in topic_specs(config) if not log.partitions(spec.name))
 
 
 class Daemon:
@@ -70,7 +71,7 @@ class Daemon:
         self._embedded = threading.Event()
         self._waiting: set[str] = set()
         self._threads: list[threading.Thread] = []
-        for note in log.ensure_topics(config.topic_specs()):
+        for note in log.ensure_topics(topic_specs(config)):
             logger.warning("%s (stgal-stream topics tells more)", note)
         if stage in ("embed", "all"):
             embed = config.embed
@@ -81,11 +82,7 @@ class Daemon:
             self.embed = EmbedStage(log, config, extractor, self.metrics, releases)
         if stage in ("associate", "all"):
             self.associate = AssociateStage(log, config, self.metrics)
-            began_s = time.time()  # a disk that never takes a snapshot shows as well
-            written = self.metrics.snapshot_time
-            self.metrics.snapshot_age.set_function(
-                lambda: time.time() - max(began_s, written._value.get())
-            )
+            self.metrics.watch_snapshots()
 
     def run(
         self,
@@ -146,7 +143,7 @@ class Daemon:
 
     def _keep_running(self, name: str, run: Callable[[], None]) -> None:
         """Runs a stage; after a fault of the log it starts anew from what is committed."""
-        for attempt in range(1_000_000):
+        for attempt in count():
             try:
                 run()
                 if name == "embed":

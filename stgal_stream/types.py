@@ -8,7 +8,13 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float32]
+Vector = NDArray[np.float32]  # (D,)
+Vectors = NDArray[np.float32]  # (N, D)
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+CameraPair = tuple[str, str]  # unordered: see camera_pair
+Pair = tuple[int, int]  # two tracklets by number, the lower first
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Tracklet:
         return self.detection_ids[0]
 
     @property
-    def since_s(self) -> float:
+    def in_view_from_s(self) -> float:
         """Since when the person has been in view."""
         return self.start_s if self.track_start_s is None else self.track_start_s
 
@@ -153,27 +159,6 @@ class Refusal:
 Event = IdentityEvent | AssociationEvent | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerSettings:
-    """What an operator may set of the association; none of it is about a site.
-
-    Times are event time. ``window_s`` and ``max_tracklets`` bound memory, ``step_s`` is the grid
-    on which decisions fall, so that they do not depend on how the log was polled.
-    """
-
-    setting: str = "calibrated"
-    allowed_lateness_s: float = 10.0
-    window_s: float = 3600.0
-    max_tracklets: int = 20_000
-    max_open_tracklets: int = 10_000
-    max_cameras: int = 1_000
-    step_s: float = 1.0
-    tracklet_gap_s: float = 3.0
-    tracklet_max_s: float = 30.0
-    visit_gap_s: float = 5.0
-    first_calibration: int = 60
-    calibration_growth: float = 0.5
-    calibration_tracklets: int = 4_000
-    least_log_odds: float = 1.5
-    paper_alpha: float = 0.01
-    paper_epsilon_s: float = 10.0
+def camera_pair(first: str, second: str) -> CameraPair:
+    """The unordered pair."""
+    return (first, second) if first <= second else (second, first)

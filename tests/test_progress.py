@@ -16,7 +16,7 @@ from stgal_stream.commands.progress import StepBars, counted
 def test_a_step_says_how_far_how_fast_and_how_long(
     terminal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SAY_EVERY_S", 0.05)
+    monkeypatch.setattr(progress, "SAY_EVERY_S", 0.05)
     out = io.StringIO()
     with counted(Console(file=out, force_terminal=terminal, width=120, color_system=None)) as bars:
         steps = StepBars(bars)

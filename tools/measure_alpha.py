@@ -16,15 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-from stgal_stream.core.calibration import Calibration, calibrate
 from stgal_stream.evaluation.benchmark import candidates_of, queries_by_camera
 from stgal_stream.evaluation.fusion import Fusion
-from stgal_stream.evaluation.labelled_set import LabelledSet
-from stgal_stream.evaluation.retrieval import Ranking, Retrieval
 from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
 from stgal_stream.simulation.schedule import read_schedule
-from stgal_stream.types import TrackerSettings
+
+from stgal_stream.core.calibration import Calibration, calibrate
+from stgal_stream.evaluation.labelled_set import LabelledSet
+from stgal_stream.evaluation.retrieval import Ranking, Retrieval
+from stgal_stream.settings import TrackerSettings
 
 GRID = np.geomspace(0.1, 10.0, 12)
 

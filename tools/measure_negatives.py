@@ -17,14 +17,14 @@ import csv
 from pathlib import Path
 
 import numpy as np
-
-from stgal_stream.config import load_config
-from stgal_stream.extractor.onnx import OnnxExtractor
-from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.retraining.baseline import embed_tracklets
 from stgal_stream.retraining.batches import Sampler, hard_negatives
 from stgal_stream.retraining.pair_choice import random_negatives
 from stgal_stream.retraining.sources import LogSource
+
+from stgal_stream.configuration import load_config
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.retraining.baseline import embed_tracklets
 
 
 def main() -> None:

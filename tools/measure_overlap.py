@@ -19,11 +19,12 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-
-from stgal_stream.core.calibration import Calibration
 from stgal_stream.core.site_tracker import SiteTracker
 from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
-from stgal_stream.types import Box, Detection, TrackerSettings
+
+from stgal_stream.core.calibration import Calibration
+from stgal_stream.settings import TrackerSettings
+from stgal_stream.types import Box, Detection
 
 FRAMES_PER_S = 30.0
 
@@ -62,7 +63,7 @@ def track(rows: list[dict[str, str]], law: EmbeddingLaw, seed: int) -> Calibrati
             )
         )
     tracker.tick(float(times.max()) + 1000.0)
-    return tracker.associator.scorer.calibration
+    return tracker.window.scorer.calibration
 
 
 def report(seed: int, found: Calibration | None, seen: set[tuple[str, str, str]]) -> None:
@@ -80,7 +81,7 @@ def report(seed: int, found: Calibration | None, seen: set[tuple[str, str, str]]
         median = f"{np.median(times):.0f}" if len(times) else "-"
         learned = model.p_travel
         peak = "-" if learned is None else f"{found.grid.centres_s()[learned.argmax()]:.1f}"
-        verdict, n = model.verdict.value, model.n_buddies
+        verdict, n = model.link.value, model.n_buddies
         cells = (seed, "-".join(pair), len(people), verdict, n, at_once, median, peak)
         print(f"| {' | '.join(map(str, cells))} |")
 

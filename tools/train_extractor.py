@@ -35,7 +35,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-
 from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.network import (
     EMBEDDING_DIM,
@@ -44,9 +43,10 @@ from stgal_stream.extractor.network import (
     ResNet50,
     read_state,
 )
-from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.simulation.people import look_alike, random_person
 from stgal_stream.simulation.renderer import encode_jpeg, random_look, random_pose, render
+
+from stgal_stream.extractor.onnx import SHIPPED
 
 
 def main() -> int:

@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from stgal_stream.commands.options import broker_list, config_option, log_options
-from stgal_stream.config import load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import LogError
+from stgal_stream.log.topics import topic_specs
 
 
 @click.command("check-config")
@@ -38,7 +39,7 @@ def topics(brokers: str, embedded: Path | None, config_path: Path | None, check:
     config = load_config(config_path)
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     try:
-        specs = config.topic_specs()
+        specs = topic_specs(config)
         missing = [spec for spec in specs if not log.partitions(spec.name)]
         if check and missing:
             names = ", ".join(spec.name for spec in missing)

@@ -16,20 +16,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream import replay as replaying
 from stgal_stream.commands.demo_retraining import check_extra, crop_of, second_act
 from stgal_stream.commands.options import set_up_logging, stop_on_signals
 from stgal_stream.commands.progress import StreamProgress
-from stgal_stream.commands.run import values
-from stgal_stream.config import Config, load_config
+from stgal_stream.configuration import simulated_config
 from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError
-from stgal_stream.evaluation.demo_page import demo_page
-from stgal_stream.evaluation.rerun import rerun
 from stgal_stream.evaluation.stream_quality import StreamQuality, stream_quality
+from stgal_stream.experiments import replay as replaying
+from stgal_stream.experiments.pages.demo_page import demo_page
+from stgal_stream.experiments.rerun import rerun
+from stgal_stream.experiments.simulation.site import Label, SimulatedSite, SiteLaw
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
-from stgal_stream.simulation.site import Label, SimulatedSite, SiteLaw
+from stgal_stream.log.reading import values
+from stgal_stream.settings import Config
 from stgal_stream.wire.mapping import Mapping
 
 _START_S = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -73,11 +74,7 @@ def demo(
         f"{len(source)} detections in {minutes:g} minutes of event time."
     )
     _prepare(out)
-    config = load_config(None, {})
-    config.daemon.state_dir = str(out / "state")
-    config.embed.max_future_s = float("inf")
-    if model is not None:
-        config.embed.model = str(model)
+    config = simulated_config(out / "state", model)
     log = EmbeddedLog(out / "log")
     try:
         seconds = _stream(config, log, source, console)
@@ -153,10 +150,10 @@ def _finish(
     found.write(out / "mapping.csv")
     replaying.write_truth(source, out / "truth.csv", _START_S)
     qualities = {"calibrated (what ran)": _quality(found, labels)}
-    for setting in ("paper", "appearance"):
-        settings = replace(config.associate.tracker_settings(), setting=setting)
-        console.print(f"for comparison: the same embeddings under setting {setting} …")
-        qualities[setting] = _quality(rerun(log, config.topics.embeddings, settings), labels)
+    for method in ("paper", "appearance"):
+        settings = replace(config.associate, method=method)
+        console.print(f"for comparison: the same embeddings by method {method} …")
+        qualities[method] = _quality(rerun(log, config.topics.embeddings, settings), labels)
     waits = [row.decided_at_s - _START_S - labels[row.detection_id].time_s for row in found]
     accepted = sum(a["type"] == "accepted" for a in associations)
     summary = {
@@ -221,7 +218,7 @@ def _print(summary: dict[str, Any], out: Path) -> None:
     )
     table = Table(title="Identities against the truth of the simulation (pairs across cameras)")
     for name in (
-        "setting",
+        "method",
         "precision",
         "recall",
         "first prec.",
@@ -229,7 +226,7 @@ def _print(summary: dict[str, Any], out: Path) -> None:
         "IDF1",
         "ids",
     ):
-        table.add_column(name, justify="left" if name == "setting" else "right")
+        table.add_column(name, justify="left" if name == "method" else "right")
     for name, figures in summary["quality"].items():
         *shares, n_identities = figures.values()
         table.add_row(name, *(f"{v:.3f}" for v in shares), str(n_identities))

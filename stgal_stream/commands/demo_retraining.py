@@ -7,6 +7,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from rich.table import Table
 
 from stgal_stream.commands.options import stop_on_signals, train_extra
 from stgal_stream.commands.progress import StepBars, StreamProgress, counted
-from stgal_stream.commands.run import values
-from stgal_stream.config import Config, load_config
+from stgal_stream.configuration import simulated_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.evaluation.demo_page import demo_page
+from stgal_stream.experiments.pages.demo_page import demo_page
+from stgal_stream.experiments.simulation.site import SimulatedSite
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.simulation.site import SimulatedSite
+from stgal_stream.log.reading import records, values
+from stgal_stream.log.topics import topic_specs
+from stgal_stream.settings import Config
 from stgal_stream.wire.mapping import Mapping
 
 _CHUNK = 500
@@ -53,13 +56,15 @@ def second_act(
 ) -> None:
     """Trains, tracks again, prints before and after, and draws ``after.html``."""
     outcome = _retrain(config, log, out, console, iterations)
-    release, verdict = outcome.release, outcome.verdict
-    if release is None or verdict is None:
+    release, result = outcome.release, outcome.result
+    if release is None or result is None:
         raise click.Abort
-    after = _config_of(out, Releases(out / "releases").model(release.version))
+    after = simulated_config(
+        out / "after" / "state", Releases(out / "releases").model(release.version)
+    )
     again = EmbeddedLog(out / "after" / "log")
     try:
-        again.ensure_topics(after.topic_specs())
+        again.ensure_topics(topic_specs(after))
         _copy(log, again, config.topics.detections)
         _track(after, again, len(source), console)
         identities = [json.loads(v) for v in values(again, after.topics.identities)]
@@ -70,7 +75,7 @@ def second_act(
         found.write(out / "after" / "mapping.csv")
         before = summary["quality"]["calibrated (what ran)"]
         quality = {"before retraining": before, "after retraining": figures_of(found)}
-        said = f"gate {'passed' if verdict.passed else 'refused'}: {verdict.reason}"
+        said = f"gate {'passed' if result.passed else 'refused'}: {result.reason}"
         what = {"release": release.version, "pairs": release.data["pairs"], "said": said}
         shown = {**summary, "quality": quality}
         page = demo_page(source, shown, found, identities, associations, crop_of(again))
@@ -93,10 +98,11 @@ def crop_of(log: Log) -> Callable[[dict[str, Any]], bytes]:
 
 
 def _retrain(config: Config, log: Log, out: Path, console: Console, iterations: int) -> Any:
-    from stgal_stream.retraining.job import Job, JobSettings
-    from stgal_stream.retraining.peers import Peers
-    from stgal_stream.retraining.sources import LogSource
-    from stgal_stream.retraining.training import TrainingSettings
+    from stgal_stream.retraining.data.sources import LogSource
+    from stgal_stream.retraining.job import Job
+    from stgal_stream.retraining.job_settings import JobSettings
+    from stgal_stream.training.peers import Peers
+    from stgal_stream.training.trainer import TrainingSettings
 
     console.print(f"second act: {iterations} iterations of retraining on the demo's own log …")
     model = Path(config.embed.model) if config.embed.model else SHIPPED
@@ -110,21 +116,12 @@ def _retrain(config: Config, log: Log, out: Path, console: Console, iterations: 
         return job.run(settings, stop, StepBars(bars).say)
 
 
-def _config_of(out: Path, model: Path) -> Config:
-    config = load_config(None, {})
-    config.daemon.state_dir = str(out / "after" / "state")
-    config.embed.max_future_s = float("inf")
-    config.embed.model = str(model)
-    return config
-
-
 def _copy(log: Log, target: Log, topic: str) -> None:
     """The same detections, in the same order and partitions."""
     for partition in range(log.partitions(topic)):
-        offset = 0
-        while records := log.read(topic, partition, offset, _CHUNK):
-            target.append([NewRecord(topic, r.key, r.value, r.headers, partition) for r in records])
-            offset = records[-1].offset + 1
+        found = records(log, topic, partition)
+        while chunk := list(islice(found, _CHUNK)):
+            target.append([NewRecord(topic, r.key, r.value, r.headers, partition) for r in chunk])
 
 
 def _track(config: Config, log: EmbeddedLog, total: int, console: Console) -> None:

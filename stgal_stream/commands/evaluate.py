@@ -14,15 +14,15 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from stgal_stream.commands.progress import counted
-from stgal_stream.config import load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.errors import ConfigError, DataError
-from stgal_stream.evaluation.benchmark import RULES, Benchmark, benchmark
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
-from stgal_stream.evaluation.evaluation_page import render_evaluation
 from stgal_stream.evaluation.labelled_set import LabelledSet, embed_dataset, load_embeddings
 from stgal_stream.evaluation.mapping_file import MappingQuality, score_mapping
-from stgal_stream.evaluation.printed import PAPER_GAIN_MARKET, PRINTED
 from stgal_stream.evaluation.stream_quality import StreamQuality
+from stgal_stream.experiments.benchmark import RULES, Benchmark, benchmark
+from stgal_stream.experiments.pages.evaluation_page import render_evaluation
+from stgal_stream.experiments.printed import PAPER_GAIN_MARKET, PRINTED
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 
 _EPILOG = """\b
@@ -105,7 +105,7 @@ def evaluate(
         else:
             assert dataset is not None
             data, title = _embed(dataset, root, model or SHIPPED, clock, starts, report)
-        settings = load_config(None).associate.tracker_settings()
+        settings = load_config(None).associate
         everything = replace(settings, calibration_tracklets=max(1, len(data.person)))
         result = benchmark(data, everything, report)
     _print_tables(console, title, data, result, dataset or "market1501")
@@ -200,7 +200,7 @@ def _print_tables(
 
 def _print_calibration(console: Console, result: Benchmark) -> None:
     figures = result.as_json()["calibration"]
-    verdicts = [m.verdict for m in result.calibration.pairs.values()]
+    verdicts = [m.link for m in result.calibration.pairs.values()]
     counts = ", ".join(
         f"{verdicts.count(v)} {v.replace('_', ' ')}" for v in dict.fromkeys(verdicts)
     )

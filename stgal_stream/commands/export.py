@@ -41,9 +41,9 @@ def export(
 ) -> None:
     """Export a ResNet-50 to ONNX and prove it equal to torch."""
     with train_extra("export"):
-        from stgal_stream.extractor.export import export as export_network
-        from stgal_stream.extractor.export import imagenet_format
-        from stgal_stream.extractor.network import load_network
+        from stgal_stream.training.export import export as export_network
+        from stgal_stream.training.export import imagenet_format
+        from stgal_stream.training.network import load_network
     network = load_network(weights, seed=seed, last_stride=last_stride)
     name = version or (f"seeded-{seed}" if weights == "seeded" else Path(weights).stem)
     parity = export_network(

@@ -10,14 +10,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.config import load_config
-from stgal_stream.core.calibration import PairModel
-from stgal_stream.core.calibration_history import PastCalibration
-from stgal_stream.core.mixture import MIN_BUDDIES, CameraPair, Verdict
-from stgal_stream.core.site_state import restore
-from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.configuration import load_config
+from stgal_stream.core.calibration.history import PastCalibration
+from stgal_stream.core.calibration.link_test import MIN_BUDDIES, LinkStatus
+from stgal_stream.core.calibration.model import PairModel
+from stgal_stream.core.tracker.site_tracker import SiteTracker
+from stgal_stream.core.tracker.snapshot import restore
 from stgal_stream.errors import DataError, SnapshotError
-from stgal_stream.stages.snapshots import read_sites
+from stgal_stream.streaming.snapshots import read_sites
+from stgal_stream.types import CameraPair
 
 _EPILOG = """\b
 Examples:
@@ -45,7 +46,7 @@ def inspect(
     directory = state_dir or Path(config.daemon.state_dir)
     try:
         states = read_sites(directory)
-        settings = config.associate.tracker_settings()
+        settings = config.associate
         found = {name: summary(restore(state, settings)) for name, state in states.items()}
     except SnapshotError as error:
         raise DataError(str(error), hint=error.hint) from error
@@ -66,30 +67,30 @@ def inspect(
 
 def summary(tracker: SiteTracker) -> dict[str, Any]:
     """Everything that ``inspect`` tells of one site, as plain values."""
-    associator = tracker.associator
-    calibration = associator.scorer.calibration
+    window = tracker.window
+    calibration = window.scorer.calibration
     facts: dict[str, Any] = {
         "extractor": tracker.extractor,
-        "event_time_s": tracker.watermark.value_s if len(associator.gallery) else None,
-        "cameras": sorted(associator.gallery.camera_names),
-        "n_tracklets": len(associator.gallery),
-        "n_identities": len(associator.identities),
-        "n_associations": len(associator.accepted),
+        "event_time_s": tracker.watermark.value_s if len(window.gallery) else None,
+        "cameras": sorted(window.gallery.camera_names),
+        "n_tracklets": len(window.gallery),
+        "n_identities": len(window.identities),
+        "n_associations": len(window.accepted),
         "calibration": None,
-        "needed_tracklets": max(0, associator.n_until_calibration),
+        "needed_tracklets": max(0, window.n_until_calibration),
         "pairs": [],
     }
     if calibration is None:
         return facts
-    before = associator.history.a_day_before(tracker.watermark.value_s)
+    before = window.history.a_day_before(tracker.watermark.value_s)
     facts["calibration"] = {
         "version": calibration.version,
-        "setting": calibration.setting,
+        "method": calibration.method,
         "alpha": calibration.alpha,
         "sigma": calibration.sigma,
         "epsilon_s": calibration.epsilon_s,
-        "expected_precision": associator.accepted.expected_precision,
-        "learned": any(m.verdict is Verdict.LINKED for m in calibration.pairs.values()),
+        "expected_precision": window.accepted.expected_precision,
+        "learned": calibration.has_learned,
         "compared_with_s_ago": None if before is None else tracker.watermark.value_s - before.at_s,
         "alpha_before": None if before is None else before.alpha,
     }
@@ -102,13 +103,13 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
 def _pair(
     tracker: SiteTracker, pair: CameraPair, model: PairModel, before: PastCalibration | None
 ) -> dict[str, Any]:
-    seen = tracker.associator.accepted.travel_times.get(pair)
+    seen = tracker.window.accepted.travel_times.get(pair)
     n = seen.n if seen is not None else 0
     low, median, high = (seen.quantile(q) if seen is not None else None for q in _QUANTILES)
     past = None if before is None else before.medians_s.get(pair)
     return {
         "cameras": list(pair),
-        "verdict": str(model.verdict),
+        "verdict": str(model.link),
         "n_buddies": model.n_buddies,
         "needed_buddies": max(0, MIN_BUDDIES - model.n_buddies),
         "n_associations": n,
@@ -157,7 +158,7 @@ def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
 
 
 def _verdict(pair: dict[str, Any]) -> str:
-    if pair["verdict"] == Verdict.TOO_LITTLE_DATA:
+    if pair["verdict"] == LinkStatus.TOO_LITTLE_DATA:
         return f"no overlap seen yet, needs about {pair['needed_buddies']} more"
     return str(pair["verdict"]).replace("_", " ")
 

@@ -12,12 +12,12 @@ import click
 import msgspec
 
 from stgal_stream.commands.options import broker_list, config_option, log_options
-from stgal_stream.config import load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import DataError, StgalError
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.stages.rollout_state import RolloutState
+from stgal_stream.streaming.extractor_rollout.state import RolloutState
 from stgal_stream.wire.rollout import Promotion, encode
 
 Command = TypeVar("Command", bound=Callable[..., Any])

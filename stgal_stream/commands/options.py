@@ -61,7 +61,7 @@ def batch_pairs_option(command: Command) -> Command:
     return click.option(
         "--batch-pairs",
         type=click.IntRange(2, 1000),
-        help="Pairs in a batch, over all processes. Default: 10 (setting paper: 16).",
+        help="Pairs in a batch, over all processes. Default: 10 (recipe paper: 16).",
     )(command)
 
 
@@ -73,7 +73,7 @@ def precision_option(command: Command) -> Command:
         default="auto",
         show_default=True,
         help="What the network is trained in; auto: bfloat16 where the processor computes in it, "
-        "float32 in setting paper.",
+        "float32 by recipe paper.",
     )(command)
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stgal_stream.commands.options import broker_list
-from stgal_stream.config import Config
 from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log
-from stgal_stream.stages.rollout_state import RolloutState
+from stgal_stream.settings import Config
+from stgal_stream.streaming.extractor_rollout.state import RolloutState
 
 if TYPE_CHECKING:  # torch, which an edge server lacks
-    from stgal_stream.retraining.sources import Source
+    from stgal_stream.retraining.data.sources import Source
 
 
 def pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ def source_of(
     config: Config, brokers: str, embedded: Path | None, pairs: Path | None, crops: Path | None
 ) -> Iterator[tuple[Source, Callable[[Releases], Path]]]:
     """What to read, and which extractor is in use there."""
-    from stgal_stream.retraining.sources import FileSource, LogSource
+    from stgal_stream.retraining.data.sources import FileSource, LogSource
 
     if pairs is not None or crops is not None:
         if pairs is None or crops is None:

@@ -23,11 +23,11 @@ from rich.progress import (
 from rich.text import Text
 
 from stgal_stream.daemon import Daemon
-from stgal_stream.stages.associate import AssociateStage
+from stgal_stream.streaming.associate_stage import AssociateStage
 
 logger = logging.getLogger(__name__)
 
-_SAY_EVERY_S = 10.0
+SAY_EVERY_S = 10.0
 
 
 class Rate(ProgressColumn):
@@ -58,7 +58,7 @@ class StepBars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
-        self._next_s = time.monotonic() + _SAY_EVERY_S
+        self._next_s = time.monotonic() + SAY_EVERY_S
 
     def say(self, what: str, done: int, total: int, note: str) -> None:
         """How far a step is."""
@@ -69,7 +69,7 @@ class StepBars:
         self._bars.update(number, completed=done, total=total, description=shown)
         console = self._bars.console
         if not console.is_terminal and time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + _SAY_EVERY_S
+            self._next_s = time.monotonic() + SAY_EVERY_S
             task = next(task for task in self._bars.tasks if task.id == number)
             left_s = task.time_remaining
             left = "" if left_s is None else f", {timedelta(seconds=int(left_s))} left"
@@ -83,13 +83,13 @@ class LoggedProgress:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._said = (0, 0)
-        self._next_s = time.monotonic() + _SAY_EVERY_S
+        self._next_s = time.monotonic() + SAY_EVERY_S
 
     def update(self) -> None:
         """Says how far the stages are, if that is news."""
         if time.monotonic() < self._next_s:
             return
-        self._next_s = time.monotonic() + _SAY_EVERY_S
+        self._next_s = time.monotonic() + SAY_EVERY_S
         embed, associate = self._daemon.embed, self._daemon.associate
         now = (embed.progress if embed else 0, associate.progress if associate else 0)
         if now == self._said:
@@ -104,8 +104,8 @@ class LoggedProgress:
 def found_so_far(associate: AssociateStage) -> str:
     """What the windows of all sites hold, in words."""
     trackers = list(associate.trackers.values())
-    pairs = sum(len(t.associator.accepted) for t in trackers)
-    people = sum(len(t.associator.identities) for t in trackers)
+    pairs = sum(len(t.window.accepted) for t in trackers)
+    people = sum(len(t.window.identities) for t in trackers)
     return f"{people} identities, {pairs} associations"
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from stgal_stream.commands.options import config_option, log_options, train_extra
 from stgal_stream.commands.pair_source import pair_options, source_of
 from stgal_stream.commands.progress import StepBars, counted
-from stgal_stream.config import load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.errors import DataError
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
 from stgal_stream.extractor.releases import ABOUT

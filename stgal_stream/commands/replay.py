@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from stgal_stream import replay as core
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
 from stgal_stream.commands.progress import counted
-from stgal_stream.config import load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.datasets import load_dataset
-from stgal_stream.log.port import Log
-from stgal_stream.simulation.schedule import ScheduledPeople, read_schedule, write_dataset
-from stgal_stream.simulation.site import SimulatedSite, SiteLaw
+from stgal_stream.experiments import replay as core
+from stgal_stream.experiments.simulation.schedule import (
+    ScheduledPeople,
+    read_schedule,
+    write_dataset,
+)
+from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
+from stgal_stream.settings import Config
 from stgal_stream.wire.detection import BadRecord, parse_time_s
 
 _START = "2025-01-01T00:00:00Z"
@@ -156,44 +161,33 @@ def _send(
         raise ConfigError(f"--start: {error.detail}", hint=f"such as {_START}") from error
     if target is not None and (brokers or embedded):
         raise ConfigError("name one target: --to FILE, --brokers or --embedded")
-    config = load_config(config_path)
     console = Console(stderr=True)
     bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded} {start}")
     first = bookmark.read() if resume else 0
-    log: Log | None = None
-    sink: core.Sink
-    if target is not None:
-        sink = core.FileSink(target, resume=first > 0)
-    else:
-        log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-        make_missing_topics(log, config)
-        sink = core.LogSink(log, config.topics.detections)
-    console.print(f"{what} -> {target or embedded or brokers}")
-    if first:
-        console.print(f"going on after {first} detections that were sent before")
-    if truth is not None:
-        core.write_truth(source, truth, start_s)
     stop = threading.Event()
-    with counted(console) as progress, stop_on_signals(stop):
-        task = progress.add_task("sent", total=len(source), completed=first)
+    with _sink(target, brokers, embedded, load_config(config_path), first) as sink:
+        console.print(f"{what} -> {target or embedded or brokers}")
+        if first:
+            console.print(f"going on after {first} detections that were sent before")
+        if truth is not None:
+            core.write_truth(source, truth, start_s)
+        with counted(console) as progress, stop_on_signals(stop):
+            task = progress.add_task("sent", total=len(source), completed=first)
 
-        def on_sent(n: int) -> None:
-            bookmark.write(n)
-            progress.update(task, completed=n)
+            def on_sent(n: int) -> None:
+                bookmark.write(n)
+                progress.update(task, completed=n)
 
-        sent = core.replay(
-            source,
-            sink,
-            start_s=start_s,
-            speed=speed,
-            site=site,
-            first=first,
-            on_sent=on_sent,
-            stopped=stop.is_set,
-        )
-    sink.close()
-    if log is not None:
-        log.close()
+            sent = core.replay(
+                source,
+                sink,
+                start_s=start_s,
+                speed=speed,
+                site=site,
+                first=first,
+                on_sent=on_sent,
+                stopped=stop.is_set,
+            )
     if sent < len(source):
         console.print(
             f"stopped after {sent} of {len(source)}; the same command with --resume goes on"
@@ -201,3 +195,23 @@ def _send(
         raise click.Abort
     bookmark.remove()
     console.print(f"sent {sent} detections")
+
+
+@contextmanager
+def _sink(
+    target: Path | None, brokers: str, embedded: Path | None, config: Config, first: int
+) -> Iterator[core.Sink]:
+    """Where the replay goes: a file (appended to after ``first`` detections), or a log."""
+    if target is not None:
+        out = core.FileSink(target, resume=first > 0)
+        try:
+            yield out
+        finally:
+            out.close()
+        return
+    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
+    try:
+        make_missing_topics(log, config)
+        yield core.LogSink(log, config.topics.detections)
+    finally:
+        log.close()

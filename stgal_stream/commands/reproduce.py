@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,20 @@ from stgal_stream.commands.options import (
     train_extra,
 )
 from stgal_stream.commands.progress import StepBars, counted
+from stgal_stream.commands.recipe import recipe_option, training_settings
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
-from stgal_stream.evaluation.printed import printed_as_json
-from stgal_stream.evaluation.reproduction_page import as_markdown, render_reproduction, table_of
+from stgal_stream.experiments.pages.reproduction_page import (
+    as_markdown,
+    render_reproduction,
+    table_of,
+)
+from stgal_stream.experiments.printed import printed_as_json
+from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 
 if TYPE_CHECKING:  # torch, which an edge server lacks
-    from stgal_stream.retraining.reproduction import Asked
+    from stgal_stream.experiments.reproduction import Asked
 
 _EPILOG = """\b
 Examples:
@@ -55,16 +62,16 @@ Examples:
     help="Baseline A; default: the shipped one.",
 )
 @click.option("--row", "only", multiple=True, help="Only this row; may be given again.")
-@click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
+@recipe_option
 @click.option(
     "--loss",
     type=click.Choice(LOSS_NAMES),
-    help="Of the trainings on pairs. Default: the setting's.",
+    help="Of the trainings on pairs. Default: the recipe's.",
 )
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    help="Of each training. Default: 800 (setting paper: 30,000); Baseline B's takes 150 at most.",
+    help="Of each training. Default: 800 (recipe paper: 30,000); Baseline B's takes 150 at most.",
 )
 @batch_pairs_option
 @precision_option
@@ -80,7 +87,7 @@ def reproduce(
     clock: str | None,
     baseline: Path | None,
     only: tuple[str, ...],
-    setting: str,
+    recipe: str,
     loss: str | None,
     iterations: int | None,
     batch_pairs: int | None,
@@ -97,45 +104,26 @@ def reproduce(
     command goes on where it was stopped; rows that are there stay and are shown too.
     """
     with train_extra("reproduce"):
-        from stgal_stream.retraining.peers import Peers
-        from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
-        from stgal_stream.retraining.training import TrainingSettings
-    unknown = [name for name in only if name not in ROWS[table]]
-    if unknown:
-        raise ConfigError(
-            f"{table} has no row {unknown[0]}", hint=f"one of {', '.join(ROWS[table])}"
-        )
-    if json_path is not None and not json_path.resolve().parent.is_dir():
-        raise ConfigError(f"{json_path.parent} is not a directory")
-    if json_path is not None and json_path.is_dir():
-        raise ConfigError(f"{json_path} is a directory, not a file")
+        from stgal_stream.experiments.reproduction import ROWS, Asked, Reproduction, Stopped
+        from stgal_stream.training.peers import Peers
+    _check(table, only, ROWS[table], json_path)
     set_up_logging("warning")
-    is_paper = setting == "paper"
-    training = TrainingSettings.paper(seed) if is_paper else TrainingSettings(seed=seed)
-    if is_paper and precision == "auto":
-        precision = training.precision
-    precision = Peers.alone().precision_of(precision)
-    within = training if is_paper else TrainingSettings.within_cameras(seed)
-    training = replace(
-        training,
-        loss=loss or training.loss,
-        iterations=iterations or training.iterations,
-        n_pairs=batch_pairs or training.n_pairs,
-        precision=precision,
+    chosen = Peers.alone().precision_of(training_settings(recipe, seed, precision).precision)
+    training = training_settings(
+        recipe, seed, chosen, loss=loss, iterations=iterations, n_pairs=batch_pairs
     )
-    n_within = min(within.iterations, training.iterations)
-    within = replace(within, iterations=n_within, precision=precision)
+    within = training_settings(recipe, seed, chosen, within_cameras=True)
+    within = replace(within, iterations=min(within.iterations, training.iterations))
     images = load_dataset(dataset, root, clock=clock or "corrected")
     path = baseline or SHIPPED
-    extractor = OnnxExtractor(path, eight_bit=False)
-    used = clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected")
+    form, version = _form_of(path)
     about = {
         "dataset": dataset,
         "root": root.name,
         "images": len(images),
-        "clock": used,
-        "baseline": extractor.version,
-        "crop": [extractor.form.height_px, extractor.form.width_px],
+        "clock": clock or {"duke": "official", "msmt17": "ticks"}.get(dataset, "corrected"),
+        "baseline": version,
+        "crop": [form.height_px, form.width_px],
     }
     asked = Asked(images, path, training, within, about)
     console, stop = Console(stderr=True), threading.Event()
@@ -149,6 +137,27 @@ def reproduce(
             raise click.Abort from None
     rows = {name: found[name] for name in ROWS[table] if name in found}
     _publish(table, asked, rows, out, json_path)
+
+
+def _check(table: str, only: tuple[str, ...], rows: Sequence[str], json_path: Path | None) -> None:
+    """Before hours of work: whether its rows and its file make sense.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    unknown = [name for name in only if name not in rows]
+    if unknown:
+        raise ConfigError(f"{table} has no row {unknown[0]}", hint=f"one of {', '.join(rows)}")
+    if json_path is not None and not json_path.resolve().parent.is_dir():
+        raise ConfigError(f"{json_path.parent} is not a directory")
+    if json_path is not None and json_path.is_dir():
+        raise ConfigError(f"{json_path} is a directory, not a file")
+
+
+def _form_of(path: Path) -> tuple[CropFormat, str]:
+    """The crops that an extractor takes, and its version."""
+    extractor = OnnxExtractor(path, eight_bit=False)
+    return extractor.form, extractor.version
 
 
 def _publish(

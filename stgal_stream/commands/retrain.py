@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -24,13 +24,17 @@ from stgal_stream.commands.options import (
 from stgal_stream.commands.pair_source import pair_options, source_of
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.commands.quantise import said_of
-from stgal_stream.config import load_config
+from stgal_stream.commands.recipe import recipe_option, training_settings
+from stgal_stream.configuration import load_config
 from stgal_stream.errors import ConfigError, StgalError
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases
 
 if TYPE_CHECKING:  # torch, which an edge server lacks
-    from stgal_stream.retraining.gate import Verdict
+    from stgal_stream.retraining.gate import GateResult
+    from stgal_stream.retraining.job_settings import JobSettings
+    from stgal_stream.training.peers import Peers
+    from stgal_stream.training.trainer import TrainingSettings
 
 _EPILOG = """\b
 Examples:
@@ -58,12 +62,12 @@ Examples:
     is_flag=True,
     help="Train on what each camera alone tells apart (Baseline B): needs no pairs yet.",
 )
-@click.option("--setting", type=click.Choice(["default", "paper"]), default="default")
-@click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the setting's.")
+@recipe_option
+@click.option("--loss", type=click.Choice(LOSS_NAMES), help="Default: the recipe's.")
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    help="Default: 800 (within cameras: 150; setting paper: 30,000); more where time allows.",
+    help="Default: 800 (within cameras: 150; recipe paper: 30,000); more where time allows.",
 )
 @click.option("--learning-rate", type=FiniteRange(0, 1e30, min_open=True))
 @batch_pairs_option
@@ -81,7 +85,9 @@ Examples:
     help="Of the release, in pixels; default: the baseline's. Smaller ones train faster on a CPU.",
 )
 @click.option(
+    "--max-tracklets",
     "--most",
+    "max_tracklets",
     default=20_000,
     show_default=True,
     type=click.IntRange(min=100),
@@ -90,7 +96,7 @@ Examples:
 @click.option(
     "--weighted/--unweighted",
     default=None,
-    help="Draw pairs in proportion to their posterior (default; setting paper: all alike).",
+    help="Draw pairs in proportion to their posterior (default; recipe paper: all alike).",
 )
 @precision_option
 @click.option("--seed", default=0, show_default=True, type=SEED)
@@ -106,22 +112,8 @@ def retrain(
     crops: Path | None,
     baseline: Path | None,
     out: Path | None,
-    within_cameras: bool,
-    setting: str,
-    loss: str | None,
-    iterations: int | None,
-    learning_rate: float | None,
-    batch_pairs: int | None,
     parts: int | None,
-    crop_size: tuple[int, int] | None,
-    most: int,
-    weighted: bool | None,
-    precision: str,
-    seed: int,
-    held_out: float,
-    min_pairs: int,
-    promote: bool,
-    resume: bool,
+    **options: Any,
 ) -> None:
     """Train the extractor on the pairs that the stream found, without a label.
 
@@ -131,60 +123,22 @@ def retrain(
     torchrun several processes (GPUs, machines) train one network, as one would.
     """
     with train_extra("retrain"):
-        from stgal_stream.retraining.job import Job, JobSettings
-        from stgal_stream.retraining.peers import Peers
-        from stgal_stream.retraining.training import TrainingSettings
+        from stgal_stream.retraining.job import Job
+        from stgal_stream.training.peers import Peers
     config = load_config(config_path)
-    if setting == "paper":
-        chosen = TrainingSettings.paper(seed)
-        if precision == "auto":
-            precision = chosen.precision
-    elif within_cameras:
-        chosen = TrainingSettings.within_cameras(seed)
-    else:
-        chosen = TrainingSettings(seed=seed)
-    chosen = replace(
-        chosen,
-        loss=loss or chosen.loss,
-        iterations=iterations or chosen.iterations,
-        learning_rate=learning_rate or chosen.learning_rate,
-        n_pairs=batch_pairs or chosen.n_pairs,
-        weighted=chosen.weighted if weighted is None else weighted,
-    )
+    options["promote"] = options["promote"] and pairs is None
     stop = threading.Event()
     with (
         source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
-        if parts is not None and parts < peers.size:
-            raise ConfigError(f"--parts {parts} is too few for {peers.size} processes")
-        chosen = replace(
-            chosen,
-            n_parts=parts or max(chosen.n_parts, peers.size),
-            precision=peers.precision_of(precision),
-        )
+        settings = _job_settings(options, parts, peers, eight_bit=config.embed.eight_bit)
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
-        promote = promote and pairs is None
-        settings = JobSettings(
-            chosen,
-            held_out,
-            most,
-            crop_size,
-            min_pairs,
-            promote,
-            resume,
-            within_cameras,
-            eight_bit=config.embed.eight_bit,
-        )
         path = baseline or peers.agree(lambda: in_use(Releases(folder)))
         # In floats, as the candidate is judged: the gate compares nothing else.
         extractor = OnnxExtractor(path, providers=config.embed.providers, eight_bit=False)
-        console.print(
-            f"baseline {extractor.version}; {chosen.iterations} iterations, {chosen.loss}; "
-            f"{peers.size} x {peers.device.type}, {chosen.precision}, "
-            f"batches in {chosen.n_parts} parts"
-        )
+        console.print(_plan(extractor.version, settings.training, peers))
         job = Job(source, extractor, Releases(folder), peers)
         try:
             with counted(console) as bars, stop_on_signals(stop):
@@ -195,17 +149,62 @@ def retrain(
             raise SystemExit(error.exit_code) from error  # said once, not by every process
     if not peers.leads and not stop.is_set():
         return
-    if outcome.release is None or outcome.verdict is None:
+    if outcome.release is None or outcome.result is None:
         console.print(
             "stopped; --resume goes on from here"
             if job.can_go_on
             else "stopped before there was anything to go on from"
         )
         raise click.Abort
-    _say(outcome.release, outcome.verdict, outcome.promoted, folder)
+    _say(outcome.release, outcome.result, outcome.promoted, folder)
 
 
-def _say(release: Release, verdict: Verdict, promoted: bool, folder: Path) -> None:
+def _job_settings(
+    options: dict[str, Any], parts: int | None, peers: Peers, *, eight_bit: bool
+) -> JobSettings:
+    """What was asked for, as this machine and its processes can do it."""
+    from stgal_stream.retraining.job_settings import JobSettings
+
+    training = training_settings(
+        options["recipe"],
+        options["seed"],
+        options["precision"],
+        within_cameras=options["within_cameras"],
+        loss=options["loss"],
+        iterations=options["iterations"],
+        learning_rate=options["learning_rate"],
+        n_pairs=options["batch_pairs"],
+        weighted=options["weighted"],
+    )
+    if parts is not None and parts < peers.size:
+        raise ConfigError(f"--parts {parts} is too few for {peers.size} processes")
+    training = replace(
+        training,
+        n_parts=parts or max(training.n_parts, peers.size),
+        precision=peers.precision_of(training.precision),
+    )
+    return JobSettings(
+        training,
+        held_out=options["held_out"],
+        max_tracklets=options["max_tracklets"],
+        crop_size=options["crop_size"],
+        min_pairs=options["min_pairs"],
+        promote=options["promote"],
+        resume=options["resume"],
+        within_cameras=options["within_cameras"],
+        eight_bit=eight_bit,
+    )
+
+
+def _plan(baseline: str, training: TrainingSettings, peers: Peers) -> str:
+    return (
+        f"baseline {baseline}; {training.iterations} iterations, {training.loss}; "
+        f"{peers.size} x {peers.device.type}, {training.precision}, "
+        f"batches in {training.n_parts} parts"
+    )
+
+
+def _say(release: Release, result: GateResult, promoted: bool, folder: Path) -> None:
     """What came of it, line by line."""
     is_within = release.settings["within_cameras"]
     on = "tracks within cameras" if is_within else f"{release.data['pairs']} pairs"
@@ -213,7 +212,7 @@ def _say(release: Release, verdict: Verdict, promoted: bool, folder: Path) -> No
     click.echo(f"release {release.version}: {on}, crops of {height} x {width}, {folder}")
     if release.data["left_out"]:
         click.echo(f"  left out   {_listed(release.data['left_out'])}")
-    for name, judged in (("baseline", verdict.baseline), ("candidate", verdict.candidate)):
+    for name, judged in (("baseline", result.baseline), ("candidate", result.candidate)):
         right, apart = (
             "-" if share is None else f"{share:.3f}"
             for share in (judged.expected_precision, judged.separation)
@@ -223,7 +222,7 @@ def _say(release: Release, verdict: Verdict, promoted: bool, folder: Path) -> No
             f"({right} expected right), separation {apart}"
         )
     click.echo(f"  8 bits     {said_of(release.variant)}")
-    click.echo(f"gate: {'passed' if verdict.passed else 'refused'}, {verdict.reason}")
+    click.echo(f"gate: {'passed' if result.passed else 'refused'}, {result.reason}")
     click.echo("promoted" if promoted else "not promoted")
 
 

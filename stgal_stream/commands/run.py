@@ -6,8 +6,7 @@ import json
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -22,11 +21,14 @@ from stgal_stream.commands.options import (
     stop_on_signals,
 )
 from stgal_stream.commands.progress import LoggedProgress, StreamProgress
-from stgal_stream.config import Config, load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
+from stgal_stream.log.reading import values
+from stgal_stream.log.topics import topic_specs
+from stgal_stream.settings import METHODS, Config
 from stgal_stream.wire.mapping import Mapping
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,6 @@ Examples:
   stgal-stream run --embedded stgal-log --until-end
   stgal-stream run --from detections.jsonl --to identities.jsonl --mapping mapping.csv
 """
-_CHUNK = 1000
 
 
 @click.command(epilog=_EPILOG)
@@ -56,7 +57,7 @@ _CHUNK = 1000
 @click.option(
     "--associations", type=click.Path(path_type=Path), help="Write pseudo-pairs, JSON Lines."
 )
-@click.option("--setting", type=click.Choice(["calibrated", "paper", "appearance"]))
+@click.option("--method", "--setting", "method", type=click.Choice(METHODS))
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX extractor.")
 def run(
     brokers: str,
@@ -69,7 +70,7 @@ def run(
     mapping: Path | None,
     dead_letters: Path | None,
     associations: Path | None,
-    setting: str | None,
+    method: str | None,
     model: Path | None,
 ) -> None:
     """Track people: a daemon on Kafka or on an embedded log, or a file from end to end.
@@ -78,8 +79,8 @@ def run(
     cleanly: what is in work is committed, and the next start goes on from there.
     """
     config = load_config(config_path)
-    if setting is not None:
-        config.associate.setting = setting
+    if method is not None:
+        config.associate = replace(config.associate, method=method)
     if model is not None:
         config.embed.model = str(model)
     set_up_logging(config.daemon.log_level)
@@ -133,7 +134,7 @@ def _run_file(config: Config, source: Path, files: _Files) -> None:
     with tempfile.TemporaryDirectory(prefix="stgal-") as scratch:
         config.daemon.state_dir = str(Path(scratch) / "state")
         log = EmbeddedLog(Path(scratch) / "log")
-        log.ensure_topics(config.topic_specs())
+        log.ensure_topics(topic_specs(config))
         console = Console(stderr=True)
         n = load_into(log, config.topics.detections, source, console)
         daemon = Daemon(log, config)
@@ -180,12 +181,3 @@ def _set_event() -> threading.Event:
     event = threading.Event()
     event.set()
     return event
-
-
-def values(log: Log, topic: str) -> Iterator[bytes]:
-    """The values of all records of a topic, in order."""
-    for partition in range(log.partitions(topic)):
-        offset = 0
-        while records := log.read(topic, partition, offset, _CHUNK):
-            yield from (record.value for record in records)
-            offset = records[-1].offset + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.gallery import Gallery
+from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.errors import DataError
 from stgal_stream.evaluation.datasets import SPLITS, DatasetImage
 from stgal_stream.extractor.crops import BadCrop, decode_crop

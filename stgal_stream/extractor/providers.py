@@ -24,7 +24,7 @@ PROVIDERS = (_TENSORRT, "CUDAExecutionProvider", CPU)
 # Features must not depend on how many crops are computed at once, as by a shorter mantissa, nor on
 # which convolution was fastest this time; and looking for that anew at each size of batch is slow.
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
-_DRIVER = Path("/dev/nvidiactl")
+DRIVER = Path("/dev/nvidiactl")
 _TENSORRT_LIBRARY = "libnvinfer.so.10"
 
 
@@ -32,7 +32,7 @@ def usable(wanted: Sequence[str]) -> list[str]:
     """Those of the ``wanted`` that are worth a try, in their order: without a GPU, or TensorRT
     without its library, onnxruntime would fail with many lines."""
     here = [name for name in wanted if name in ort.get_available_providers()]
-    if not _DRIVER.exists():
+    if not DRIVER.exists():
         return [name for name in here if name == CPU]
     if here == [CPU]:
         return here

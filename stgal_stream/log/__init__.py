@@ -1,0 +1,8 @@
+"""The log: topics of records in partitions, offsets per group, and one atomic commit.
+
+- ``port``                          what a log is; one conformance suite runs on every one
+- ``kafka``, ``kafka_subscription`` Apache Kafka, with transactions
+- ``embedded``                      SQLite in one directory
+- ``reading``                       a topic from an offset to its end
+- ``topics``                        the topics that a daemon needs
+"""

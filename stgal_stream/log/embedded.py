@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS offsets (
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _POLL_S = 0.02
-_UPKEEP_S = 60.0
+UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
 
 
@@ -126,6 +126,10 @@ class EmbeddedLog:
         )
         return [_record(topic, row) for row in rows]
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the newest record."""
+        return self.bounds(topic)[1]
+
     def select(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
         """The rows of a query.
 
@@ -161,7 +165,7 @@ class EmbeddedLog:
         now = time.time()
         if now < self._next_upkeep:
             return
-        self._next_upkeep = now + _UPKEEP_S
+        self._next_upkeep = now + UPKEEP_S
         try:
             self.forget(now)
         except LogError as error:

@@ -144,11 +144,21 @@ class KafkaLog:
         with self._reading, told(f"read {topic}"):
             return self._read(TopicPartition(topic, partition), offset, max_records)
 
-    def _read(self, at: TopicPartition, offset: int, max_records: int) -> list[Record]:
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the newest committed record."""
+        at = TopicPartition(topic, partition)
+        with self._reading, told(f"asked for the end of {topic}"):
+            return int(self._reader(at).end_offsets([at])[at])
+
+    def _reader(self, at: TopicPartition) -> KafkaConsumer:
         reader = self._readers.get(at)
         if reader is None:
             reader = self._readers[at] = KafkaConsumer(**self._common, **consumer_settings())
             reader.assign([at])
+        return reader
+
+    def _read(self, at: TopicPartition, offset: int, max_records: int) -> list[Record]:
+        reader = self._reader(at)
         end = reader.end_offsets([at])[at]
         offset = max(offset, reader.beginning_offsets([at])[at])
         found: list[Record] = []

@@ -124,6 +124,9 @@ class Log(Protocol):
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
         """Committed records from an offset on, outside any group."""
 
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the newest committed record."""
+
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 if there is no such topic."""
 

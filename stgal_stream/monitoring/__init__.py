@@ -1,0 +1,1 @@
+"""Prometheus: ``metrics`` is the table of all, the others fill it, ``server`` serves it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stgal_stream.core.mixture import Verdict
-from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.calibration.link_test import LinkStatus
+from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.types import AssociationEvent, Event, IdentityEvent
 
@@ -28,18 +28,18 @@ def observe_event(metrics: Metrics, site: str, event: Event) -> None:
 
 def observe_site(metrics: Metrics, site: str, tracker: SiteTracker, append_time_s: float) -> None:
     """Sets the gauges of one site."""
-    associator = tracker.associator
-    window = len(associator.gallery)
-    metrics.window.labels(site).set(window)
-    metrics.active.labels(site).set(len(associator.identities))
+    window = tracker.window
+    n = len(window.gallery)
+    metrics.window.labels(site).set(n)
+    metrics.active.labels(site).set(len(window.identities))
     if tracker.watermark.value_s > 0:
         metrics.watermark_delay.labels(site).set(append_time_s - tracker.watermark.value_s)
-    metrics.association_rate.labels(site).set(associator.accepted.n_tracklets / max(1, window))
-    metrics.conflicts.labels(site).set(associator.conflict_share)
-    calibration = associator.scorer.calibration
+    metrics.association_rate.labels(site).set(window.accepted.n_tracklets / max(1, n))
+    metrics.conflicts.labels(site).set(window.conflict_share)
+    calibration = window.scorer.calibration
     if calibration is not None:
         metrics.alpha.labels(site).set(calibration.alpha)
         metrics.sigma.labels(site).set(calibration.sigma)
-        metrics.expected_precision.labels(site).set(associator.accepted.expected_precision)
-        linked = sum(m.verdict is Verdict.LINKED for m in calibration.pairs.values())
+        metrics.expected_precision.labels(site).set(window.accepted.expected_precision)
+        linked = sum(m.link is LinkStatus.LINKED for m in calibration.pairs.values())
         metrics.linked.labels(site).set(linked)

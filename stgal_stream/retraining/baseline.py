@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.extractor.export import export
-from stgal_stream.extractor.from_onnx import normalise_by
-from stgal_stream.extractor.network import ResNet50
+from stgal_stream.extractor.encoded_crops import EncodedCrops, ahead
 from stgal_stream.extractor.onnx import OnnxExtractor
-from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
+from stgal_stream.training.export import export
+from stgal_stream.training.from_onnx import normalise_by
+from stgal_stream.training.network import ResNet50
 
 _BATCH = 64
 _N_NORMALISED = 256
@@ -35,21 +35,30 @@ def embed_tracklets(
     extractor: OnnxExtractor,
     crops: EncodedCrops,
     known: Mapping[int, NDArray[np.float32]] | None = None,
+    best: NDArray[np.float32] | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> NDArray[np.float32]:
-    """The mean over each tracklet's crops, as the stream compares them: (N, D). Those of which it
-    is ``known`` by row, being in the log, are not computed again."""
+    """The mean over each tracklet's crops, as the stream compares them: (N, D).
+
+    What is known is not computed again: means by row that are ``known`` from the log, and the
+    ``best`` crops' embeddings (N, D), as ``embed`` gives them.
+    """
     known, all_counts = known or {}, crops.counts
-    anew = [row for row in range(len(crops)) if row not in known]
-    counts = np.array([all_counts[row] for row in anew], np.int64)
-    wanted = [(row, view) for row, n in zip(anew, counts, strict=True) for view in range(n)]
+    unknown = [row for row in range(len(crops)) if row not in known]
+    counts = np.array([all_counts[row] for row in unknown], np.int64)
+    wanted = [(row, view) for row, n in zip(unknown, counts, strict=True) for view in range(n)]
     means = np.zeros((len(crops), extractor.dim), np.float32)
     for row in known.keys() & set(range(len(crops))):
         means[row] = known[row]
-    if anew:
-        every = _embedded(extractor, crops, wanted, on_progress)
-        sums = np.add.reduceat(every, np.cumsum([0, *counts[:-1]]), axis=0)
-        means[anew] = sums / counts[:, None]
+    if unknown:
+        firsts = np.cumsum([0, *counts[:-1]])
+        every = np.zeros((len(wanted), extractor.dim), np.float32)
+        is_wanted = np.ones(len(wanted), bool)
+        if best is not None:
+            every[firsts], is_wanted[firsts] = best[unknown], False
+        missing = [at for at, is_missing in zip(wanted, is_wanted, strict=True) if is_missing]
+        every[is_wanted] = _embedded(extractor, crops, missing, on_progress)
+        means[unknown] = np.add.reduceat(every, firsts, axis=0) / counts[:, None]
     return means
 
 

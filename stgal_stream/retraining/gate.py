@@ -26,15 +26,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.calibration import Calibration, calibrate
-from stgal_stream.core.gallery import Gallery
-from stgal_stream.core.scorer import Scorer
-from stgal_stream.core.view import centred_view
-from stgal_stream.retraining.batches import gallery_of
+from stgal_stream.core.calibration.calibrate import calibrate
+from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.gallery.normalisation import camera_centred
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.retraining.data.pseudo_pairs import known_negative_pairs
+from stgal_stream.retraining.data.stream_events import Sighting
 from stgal_stream.retraining.intra_camera import told_apart_pairs
-from stgal_stream.retraining.pseudo_pairs import known_negative_pairs
-from stgal_stream.retraining.stream_events import Sighting
-from stgal_stream.types import TrackerSettings
+from stgal_stream.retraining.negatives import gallery_of
+from stgal_stream.settings import TrackerSettings
 
 _MIN_BUDDIES = 50
 _MIN_NEGATIVES = 20
@@ -61,7 +62,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateResult:
     """The gate's answer and why. ``gain_low`` is what the gain in the score exceeds in 99 % of
     bootstrap draws of the sightings."""
 
@@ -101,10 +102,10 @@ def judge(
     split: int,
     baseline: NDArray[np.float32],
     candidate: NDArray[np.float32],
-) -> Verdict:
+) -> GateResult:
     """Compares embeddings (N, D) of sightings in order of time, those from ``split`` on held out of
     the training."""
-    found = [_Found.of(sightings, split, embeddings) for embeddings in (baseline, candidate)]
+    found = [HeldOut.of(sightings, split, embeddings) for embeddings in (baseline, candidate)]
     held_out = sightings[split:]
     negatives = _negatives(held_out)
     separations = _separations(found, negatives)
@@ -116,19 +117,19 @@ def judge(
     low = _low(scores_after - scores_before)
     lost = _low(separations[0] - separations[1])
     reason = _reason(after, low, len(negatives), lost)
-    return Verdict(reason == "", reason or "better at held-out times", before, after, low)
+    return GateResult(reason == "", reason or "better at held-out times", before, after, low)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class HeldOut:
     """What one extractor has to say: its best buddies, and the scorer (with what it had learned)
     that found them; none where its embeddings are no numbers."""
 
     buddies: Buddies
-    scorer: Scorer | None
+    scorer: PairScorer | None
 
     @classmethod
-    def of(cls, sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> _Found:
+    def of(cls, sightings: list[Sighting], split: int, embeddings: NDArray[np.float32]) -> HeldOut:
         if not np.isfinite(embeddings).all():
             nobody = np.zeros(0, np.int64)
             return cls(Buddies(nobody, nobody, np.zeros(0), np.zeros(0)), None)
@@ -143,7 +144,7 @@ def _scores(buddies: Buddies, n_held_out: int) -> Floats:
     return np.bincount(buddies.later, buddies.scores(), minlength=n_held_out).astype(np.float64)
 
 
-def _judgement(found: _Found, n_held_out: int, separation: Floats) -> Judgement:
+def _judgement(found: HeldOut, n_held_out: int, separation: Floats) -> Judgement:
     buddies, scorer = found.buddies, found.scorer
     learned = None if scorer is None else scorer.calibration
     n = len(buddies.later)
@@ -185,26 +186,18 @@ def _low(gain: Floats) -> float:
     return float(np.quantile(draws, 1 - _SURE))
 
 
-def best_buddies(
-    sightings: list[Sighting], split: int, embeddings: NDArray[np.float32], learned: Calibration
-) -> Buddies:
-    """Pairs of held-out sightings that are each other's nearest in the other's camera, as seen by
-    what the extractor would have learned before."""
-    return _buddies(_scorer(sightings, split, embeddings, learned))
-
-
 def _scorer(
     sightings: list[Sighting], split: int, embeddings: NDArray[np.float32], learned: Calibration
-) -> Scorer:
+) -> PairScorer:
     """Of the held-out sightings alone."""
     gallery = gallery_of(sightings, embeddings)
-    gallery.expired(-np.inf, keep=len(sightings) - split)
-    scorer = Scorer(gallery)
+    gallery.expire(-np.inf, keep=len(sightings) - split)
+    scorer = PairScorer(gallery)
     scorer.use(learned)
     return scorer
 
 
-def _buddies(scorer: Scorer) -> Buddies:
+def _buddies(scorer: PairScorer) -> Buddies:
     best, log_appearance, log_time = _nearest(scorer)
     rows, others = np.nonzero(best >= 0)
     partner = best[rows, others]
@@ -214,7 +207,7 @@ def _buddies(scorer: Scorer) -> Buddies:
     return Buddies(best[at], at[0], log_appearance[at], log_time[at])
 
 
-def _nearest(scorer: Scorer) -> tuple[NDArray[np.int64], Floats, Floats]:
+def _nearest(scorer: PairScorer) -> tuple[NDArray[np.int64], Floats, Floats]:
     """Of each sighting in each other camera (N, C): the row of the most alike, -1 where there is
     none, and the pair's log odds by appearance and log time ratio."""
     gallery = scorer.gallery
@@ -246,7 +239,7 @@ def _negatives(held_out: list[Sighting]) -> NDArray[np.int64]:
     return known if len(known) >= _MIN_NEGATIVES else told_apart_pairs(held_out)
 
 
-def _separations(found: list[_Found], negatives: NDArray[np.int64]) -> list[Floats]:
+def _separations(found: list[HeldOut], negatives: NDArray[np.int64]) -> list[Floats]:
     """Of each extractor and negative (K,): the share of best buddies, of either one, that lie
     closer; none is where embeddings are no numbers."""
     ends = np.concatenate([np.stack([f.buddies.earlier, f.buddies.later], axis=1) for f in found])
@@ -264,7 +257,7 @@ def _separations(found: list[_Found], negatives: NDArray[np.int64]) -> list[Floa
     ]
 
 
-def _log_odds(scorer: Scorer, ends: NDArray[np.int64]) -> Floats:
+def _log_odds(scorer: PairScorer, ends: NDArray[np.int64]) -> Floats:
     """Of pairs (M, 2): (M,), NaN where their cameras' travel times are unknown."""
     first = scorer.gallery.first
     found = np.full(len(ends), np.nan)
@@ -281,7 +274,7 @@ def _separation(
     """Of each negative (K, 2) the share of pairs (M, 2), weighing (M,), that lie closer; the mean
     is the area under the curve."""
     vectors, cameras = gallery.embeddings, gallery.cameras
-    x = centred_view(vectors, cameras).directions(vectors, cameras)
+    x = camera_centred(vectors, cameras).directions(vectors, cameras)
     near, far = (np.linalg.norm(x[p[:, 0]] - x[p[:, 1]], axis=1) for p in (ends, negatives))
     order = np.argsort(near)
     closer = np.concatenate([[0.0], np.cumsum(weight[order])]) / weight.sum()

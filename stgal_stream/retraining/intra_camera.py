@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stgal_stream.errors import DataError
-from stgal_stream.retraining.batches import Batch
-from stgal_stream.retraining.stream_events import Sighting
-from stgal_stream.retraining.training import TrainingSettings
+from stgal_stream.retraining.data.stream_events import Sighting
+from stgal_stream.training.batches import Batch
+from stgal_stream.training.trainer import TrainingSettings
 
 PERIOD_S = 120.0
 _GAP_S = 20.0

@@ -9,66 +9,46 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stgal_stream import __version__
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.extractor.export import stamp
-from stgal_stream.extractor.from_onnx import network_of
-from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
-from stgal_stream.retraining.baseline import embed, embed_tracklets, export_like, make_trainable
-from stgal_stream.retraining.batches import Sampler, hard_negatives
+from stgal_stream.retraining.baseline import embed, export_like, make_trainable
+from stgal_stream.retraining.data.pseudo_pairs import StreamData
+from stgal_stream.retraining.data.sources import Source, Until
 from stgal_stream.retraining.exclusive import exclusive
-from stgal_stream.retraining.gate import Verdict, judge
-from stgal_stream.retraining.intra_camera import IntraCameraSampler
-from stgal_stream.retraining.loader import Draws, Loader
-from stgal_stream.retraining.peers import Peers
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
-from stgal_stream.retraining.sources import Source, Until
-from stgal_stream.retraining.training import Progress, Training, TrainingSettings, read_checkpoint
+from stgal_stream.retraining.gate import GateResult, judge
+from stgal_stream.retraining.job_settings import JobSettings
+from stgal_stream.retraining.preparation import Said, pairs_before, prepare
 from stgal_stream.retraining.variant import Variant, make_variant
+from stgal_stream.training.export import stamp
+from stgal_stream.training.from_onnx import network_of
+from stgal_stream.training.loader import Loader
+from stgal_stream.training.network import ResNet50
+from stgal_stream.training.peers import Peers
+from stgal_stream.training.trainer import Progress, Training, read_checkpoint
 from stgal_stream.wire.rollout import Retrained, RolloutRecord
 
 logger = logging.getLogger(__name__)
 
 _CPU = ("CPUExecutionProvider",)
-Said = Callable[[str, int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """``held_out`` is the share of the newest sightings that training does not see, ``most`` how
-    many sightings are used at all; ``crop_size`` is the height and width in pixels that the release
-    takes, the baseline's unless said. ``within_cameras`` trains on what each camera alone tells
-    apart (the paper's Baseline B); ``eight_bit`` makes the release's 8-bit variant too."""
-
-    training: TrainingSettings
-    held_out: float = 0.3
-    most: int = 20_000
-    crop_size: tuple[int, int] | None = None
-    min_pairs: int = 100
-    promote: bool = True
-    resume: bool = False
-    within_cameras: bool = False
-    eight_bit: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: the release (None if stopped before the end) and the gate's verdict."""
+    """What came of it: the release (None if stopped before the end) and the gate's result."""
 
     release: Release | None
-    verdict: Verdict | None
+    result: GateResult | None
     promoted: bool
 
 
@@ -123,7 +103,9 @@ class Job:
         network = network_of(self._baseline.path)  # before minutes of reading: it may be none
         state, until, data = self._read(settings, say)
         split = int(len(data.sightings) * (1 - settings.held_out))
-        before, draws = self._peers.agree(lambda: self._prepare(data, split, settings, say))
+        before, draws = self._peers.agree(
+            lambda: prepare(self._baseline, data, split, settings, say)
+        )
         form = self._form(settings)
         make_trainable(network, data.crops[:split], form)
         about = {"until": until, "data": data.digest, **self._kind(settings)}
@@ -159,7 +141,7 @@ class Job:
             return self._source.read(
                 until,
                 self._baseline,
-                settings.most,
+                settings.max_tracklets,
                 lambda done, total: say("reading crops", done, total, ""),
             )
 
@@ -183,57 +165,16 @@ class Job:
         height_px, width_px = settings.crop_size or (form.height_px, form.width_px)
         return replace(form, height_px=height_px, width_px=width_px)
 
-    def _prepare(
-        self, data: StreamData, split: int, settings: JobSettings, say: Said
-    ) -> tuple[NDArray[np.float32], Draws]:
-        """What the baseline sees, and what to train on."""
-        if settings.within_cameras:
-            draws: Draws = IntraCameraSampler.like(
-                settings.training, data.sightings[:split], data.crops.counts
-            )
-        else:
-            draws = self._across_cameras(data, split, settings, say)
-        return embed(self._baseline, data.crops, lambda d, t: say("embedding", d, t, "")), draws
-
-    def _across_cameras(
-        self, data: StreamData, split: int, settings: JobSettings, say: Said
-    ) -> Draws:
-        """Pseudo-pairs before the held-out times, with their hard negatives."""
-        pairs, training = _pairs_before(data, split), settings.training
-        if len(pairs) < settings.min_pairs:
-            raise DataError(
-                f"{len(pairs)} pseudo-pairs to train on, {settings.min_pairs} are needed "
-                f"(left out: {dict(data.left_out) or 'none'})",
-                hint="let the daemon run longer, lower --min-pairs, or begin --within-cameras",
-            )
-        tracklets = embed_tracklets(
-            self._baseline,
-            data.crops[:split],
-            data.known,
-            lambda d, t: say("comparing", d, t, ""),
-        )
-        queries = sorted({row for p in pairs for row in (p.first, p.second)})
-        negatives = hard_negatives(data.sightings[:split], tracklets, queries, training.seed)
-        return Sampler(
-            pairs,
-            negatives,
-            training.seed,
-            training.n_pairs,
-            data.crops.counts,
-            training.n_views,
-            weighted=training.weighted,
-        )
-
     def _tell(self, outcome: Outcome, seconds: float) -> Outcome:
         """What came of it: daemons promote and publish from there. A release that came of the same
         data before is not promoted again: somebody may have taken it back."""
-        release, verdict = outcome.release, outcome.verdict
+        release, result = outcome.release, outcome.result
         assert release is not None
-        assert verdict is not None
+        assert result is not None
         if self._source.knows(release.version):
             logger.warning("release %s is there already: nothing new came in", release.version)
             outcome = replace(outcome, promoted=False)
-        n_pairs, passed = release.data["pairs"], verdict.passed
+        n_pairs, passed = release.data["pairs"], result.passed
         said: list[RolloutRecord] = [
             Retrained(release.version, time.time(), seconds, n_pairs, passed, release.gate)
         ]
@@ -290,7 +231,7 @@ class Job:
             "baseline": self._baseline.version,
             "within_cameras": settings.within_cameras,
             "held_out": settings.held_out,
-            "most": settings.most,
+            "max_tracklets": settings.max_tracklets,
             "crop_size": [form.height_px, form.width_px],
         }
 
@@ -311,8 +252,8 @@ class Job:
             export_like(self._baseline, training.network, model, name, form)
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
             after = embed(candidate, data.crops, lambda d, t: say("judging", d, t, ""))
-            verdict = judge(data.sightings, split, before, after)
-            found = verdict.candidate
+            result = judge(data.sightings, split, before, after)
+            found = result.candidate
             stamp(model, {"stgal.alpha": repr(found.alpha), "stgal.sigma": repr(found.sigma)})
             candidate = OnnxExtractor(model, providers=_CPU, eight_bit=False)
             variant = self._variant(settings, candidate, data, split, after, say)
@@ -321,17 +262,8 @@ class Job:
                 sha256_of(model),
                 self._baseline.version,
                 datetime.now(UTC).isoformat(timespec="seconds"),
-                data={
-                    "source": self._source.identity,
-                    "until": training.about["until"],
-                    "from_s": data.sightings[0].start_s,
-                    "to_s": max(s.end_s for s in data.sightings),
-                    "held_out_from_s": data.sightings[split].start_s,
-                    "sightings": len(data.sightings),
-                    "pairs": 0 if settings.within_cameras else len(_pairs_before(data, split)),
-                    "left_out": dict(data.left_out),
-                },
-                gate=verdict.as_json(),
+                data=self._lineage(settings, data, split, training),
+                gate=result.as_json(),
                 settings={
                     **asdict(settings.training),
                     "held_out": settings.held_out,
@@ -339,7 +271,7 @@ class Job:
                     "crop_size": [form.height_px, form.width_px],
                     "first_losses": training.losses[:5],
                     "last_losses": training.losses[-5:],
-                    "code": version_of("stgal-stream"),
+                    "code": __version__,
                 },
                 variant=variant.as_json(),
             )
@@ -347,7 +279,22 @@ class Job:
                 release = self._releases.get(name)
             else:
                 self._releases.add(release, model)
-        return Outcome(release, verdict, verdict.passed and settings.promote)
+        return Outcome(release, result, result.passed and settings.promote)
+
+    def _lineage(
+        self, settings: JobSettings, data: StreamData, split: int, training: Training
+    ) -> dict[str, Any]:
+        """What a release was made of."""
+        return {
+            "source": self._source.identity,
+            "until": training.about["until"],
+            "from_s": data.sightings[0].start_s,
+            "to_s": max(s.end_s for s in data.sightings),
+            "held_out_from_s": data.sightings[split].start_s,
+            "sightings": len(data.sightings),
+            "pairs": 0 if settings.within_cameras else len(pairs_before(data, split)),
+            "left_out": dict(data.left_out),
+        }
 
     def _variant(
         self,
@@ -372,10 +319,6 @@ class Job:
         except ModelError as error:
             logger.warning("no 8-bit variant: %s", error)
             return Variant(False, str(error))
-
-
-def _pairs_before(data: StreamData, split: int) -> list[PseudoPair]:
-    return [p for p in data.pairs if p.second < split]
 
 
 def _digest(network: ResNet50) -> str:

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.core.view import centred_view
+from stgal_stream.core.gallery.normalisation import camera_centred
 from stgal_stream.evaluation.retrieval import Ranking
+from stgal_stream.extractor.encoded_crops import EncodedCrops
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
-from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import sha256_of
 from stgal_stream.retraining.baseline import embed
-from stgal_stream.retraining.batches import groups_of
-from stgal_stream.retraining.encoded_crops import EncodedCrops
-from stgal_stream.retraining.pseudo_pairs import StreamData
+from stgal_stream.retraining.data.pseudo_pairs import StreamData
+from stgal_stream.training.batches import groups_of
+from stgal_stream.training.quantised import quantise
 
 MOST_LOST = 0.005
 MOST_SIGHTINGS = 4000
@@ -111,7 +111,7 @@ def _who_and_where(data: StreamData, first: int) -> tuple[NDArray[np.int64], NDA
 def _rank1(
     vectors: NDArray[np.float32], person: NDArray[np.int64], camera: NDArray[np.int64]
 ) -> float:
-    directions = centred_view(vectors, camera).directions(vectors, camera)
+    directions = camera_centred(vectors, camera).directions(vectors, camera)
     ranking = Ranking(person, camera)
     for row in np.flatnonzero(person > 0).tolist():
         likeness = directions @ directions[row]

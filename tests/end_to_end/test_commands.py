@@ -7,40 +7,23 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 import uuid
 from pathlib import Path
 
 import numpy
 import pytest
 
-from stgal_stream.core.site_state import snapshot
-from stgal_stream.core.site_tracker import SiteTracker
+from stgal_stream.core.tracker.site_tracker import SiteTracker
+from stgal_stream.core.tracker.snapshot import snapshot
 from stgal_stream.log.port import Partition
-from stgal_stream.stages.snapshots import Snapshot, SnapshotStore
-from stgal_stream.types import TrackerSettings
-
-from ..conftest import TOPICS, simulated_walk
-from .streams import embedded_upstream, values
-
-COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
-
-
-def stgal(
-    *arguments: str, cwd: Path, check: int = 0, **environ: str
-) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"XDG_STATE_HOME": str(cwd), "COLUMNS": "200"} | environ,
-    )
-    assert done.returncode == check, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    return done
+from stgal_stream.settings import TrackerSettings
+from stgal_stream.streaming.extractor_rollout.marker import MarkerState
+from stgal_stream.streaming.snapshots import Snapshot, SnapshotStore
+from tests.support.places import TOPICS
+from tests.support.process import COMMAND, stgal
+from tests.support.streams import embedded_upstream, values
+from tests.support.waiting import HANG_S
+from tests.support.walk import simulated_walk
 
 
 def test_a_file_from_end_to_end_in_any_order(tmp_path: Path) -> None:
@@ -110,7 +93,12 @@ def test_faults_end_in_a_sentence_that_helps(
 
 def test_no_broker_is_told(tmp_path: Path) -> None:
     done = stgal(
-        "run", "--brokers", "127.0.0.1:1", cwd=tmp_path, check=3, STGAL_KAFKA_CONNECT_TIMEOUT_S="1"
+        "run",
+        "--brokers",
+        "127.0.0.1:1",
+        cwd=tmp_path,
+        check=3,
+        environ={"STGAL_KAFKA_CONNECT_TIMEOUT_S": "1"},
     )
     assert "no Kafka broker answers at 127.0.0.1:1" in done.stderr
     assert "hint" in done.stderr
@@ -132,10 +120,9 @@ def test_a_daemon_stops_cleanly_on_a_signal(tmp_path: Path, stop: signal.Signals
             line = process.stderr.readline()
             assert line, said
             said += line
-        time.sleep(0.3)
         process.send_signal(stop)
         said += process.stderr.read()
-        assert process.wait(30) == 0, said
+        assert process.wait(HANG_S) == 0, said
     assert "stopped cleanly" in said
 
 
@@ -214,11 +201,15 @@ def test_inspect_a_daemons_state(tmp_path: Path) -> None:
     assert "no snapshot" in done.stderr
     tracker = SiteTracker("yard", TrackerSettings())
     store = SnapshotStore(tmp_path / "state", "f")
-    store.save(Partition("embeddings", 0), Snapshot(1, {"yard": snapshot(tracker)}, {}))
+
+    def saved(offset: int) -> Snapshot:
+        return Snapshot(offset, {"yard": snapshot(tracker)}, MarkerState({}, {}))
+
+    store.save(Partition("embeddings", 0), saved(1))
     assert "needs about 60 more" in stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
     for detection in simulated_walk(1, n_people=80):
         tracker.observe(detection)
-    store.save(Partition("embeddings", 0), Snapshot(2, {"yard": snapshot(tracker)}, {}))
+    store.save(Partition("embeddings", 0), saved(2))
     text = stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
     assert "expected precision" in text
     facts = json.loads(stgal("inspect", "--state-dir", "state", "--json", cwd=tmp_path).stdout)
@@ -243,14 +234,23 @@ def test_through_a_real_broker(tmp_path: Path, broker: str) -> None:
     environ = {f"STGAL_TOPICS_{name}".upper(): f"{prefix}-{name}" for name in TOPICS}
     environ |= {"STGAL_KAFKA_GROUP_PREFIX": prefix, "STGAL_DAEMON_HTTP_PORT": "0"}
     environ |= {"STGAL_DAEMON_STATE_DIR": str(tmp_path / "state"), "STGAL_KAFKA_PARTITIONS": "2"}
-    stgal("topics", "--brokers", broker, cwd=tmp_path, **environ)
-    stgal("topics", "--brokers", broker, "--check", cwd=tmp_path, **environ)
+    stgal("topics", "--brokers", broker, cwd=tmp_path, environ=environ)
+    stgal("topics", "--brokers", broker, "--check", cwd=tmp_path, environ=environ)
     stgal(
         "replay", "site", "--people", "12", "--minutes", "4", "--brokers", broker,
-        "--site", "lobby", "--truth", "truth.csv", cwd=tmp_path, **environ,
+        "--site", "lobby", "--truth", "truth.csv", cwd=tmp_path, environ=environ,
     )  # fmt: skip
     for stage in ("embed", "associate"):
-        stgal("run", "--brokers", broker, "--stage", stage, "--until-end", cwd=tmp_path, **environ)
+        stgal(
+            "run",
+            "--brokers",
+            broker,
+            "--stage",
+            stage,
+            "--until-end",
+            cwd=tmp_path,
+            environ=environ,
+        )
     from stgal_stream.log.kafka import KafkaLog
 
     log = KafkaLog([broker])

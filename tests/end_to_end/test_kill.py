@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
-from stgal_stream.config import Config, load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
-
-from ..conftest import simulated_walk
-from .streams import embedded_upstream, publish, rendered, results
+from stgal_stream.settings import Config
+from tests.support.process import Daemon
+from tests.support.streams import embedded_upstream, publish, rendered, results
+from tests.support.waiting import HANG_S
+from tests.support.walk import simulated_walk
 
 N_KILLS = 20
 
@@ -45,53 +44,10 @@ def stream() -> list[bytes]:
     return mixed
 
 
-class Daemon:
-    """``stgal-stream run`` as its own process."""
-
-    def __init__(self, where: list[str], config: Config, directory: Path) -> None:
-        path = directory / "config.toml"
-        path.write_text(_toml(config))
-        self._command = [
-            sys.executable, "-m", "stgal_stream.cli", "run", *where,
-            "--config", str(path), "--until-end",
-        ]  # fmt: skip
-        self._errors = directory / "stderr"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._errors.open("ab") as errors:
-            self.process = subprocess.Popen(self._command, stderr=errors)
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def finish(self, timeout_s: float = 240.0) -> None:
-        assert self.process is not None
-        code = self.process.wait(timeout_s)
-        assert code == 0, self._errors.read_text()[-3000:]
-
-
-def _toml(config: Config) -> str:
-    lines = []
-    for section in ("kafka", "topics", "embed", "associate", "daemon"):
-        lines.append(f"[{section}]")
-        for key, value in msgspec.to_builtins(getattr(config, section)).items():
-            if value is not None and value != {}:
-                lines.append(f"{key} = {json.dumps(value)}")
-    return "\n".join(lines) + "\n"
-
-
 def _tune(config: Config) -> None:
     config.embed.batch_size = 8
     config.daemon.snapshot_every_s = 0.3
-    config.associate.first_calibration = 40
-    config.associate.window_s = 300.0
+    config.associate = replace(config.associate, first_calibration=40, window_s=300.0)
     config.embed.max_future_s = 1e12
 
 
@@ -116,7 +72,7 @@ def _killed_run(log: Log, config: Config, daemon: Daemon, total: int) -> int:
     for point in points:
         daemon.start()
         assert daemon.process is not None
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_S
         while _progress(log, config) < point and time.monotonic() < deadline:
             if daemon.process.poll() is not None:
                 break
@@ -142,8 +98,8 @@ def test_killed_twenty_times_the_output_is_the_same(
         directory = tmp_path / run
         directory.mkdir()
         mine = load_config(None, {})
-        mine.topics = msgspec.structs.replace(config.topics)
-        mine.kafka = msgspec.structs.replace(config.kafka)
+        mine.topics = replace(config.topics)
+        mine.kafka = replace(config.kafka)
         _tune(mine)
         mine.daemon.state_dir = str(directory / "state")
         mine.daemon.http_port = 0
@@ -153,7 +109,7 @@ def test_killed_twenty_times_the_output_is_the_same(
         else:
             from stgal_stream.log.kafka import KafkaLog
 
-            for name in msgspec.structs.asdict(mine.topics):
+            for name in asdict(mine.topics):
                 if not name.startswith("retention"):
                     topic = getattr(mine.topics, name)
                     setattr(mine.topics, name, f"{run}{topic[4:]}")

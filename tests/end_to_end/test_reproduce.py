@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from stgal_stream.evaluation.datasets import load_dataset
-from stgal_stream.extractor.export import export, imagenet_format
-from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.experiments.reproduction import ROWS, Asked, Reproduction, Stopped
+from stgal_stream.experiments.simulation.schedule import ScheduledPeople, ScheduleRow, write_dataset
 from stgal_stream.extractor.onnx import SHIPPED
-from stgal_stream.retraining.reproduction import ROWS, Asked, Reproduction, Stopped
-from stgal_stream.retraining.training import TrainingSettings
-from stgal_stream.simulation.schedule import ScheduledPeople, ScheduleRow, write_dataset
-
-from .test_commands import stgal
+from stgal_stream.training.export import export, imagenet_format
+from stgal_stream.training.from_onnx import network_of
+from stgal_stream.training.trainer import TrainingSettings
+from tests.support.process import stgal
 
 _FPS = 25
 

@@ -20,22 +20,22 @@ import onnx
 import pytest
 import torch
 
-from stgal_stream.config import load_config
-from stgal_stream.extractor.export import export, imagenet_format
-from stgal_stream.extractor.from_onnx import network_of
-from stgal_stream.extractor.network import ResNet50
+from stgal_stream.configuration import load_config
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases, sha256_of
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import NewRecord, TopicSpec
-from stgal_stream.retraining.job import Job, JobSettings, Outcome
-from stgal_stream.retraining.peers import Peers
-from stgal_stream.retraining.sources import LogSource
-from stgal_stream.retraining.training import Training, TrainingSettings
-
-from ..conftest import TOPICS
-from ..extractor.tiny_model import tiny
-from .test_commands import stgal
+from stgal_stream.retraining.data.sources import LogSource
+from stgal_stream.retraining.job import Job, Outcome
+from stgal_stream.retraining.job_settings import JobSettings
+from stgal_stream.training.export import export, imagenet_format
+from stgal_stream.training.from_onnx import network_of
+from stgal_stream.training.network import ResNet50
+from stgal_stream.training.peers import Peers
+from stgal_stream.training.trainer import Training, TrainingSettings
+from tests.support.places import TOPICS
+from tests.support.process import stgal
+from tests.support.tiny_model import tiny
 
 CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
@@ -86,7 +86,7 @@ def test_retrain_release_promote_and_roll_back(site: Path) -> None:
     assert f"* {name}" in stgal("models", "list", *where, cwd=site).stdout
     run = stgal("run", "--embedded", "log", "--until-end", cwd=site)
     assert f"are embedded by {name}@" in run.stderr
-    assert f"seen by {name}@" in run.stderr
+    assert f": embedded by {name}@" in run.stderr
     (site / "releases" / name / "model.onnx").write_bytes(b"damaged")
     run = stgal("run", "--embedded", "log", "--until-end", cwd=site)
     assert f"release {name} is refused" in run.stderr
@@ -113,7 +113,7 @@ def test_the_whole_loop_through_a_real_broker(half: Path, tmp_path: Path, broker
     environ |= {"STGAL_EMBED_MODEL": str(half), "STGAL_EMBED_RELEASES": str(tmp_path / "releases")}
 
     def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return stgal(*arguments, "--brokers", broker, cwd=tmp_path, **environ)
+        return stgal(*arguments, "--brokers", broker, cwd=tmp_path, environ=environ)
 
     ours("replay", "site", "--people", "40", "--minutes", "8")
     ours("run", "--until-end")
@@ -175,7 +175,7 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
     """As many parts of a batch, whoever computes them: equal but for rounding."""
     what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
-    stgal(*what, "--out", "alone", cwd=site, OMP_NUM_THREADS="1")
+    stgal(*what, "--out", "alone", cwd=site, environ={"OMP_NUM_THREADS": "1"})
     command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--out", "together"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=site, env=env, capture_output=True, text=True, check=False)
@@ -328,7 +328,7 @@ def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
     site: Path, half: Path, tmp_path: Path, step: str
 ) -> None:
     training = TrainingSettings(iterations=3, n_pairs=3)
-    settings = JobSettings(training, min_pairs=5, promote=False, most=200)
+    settings = JobSettings(training, min_pairs=5, promote=False, max_tracklets=200)
     log = EmbeddedLog(site / "log")
     baseline = OnnxExtractor(half, eight_bit=False)
 

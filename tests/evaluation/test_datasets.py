@@ -11,8 +11,7 @@ import pytest
 from stgal_stream.errors import DataError
 from stgal_stream.evaluation.clocks import market_concatenated_s, market_corrected_s, read_starts
 from stgal_stream.evaluation.datasets import load_dataset
-
-from ..conftest import SHARED_DATA
+from tests.support.places import SHARED_DATA
 
 
 def put(root: Path, *names: str) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stgal_stream.core.best_buddies import best_buddies
-from stgal_stream.evaluation.pair_selection import best_buddies_of
+from stgal_stream.core.measures.best_buddies import best_buddies
 from stgal_stream.evaluation.retrieval import Ranking
+from tests.support.walked_best_buddies import walked_best_buddies
 
 
 def naive(
@@ -89,7 +89,7 @@ def test_pairs_of_a_matrix_equal_the_walk(n: int, m: int, seed: int, iterated: b
     scores = rng.integers(0, 4, (n, m)).astype(float)  # ties and zeros
     whole = np.zeros((n + m, n + m))
     whole[:n, n:], whole[n:, :n] = scores, scores.T
-    wanted = best_buddies(whole, [0] * n + [1] * m, iterated=iterated)
+    wanted = walked_best_buddies(whole, [0] * n + [1] * m, iterated=iterated)
     with np.errstate(divide="ignore"):
-        found = best_buddies_of(np.log(scores), iterated=iterated)
+        found = best_buddies(np.log(scores), iterated=iterated)
     assert {(i, j + n) for i, j in found.tolist()} == wanted

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from tests.support.images import bomb
 
 FORM = CropFormat(16, 8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
@@ -48,17 +47,6 @@ def test_normalisation_is_the_formula() -> None:
     wanted = (pixels / 255.0 - np.array(FORM.mean)) / np.array(FORM.std)
     assert FORM.normalise(pixels) == pytest.approx(wanted.transpose(0, 3, 1, 2), abs=1e-5)
     assert FORM.normalise(pixels).dtype == np.float32
-
-
-def bomb(side: int) -> bytes:
-    """A small PNG that claims to be huge."""
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
-    made = b"\x89PNG\r\n\x1a\n"
-    for name, content in chunks:
-        made += struct.pack(">I", len(content)) + name + content
-        made += struct.pack(">I", zlib.crc32(name + content))
-    return made
 
 
 @pytest.mark.parametrize("side", [2_000, 60_000])

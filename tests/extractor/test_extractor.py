@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor import providers
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
-
-from .tiny_model import META, tiny
-
-torch = pytest.importorskip("torch")
-from stgal_stream.extractor.export import export, imagenet_format  # noqa: E402
-from stgal_stream.extractor.network import load_network, read_state  # noqa: E402
+from stgal_stream.training.export import export, imagenet_format
+from stgal_stream.training.network import load_network, read_state
+from tests.support.tiny_model import META, tiny
 
 CPU = ("CPUExecutionProvider",)
 
@@ -60,12 +58,12 @@ def test_a_gpu_that_stays_idle_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its driver is there, CUDA's libraries or the driver's own are not."""
-    if providers._DRIVER.exists():
+    if providers.DRIVER.exists():
         pytest.skip("there is a GPU")
     path = tiny(tmp_path / "m.onnx")
     OnnxExtractor(path)
     assert not caplog.records
-    monkeypatch.setattr(providers, "_DRIVER", path)
+    monkeypatch.setattr(providers, "DRIVER", path)
     assert OnnxExtractor(path).provider == "CPUExecutionProvider"
     assert "there is a GPU, but onnxruntime cannot use it" in caplog.text
     caplog.clear()

@@ -10,6 +10,7 @@ import pytest
 from stgal_stream.errors import LogError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord, Partition, Record, Subscription, TopicSpec
+from tests.support.waiting import HANG_S
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def topics(log: Log) -> tuple[str, str]:
     return f"in-{name}", f"out-{name}"
 
 
-def poll(subscription: Subscription, n: int, timeout_s: float = 20.0) -> list[Record]:
+def poll(subscription: Subscription, n: int, timeout_s: float = HANG_S) -> list[Record]:
     """At least n records, or what came in time."""
     found: list[Record] = []
     deadline = time.monotonic() + timeout_s
@@ -95,7 +96,7 @@ def test_the_end_is_reached_past_transactions(log: Log, topics: tuple[str, str])
     reader = log.subscribe(uuid.uuid4().hex, [target])
     at = Partition(target, 0)
     assert [r.value for r in poll(reader, 1)] == [b"a"]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_S
     while reader.position(at) < reader.end(at) and time.monotonic() < deadline:
         assert reader.poll(10, 0.2) == []
     assert reader.position(at) >= reader.end(at)

@@ -68,7 +68,7 @@ def test_deleted_crops_are_not_left_in_the_file(tmp_path: Path) -> None:
 
 
 def test_an_idle_log_forgets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stgal_stream.log.embedded._UPKEEP_S", 0.0)
+    monkeypatch.setattr("stgal_stream.log.embedded.UPKEEP_S", 0.0)
     log = EmbeddedLog(tmp_path)
     log.ensure_topics([TopicSpec("t", 1, retention_s=0.2), TopicSpec("u", 1, 60.0)])
     log.append([NewRecord("t", None, b"x")])

@@ -13,6 +13,7 @@ import pytest
 from stgal_stream.errors import ConfigError, LogError
 from stgal_stream.log.kafka import KafkaLog
 from stgal_stream.log.port import NewRecord, Partition, Record, Subscription, TopicSpec
+from tests.support.waiting import HANG_S
 
 
 @pytest.mark.kafka
@@ -53,7 +54,7 @@ def test_a_partition_given_back_has_another_epoch(broker: str) -> None:
     first = logs[0].subscribe(name, [name])
     alone = _assignment(first, 2)
     second = logs[1].subscribe(name, [name])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while len(first.assignment()) != 1 or not second.assignment():
         first.poll(10, 0.1)
         second.poll(10, 0.1)
@@ -65,8 +66,9 @@ def test_a_partition_given_back_has_another_epoch(broker: str) -> None:
     for partition in set(again) - set(shared):
         assert again[partition] > alone[partition]
     assert set(again) - set(shared), "nothing came back"
-    for closing in (first, *logs):
-        closing.close()
+    first.close()
+    for log in logs:
+        log.close()
 
 
 @pytest.mark.kafka
@@ -84,7 +86,7 @@ def test_what_was_read_and_not_committed_is_read_again_of_a_partition_that_stays
     alone = dict(first.assignment())
     second = logs[1].subscribe(name, [name])
     found: list[Record] = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while len(found) < 6 and time.monotonic() < deadline:
         found += first.poll(10, 0.1)
         found += second.poll(10, 0.1)
@@ -93,20 +95,22 @@ def test_what_was_read_and_not_committed_is_read_again_of_a_partition_that_stays
     for number in range(2):
         offsets = [r.offset for r in found if r.partition == Partition(name, number)]
         assert offsets == [1, 2, 3], (number, stays)
-    for closing in (first, second, *logs):
-        closing.close()
+    first.close()
+    second.close()
+    for log in logs:
+        log.close()
 
 
 def _polled(subscription: Subscription, n: int) -> list[Record]:
     found: list[Record] = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while len(found) < n and time.monotonic() < deadline:
         found += subscription.poll(10, 0.2)
     return found
 
 
 def _assignment(subscription: Subscription, n: int) -> dict[Partition, int]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANG_S
     while len(subscription.assignment()) != n:
         subscription.poll(10, 0.1)
         assert time.monotonic() < deadline

@@ -10,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgal_stream.config import Config, load_config
+from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.extractor.export import export, imagenet_format
-from stgal_stream.extractor.from_onnx import network_of
+from stgal_stream.extractor.encoded_crops import EncodedCrops
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.retraining.encoded_crops import EncodedCrops
-from stgal_stream.retraining.job import Job, JobSettings, Outcome
-from stgal_stream.retraining.peers import Peers
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
-from stgal_stream.retraining.sources import LogSource, OnProgress, Until
-from stgal_stream.retraining.training import TrainingSettings
-from stgal_stream.stages.rollout_state import RolloutState
+from stgal_stream.retraining.data.pseudo_pairs import StreamData
+from stgal_stream.retraining.data.sources import LogSource, OnProgress, Until
+from stgal_stream.retraining.job import Job, Outcome
+from stgal_stream.retraining.job_settings import JobSettings
+from stgal_stream.settings import Config
+from stgal_stream.streaming.extractor_rollout.state import RolloutState
+from stgal_stream.training.batches import PseudoPair
+from stgal_stream.training.export import export, imagenet_format
+from stgal_stream.training.from_onnx import network_of
+from stgal_stream.training.peers import Peers
+from stgal_stream.training.trainer import TrainingSettings
 from stgal_stream.wire.rollout import RolloutRecord
-
-from ..end_to_end.streams import publish, rendered
+from tests.support.streams import publish, rendered
 
 HELD_OUT = 0.4
 ITERATIONS = 60
@@ -138,8 +140,8 @@ def test_a_training_passes_only_on_what_the_stream_said(
     log, config = site
     outcome = retrained(site, weak, tmp_path, spoil, learning_rate)
     assert outcome.release is not None
-    assert outcome.verdict is not None
-    assert outcome.verdict.passed == passes, outcome.verdict
+    assert outcome.result is not None
+    assert outcome.result.passed == passes, outcome.result
     state = RolloutState()
     state.read(log, config.topics.releases)
     assert outcome.promoted == passes

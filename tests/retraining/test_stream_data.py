@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.retraining.encoded_crops import EncodedCrops, ahead
-from stgal_stream.retraining.logged_embeddings import LoggedEmbeddings
-from stgal_stream.retraining.pseudo_pairs import newest, thin_out
-from stgal_stream.retraining.stream_events import Sighting
+from stgal_stream.extractor.encoded_crops import EncodedCrops, ahead
+from stgal_stream.retraining.data.logged_embeddings import LoggedEmbeddings
+from stgal_stream.retraining.data.pseudo_pairs import newest, thin_out
+from stgal_stream.retraining.data.stream_events import Sighting
 from stgal_stream.types import Position
 from stgal_stream.wire.embedding import EmbeddingRecord, ReembeddedRecord, TickRecord, encode
-
-from .pictures import encoded
+from tests.support.pictures import encoded
 
 FORM = CropFormat(16, 8, (0.5,) * 3, (0.25,) * 3)
 

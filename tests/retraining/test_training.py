@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,59 +17,20 @@ import torch
 
 from stgal_stream.errors import ConfigError
 from stgal_stream.extractor.crops import CropFormat
-from stgal_stream.extractor.from_onnx import network_of, normalise_by
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
-from stgal_stream.retraining.batches import (
-    Sampler,
-    hard_negatives,
-)
-from stgal_stream.retraining.gate import Buddies, Verdict, best_buddies, judge, learned_from
-from stgal_stream.retraining.loader import Loader
-from stgal_stream.retraining.peers import Peers
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, are_apart, known_negative_pairs
-from stgal_stream.retraining.stream_events import Sighting
-from stgal_stream.retraining.training import (
-    Progress,
-    Training,
-    TrainingSettings,
-    read_checkpoint,
-)
-from stgal_stream.types import Position
-
-from .pictures import encoded
+from stgal_stream.retraining.data.pseudo_pairs import are_apart, known_negative_pairs
+from stgal_stream.retraining.data.stream_events import Sighting
+from stgal_stream.retraining.gate import Buddies, GateResult, HeldOut, judge
+from stgal_stream.retraining.negatives import hard_negatives
+from stgal_stream.training.batches import PseudoPair, Sampler
+from stgal_stream.training.from_onnx import network_of, normalise_by
+from stgal_stream.training.loader import Loader
+from stgal_stream.training.peers import Peers
+from stgal_stream.training.trainer import Progress, Training, TrainingSettings, read_checkpoint
+from tests.support.pictures import encoded
+from tests.support.sightings import features, true_pairs, walk
 
 CPU = ("CPUExecutionProvider",)
-
-
-def walk(seed: int, n_people: int = 400) -> tuple[list[Sighting], np.ndarray]:
-    """People who go through three cameras, 40 s and 70 s apart: sightings and who they are."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for person in range(n_people):
-        start_s = float(rng.uniform(0, 6000))
-        for camera, offset_s in enumerate((0.0, 40.0, 110.0)):
-            at_s = start_s + offset_s * float(rng.uniform(0.9, 1.1))
-            at = Position("d", 0, len(found))
-            found.append(
-                (person, Sighting(f"{person}-{camera}", "s", f"c{camera}", at_s, at_s + 4, at))
-            )
-    found.sort(key=lambda item: item[1].start_s)
-    return [s for _, s in found], np.array([person for person, _ in found])
-
-
-def features(person: np.ndarray, noise: float, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    points = np.random.default_rng(99).normal(size=(person.max() + 1, 32))
-    return (points[person] + noise * rng.normal(size=(len(person), 32))).astype(np.float32)
-
-
-def true_pairs(person: np.ndarray) -> list[PseudoPair]:
-    order = np.argsort(person, kind="stable")
-    return [
-        PseudoPair(min(a, b), max(a, b), 0.9)
-        for a, b in pairwise(order.tolist())
-        if person[a] == person[b]
-    ]
 
 
 def test_the_weights_of_an_export_come_back() -> None:
@@ -149,7 +109,7 @@ class Killed(Exception):
 def test_stopped_or_killed_and_resumed_is_as_never_stopped(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stgal_stream.retraining.training._KEEP_EVERY", 2)
+    monkeypatch.setattr("stgal_stream.training.trainer.KEEP_EVERY", 2)
     form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
     pixels = np.random.default_rng(4).integers(0, 256, (12, 3, 32, 16, 3), dtype=np.uint8)
     crops = encoded(pixels)
@@ -197,7 +157,13 @@ def test_two_processes_take_the_steps_of_one(precision: str, n_parts: int, tmp_p
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
     runs = []
     for how in ((), torchrun):
-        command = [sys.executable, *how, "-m", "tests.retraining.curve", str(tmp_path / "c.pt")]
+        command = [
+            sys.executable,
+            *how,
+            "-m",
+            "tests.support.training_curve",
+            str(tmp_path / "c.pt"),
+        ]
         command += [precision, str(n_parts)]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
@@ -219,7 +185,7 @@ def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
     script.write_text(
         "import sys\n"
         "from stgal_stream.errors import LogError\n"
-        "from stgal_stream.retraining.peers import Peers\n"
+        "from stgal_stream.training.peers import Peers\n"
         "def own():\n"
         "    if not peers.leads:\n"
         "        raise LogError('broker 2 cannot be reached')\n"
@@ -247,9 +213,9 @@ def test_a_process_without_a_gpu_of_its_own_is_told_so(monkeypatch: pytest.Monke
         pass
 
 
-def held_out_verdict(
+def held_out_result(
     sightings: list[Sighting], person: np.ndarray, after: np.ndarray, noise: float = 1.1
-) -> Verdict:
+) -> GateResult:
     before = features(person, noise, 6)
     return judge(sightings, len(sightings) // 2, before, after)
 
@@ -259,15 +225,15 @@ def held_out_verdict(
 )
 def test_the_gate_lets_through_what_is_better_and_nothing_else(noise: float, passed: bool) -> None:
     sightings, person = walk(5)
-    verdict = held_out_verdict(sightings, person, features(person, noise, 7))
-    assert verdict.passed == passed, verdict
+    result = held_out_result(sightings, person, features(person, noise, 7))
+    assert result.passed == passed, result
 
 
 def test_the_gate_refuses_appearance_that_knows_nobody() -> None:
     sightings, person = walk(5)
     shuffled = np.random.default_rng(8).permutation(person)
     for after in (features(shuffled, 0.5, 7), np.ones((len(person), 32), np.float32)):
-        assert not held_out_verdict(sightings, person, after).passed
+        assert not held_out_result(sightings, person, after).passed
 
 
 def test_the_gate_refuses_who_tells_the_hour_instead_of_the_person() -> None:
@@ -276,10 +242,10 @@ def test_the_gate_refuses_who_tells_the_hour_instead_of_the_person() -> None:
     hour = np.array([s.start_s for s in sightings]) * (2 * np.pi / 7000)
     clock = np.stack([np.cos(hour), np.sin(hour)], axis=1) * 10
     after = np.concatenate([features(person, 1.6, 7), clock], axis=1).astype(np.float32)
-    verdict = held_out_verdict(sightings, person, after, noise=1.6)
-    assert verdict.gain_low > 0
-    assert not verdict.passed
-    assert "known negatives" in verdict.reason
+    result = held_out_result(sightings, person, after, noise=1.6)
+    assert result.gain_low > 0
+    assert not result.passed
+    assert "known negatives" in result.reason
 
 
 def test_nor_where_hardly_two_people_are_ever_in_one_camera_at_once() -> None:
@@ -291,10 +257,10 @@ def test_nor_where_hardly_two_people_are_ever_in_one_camera_at_once() -> None:
     hour = np.array([s.start_s for s in quiet]) * (2 * np.pi / 7000)
     clock = np.stack([np.cos(hour), np.sin(hour)], axis=1) * 10
     after = np.concatenate([features(person, 1.6, 7), clock], axis=1).astype(np.float32)
-    verdict = held_out_verdict(quiet, person, after, noise=1.6)
-    assert verdict.gain_low > 0
-    assert "known negatives" in verdict.reason
-    assert held_out_verdict(quiet, person, features(person, 0.5, 7)).passed
+    result = held_out_result(quiet, person, after, noise=1.6)
+    assert result.gain_low > 0
+    assert "known negatives" in result.reason
+    assert held_out_result(quiet, person, features(person, 0.5, 7)).passed
 
 
 def test_where_people_come_one_by_one_nobody_can_tell_and_nothing_is_promoted() -> None:
@@ -304,16 +270,16 @@ def test_where_people_come_one_by_one_nobody_can_tell_and_nothing_is_promoted() 
     for s, who in zip((sightings[i] for i in order), person[order].tolist(), strict=True):
         at_s = 500.0 * who + s.start_s - first_s.setdefault(who, s.start_s)
         alone.append(replace(s, start_s=at_s, end_s=at_s + 4))
-    verdict = held_out_verdict(alone, person[order], features(person[order], 0.5, 7))
-    assert verdict.gain_low > 0
-    assert "two people in one camera" in verdict.reason
+    result = held_out_result(alone, person[order], features(person[order], 0.5, 7))
+    assert result.gain_low > 0
+    assert "two people in one camera" in result.reason
 
 
 def test_what_is_better_is_not_refused_by_the_luck_of_a_few_negatives() -> None:
     passed = []
     for seed in range(8):
         sightings, person = walk(20 + seed, n_people=200)
-        passed.append(held_out_verdict(sightings, person, features(person, 0.8, seed)).passed)
+        passed.append(held_out_result(sightings, person, features(person, 0.8, seed)).passed)
     assert all(passed)
 
 
@@ -321,12 +287,11 @@ def test_the_gate_expects_as_many_right_as_there_are() -> None:
     sightings, person = walk(5, n_people=800)
     split = len(sightings) // 2
     after = features(person, 0.9, 7)
-    verdict = judge(sightings, split, features(person, 1.1, 6), after)
-    learned = learned_from(sightings[:split], after[:split])
-    buddies = best_buddies(sightings, split, after, learned)
+    result = judge(sightings, split, features(person, 1.1, 6), after)
+    buddies = HeldOut.of(sightings, split, after).buddies
     right = (person[split:][buddies.earlier] == person[split:][buddies.later]).mean()
-    assert len(buddies.later) == verdict.candidate.n_buddies > 300
-    assert verdict.candidate.expected_precision == pytest.approx(right, abs=0.08)
+    assert len(buddies.later) == result.candidate.n_buddies > 300
+    assert result.candidate.expected_precision == pytest.approx(right, abs=0.08)
 
 
 def test_a_sure_and_wrong_appearance_scores_below_chance() -> None:
@@ -354,7 +319,7 @@ def test_every_step_has_a_rate_that_rises_and_falls() -> None:
 def test_nan_embeddings_do_not_pass() -> None:
     sightings, person = walk(5)
     broken = np.full((len(person), 32), np.nan, np.float32)
-    assert not held_out_verdict(sightings, person, broken).passed
+    assert not held_out_result(sightings, person, broken).passed
 
 
 def test_known_negatives_are_those_of_one_camera_and_time() -> None:

@@ -10,18 +10,18 @@ import onnx
 import pytest
 
 from stgal_stream.errors import ModelError
-from stgal_stream.extractor.export import export, imagenet_format
-from stgal_stream.extractor.network import ResNet50
 from stgal_stream.extractor.onnx import OnnxExtractor, variant_path
-from stgal_stream.extractor.quantised import quantise
 from stgal_stream.extractor.releases import ABOUT, MODEL, Release, Releases, sha256_of
-from stgal_stream.retraining.pseudo_pairs import PseudoPair, StreamData
-from stgal_stream.retraining.stream_events import Sighting
+from stgal_stream.retraining.data.pseudo_pairs import StreamData
+from stgal_stream.retraining.data.stream_events import Sighting
 from stgal_stream.retraining.variant import make_variant
+from stgal_stream.training.batches import PseudoPair
+from stgal_stream.training.export import export, imagenet_format
+from stgal_stream.training.network import ResNet50
+from stgal_stream.training.quantised import quantise
 from stgal_stream.types import Position
-
-from ..extractor.tiny_model import tiny
-from .pictures import encoded
+from tests.support.pictures import encoded
+from tests.support.tiny_model import tiny
 
 CPU = ("CPUExecutionProvider",)
 
@@ -29,7 +29,8 @@ CPU = ("CPUExecutionProvider",)
 def seen_twice(n_people: int = 220, darkest: int = 0) -> StreamData:
     """People of colours of their own, each seen by two cameras and paired."""
     rng = np.random.default_rng(1)
-    sightings, pixels, pairs = [], [], []
+    sightings: list[Sighting] = []
+    pixels, pairs = [], []
     for person in range(n_people):
         colours = rng.integers(darkest, 256, (4, 2, 3))
         for camera in (0, 1):

@@ -19,7 +19,7 @@ from stgal_stream.types import Box, Reason
 from stgal_stream.wire.detection import BadRecord, DetectionMessage, decode, format_time
 
 JPEG = b"\xff\xd8\xff\xe0 not a whole picture"
-SCHEMA = json.loads((files("stgal_stream") / "schemas" / "detection.v1.json").read_text())
+SCHEMA = json.loads((files("stgal_stream") / "wire" / "schemas" / "detection.v1.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
 
 

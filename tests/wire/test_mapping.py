@@ -9,7 +9,9 @@ from stgal_stream.wire.mapping import Mapping
 
 
 def event(kind: str, global_id: str, at_s: float = 0.0, **more: Any) -> dict[str, Any]:
-    return {"type": kind, "globalId": global_id, "atSeconds": at_s, **more}
+    """An event; ``from_id`` stands for "from", which is a word of Python."""
+    names = {"from" if name == "from_id" else name: value for name, value in more.items()}
+    return {"type": kind, "globalId": global_id, "atSeconds": at_s, **names}
 
 
 def seen(*names: str) -> dict[str, list[str]]:
@@ -22,8 +24,8 @@ def test_first_and_final_identities(tmp_path: Path) -> None:
     mapping.take(event("created", "B", 2.0, tracklet=seen("b1")))
     mapping.take(event("created", "C", 3.0, tracklet=seen("c1")))
     mapping.take(event("renamed", "B", scope="tracklet", tracklet=seen("a1"), to="B"))
-    mapping.take(event("renamed", "A", scope="identity", to="A", **{"from": "B"}))
-    mapping.take(event("renamed", "C", scope="identity", to="C", **{"from": "A"}))
+    mapping.take(event("renamed", "A", scope="identity", to="A", from_id="B"))
+    mapping.take(event("renamed", "C", scope="identity", to="C", from_id="A"))
     mapping.take(event("ended", "C"))
     rows = {row.detection_id: row for row in mapping}
     assert {name: row.global_id for name, row in rows.items()} == dict.fromkeys(rows, "C")

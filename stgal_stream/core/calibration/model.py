@@ -1,0 +1,164 @@
+"""A calibration, and scoring pairs with it: equations 1, 4 and 5, and log odds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stgal_stream.core.calibration.link_test import LinkStatus
+from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
+from stgal_stream.core.calibration.time_grid import TimeGrid
+from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
+from stgal_stream.core.calibration.within_person import WithinPersonScatter
+from stgal_stream.core.gallery.normalisation import Normalisation
+from stgal_stream.core.measures.distance import visual_probability
+from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
+from stgal_stream.types import CameraPair, Floats, Integers, Mask, camera_pair
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of N pairs, each array (N,).
+
+    P_v, P_t, P_a, the log odds of one person by appearance, what the travel time adds to them, and
+    the travel times in seconds. Log odds are NaN where nothing is known about the camera pair.
+    """
+
+    p_visual: Floats
+    p_travel: Floats
+    p_association: Floats
+    log_appearance: Floats
+    log_time: Floats
+    times_s: Floats
+
+    @property
+    def log_odds(self) -> Floats:
+        """The log posterior odds, from appearance and travel time."""
+        return np.clip(self.log_appearance + self.log_time, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+
+    @classmethod
+    def unknown(cls, times_s: Floats) -> Scores:
+        """Before anything is learned: every P_a is 0, every log odds NaN."""
+        zero = np.zeros(len(times_s))
+        return cls(zero, zero, zero, np.full(len(times_s), np.nan), zero, times_s)
+
+
+@dataclass(frozen=True, slots=True)
+class PairModel:
+    """One camera pair: travel times counted from best buddies, and the mixture's parts.
+
+    ``p_travel`` (equation 4) and ``log_time_ratio`` (log g1 / g0) are tables over the bins of the
+    time grid, ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds
+    of one person are the two ratios and the log prior odds, added. A pair with too little data of
+    its own may hold what all such pairs have together.
+    """
+
+    link: LinkStatus
+    n_buddies: int
+    distribution: TravelTimeDistribution
+    p_travel: Floats | None = None
+    log_time_ratio: Floats | None = None
+    log_distance_ratio: Floats | None = None
+    log_prior_odds: float = 0.0
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether pairs of these cameras can be scored."""
+        return self.link is LinkStatus.LINKED or self.log_time_ratio is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Everything the tracker needs to score a pair; one travel-time version.
+
+    ``alpha`` is that of equation 1, ``sigma`` of equation 3, ``epsilon_s`` of equation 4. Camera
+    pairs are unordered and sorted; a pair that is absent was never seen. ``scatter`` is None where
+    nothing is known of it.
+    """
+
+    version: str
+    method: str
+    alpha: float
+    sigma: float
+    pairs: dict[CameraPair, PairModel] = field(default_factory=dict)
+    grid: TimeGrid = field(default_factory=TimeGrid)
+    distance_width: float = 1.0
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    epsilon_s: float = 10.0
+    scatter: WithinPersonScatter | None = None
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether any camera pair is known to share people."""
+        return any(model.link is LinkStatus.LINKED for model in self.pairs.values())
+
+    def log_time(self, first: str, second: str, time_s: float) -> float:
+        """What a travel time says for one person: its log ratio, 0 where nothing is known."""
+        model = self.pairs.get(camera_pair(first, second))
+        if model is None or model.log_time_ratio is None or self.method == "appearance":
+            return 0.0
+        return float(model.log_time_ratio[self.grid.bins(time_s)])
+
+    def log_odds_table(self, first: str, second: str) -> Floats | None:
+        """The log posterior odds (distance bins, time bins); None where nothing is known about the
+        two cameras."""
+        model = self.pairs.get(camera_pair(first, second))
+        if model is None or model.log_distance_ratio is None or model.log_time_ratio is None:
+            return None
+        by_distance = model.log_distance_ratio + model.log_prior_odds
+        by_distance = np.clip(by_distance, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        odds = by_distance[:, None] + model.log_time_ratio[None, :]
+        return np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+
+    def score(
+        self,
+        camera: str,
+        others: tuple[str, ...],
+        index: Integers,
+        d: Floats,
+        t: Floats,
+        excluded: Mask | None = None,
+    ) -> Scores:
+        """Scores of tracklets of one camera against N others, pair by pair.
+
+        ``others`` names cameras by index, ``index`` (N,) is each other one's camera, ``d`` (N,) are
+        distances, ``t`` (N,) travel times in seconds. Pairs that are ``excluded`` (N,) cannot be
+        one person, or cannot be compared: their P_a is 0 and their log odds are NaN.
+        """
+        p_visual = visual_probability(d, self.alpha)
+        p_travel = np.zeros(len(d))
+        log_appearance = np.full(len(d), np.nan)
+        log_time = np.zeros(len(d))
+        models = {
+            i: model
+            for i, other in enumerate(others)
+            if (model := self.pairs.get(camera_pair(camera, other))) and model.is_scored
+        }
+        is_scored = np.zeros(len(others), bool)
+        is_scored[list(models)] = True
+        scored = np.flatnonzero(is_scored[index])
+        cameras, bins = index[scored], self.grid.bins(t[scored])
+        for i, model in models.items():
+            mine = np.flatnonzero(cameras == i)
+            rows = scored[mine]
+            if model.p_travel is None or model.log_time_ratio is None:
+                p_travel[rows] = model.distribution.probability(t[rows])
+                continue
+            odds = self._by_distance(model, d[rows]) + model.log_prior_odds
+            if self.method == "appearance":
+                p_travel[rows] = 1.0
+            else:
+                p_travel[rows] = model.p_travel[bins[mine]]
+                log_time[rows] = model.log_time_ratio[bins[mine]]
+            log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        p_association = p_visual * p_travel  # equation 5
+        if excluded is not None:
+            p_association[excluded] = 0.0
+            log_appearance[excluded] = np.nan
+        return Scores(p_visual, p_travel, p_association, log_appearance, log_time, t)
+
+    def _by_distance(self, model: PairModel, d: Floats) -> Floats:
+        assert model.log_distance_ratio is not None
+        centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.distance_width
+        return np.interp(d, centres, model.log_distance_ratio)

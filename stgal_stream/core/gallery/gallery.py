@@ -1,0 +1,311 @@
+"""The tracklets in the window, oldest first, as columns.
+
+Law: tracklets enter and leave in the order of their numbers. So the window is one contiguous slice
+of each column, and a tracklet's row is its number minus the first one's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.gallery.normalisation import Normalisation
+from stgal_stream.core.measures.travel_time import Spans, travel_times_s
+from stgal_stream.types import Floats, Integers, Mask, Tracklet, Vectors
+
+_MIN_CAPACITY = 256  # rows: columns grow by half, from here on
+NO_SLOT = -1
+_EMPTY: dict[str, NDArray[Any]] = {
+    "embedding": np.zeros((0, 0), np.float32),
+    "camera": np.zeros(0, np.int64),
+    "start_s": np.zeros(0),
+    "in_view_from_s": np.zeros(0),
+    "end_s": np.zeros(0),
+    "square": np.zeros(0, np.float32),
+    "scale": np.zeros(0, np.float32),
+    "slot": np.zeros(0, np.int64),
+    "comparable": np.zeros(0, bool),
+    "partner_evidence": np.zeros(0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryState:
+    """All that a ``Gallery`` knows. The scales came out of sums whose last bits depend on the
+    shape of the array, so they are kept and not computed again."""
+
+    first: int
+    cameras: list[str]
+    tracklets: list[Tracklet]
+    settled_s: list[float]
+    scales: Vectors
+    slots: Integers
+    comparable: Mask
+    partner_evidence: Floats
+    normalisation: Normalisation
+
+
+class Gallery:
+    """Tracklets of one site and one extractor version with their (N, D) embeddings."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.normalisation = Normalisation()
+        self._tracklets: deque[Tracklet] = deque()
+        self._settled: deque[float] = deque()
+        self._camera_index: dict[str, int] = {}
+        self._low = 0
+        self._columns = dict(_EMPTY)
+
+    def __len__(self) -> int:
+        return len(self._tracklets)
+
+    def __getitem__(self, number: int) -> Tracklet:
+        return self._tracklets[number - self.first]
+
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number < self.next
+
+    # --- what is there -----------------------------------------------------------------------
+
+    @property
+    def next(self) -> int:
+        """The number that the next tracklet gets."""
+        return self.first + len(self._tracklets)
+
+    @property
+    def numbers(self) -> Integers:
+        """(N,) numbers."""
+        return np.arange(self.first, self.next, dtype=np.int64)
+
+    @property
+    def tracklets(self) -> tuple[Tracklet, ...]:
+        """All tracklets, oldest first."""
+        return tuple(self._tracklets)
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Cameras by index, in the order in which they were first seen."""
+        return tuple(self._camera_index)
+
+    @property
+    def embeddings(self) -> Vectors:
+        """(N, D)."""
+        return self._column("embedding")
+
+    @property
+    def cameras(self) -> Integers:
+        """(N,) camera indices."""
+        return self._column("camera")
+
+    @property
+    def starts_s(self) -> Floats:
+        """(N,) event times of the first detections."""
+        return self._column("start_s")
+
+    @property
+    def ends_s(self) -> Floats:
+        """(N,) event times of the last detections."""
+        return self._column("end_s")
+
+    @property
+    def spans(self) -> Spans:
+        """When each tracklet was in view."""
+        names = ("camera", "start_s", "in_view_from_s", "end_s")
+        return Spans(*(self._column(name) for name in names))
+
+    @property
+    def slots(self) -> Integers:
+        """(N,) the slot of each tracklet's identity, ``NO_SLOT`` while it has none."""
+        return self._column("slot")
+
+    @property
+    def comparable(self) -> Mask:
+        """(N,) False where a tracklet was not embedded by the extractor in use: it is compared with
+        nothing."""
+        return self._column("comparable")
+
+    @property
+    def partner_evidence(self) -> Floats:
+        """(N,) the evidence that each tracklet has a true partner, from all that it was compared
+        with since the last calibration (``matching.partner_prior``)."""
+        return self._column("partner_evidence")
+
+    def newest(self, n: int) -> Integers:
+        """Rows of the newest ``n`` tracklets that can be compared."""
+        return np.flatnonzero(self.comparable)[-n:]
+
+    def knows_camera(self, camera: str) -> bool:
+        """Whether the camera has an index already."""
+        return camera in self._camera_index
+
+    def camera_index(self, camera: str) -> int:
+        """The camera's index; a camera not seen before gets the next one."""
+        return self._camera_index.setdefault(camera, len(self._camera_index))
+
+    def settled_s(self, number: int) -> float:
+        """The event time at which a tracklet settled."""
+        return self._settled[number - self.first]
+
+    def oldest_settled_s(self) -> float | None:
+        """The event time at which the oldest tracklet settled."""
+        return self._settled[0] if self._settled else None
+
+    # --- how they are compared ---------------------------------------------------------------
+
+    def directions(self, rows: Integers) -> Vectors:
+        """(M, D) what is compared of the tracklets in some rows."""
+        return self.normalisation.directions(self.embeddings[rows], self.cameras[rows])
+
+    def distances(self, queries: Integers, rows: slice | Integers = slice(None)) -> Vectors:
+        """(Q, G) distances of the tracklets in rows ``queries`` to those in ``rows``."""
+        return self.normalisation.distances(
+            self.directions(queries),
+            self.embeddings[rows],
+            self.cameras[rows],
+            self._column("scale")[rows],
+            self._column("square")[rows],
+        )
+
+    def travel_times_s(self, queries: Integers, rows: slice | Integers = slice(None)) -> Floats:
+        """(Q, G) travel times of the tracklets in rows ``queries`` to those in ``rows``."""
+        spans = self.spans
+        return travel_times_s(spans[queries][:, None], spans[rows][None, :])
+
+    # --- what changes it ---------------------------------------------------------------------
+
+    def add(self, tracklet: Tracklet, settled_s: float) -> None:
+        """Appends a tracklet, settled at that event time.
+
+        Raises:
+            ValueError: its number is not ``next``.
+        """
+        if tracklet.number != self.next:
+            raise ValueError(f"tracklet {tracklet.number} out of order, {self.next} is next")
+        row = self._low + len(self)
+        columns = self._columns
+        is_other_size = columns["embedding"].shape[1:] != tracklet.embedding.shape
+        if row == len(columns["camera"]) or (is_other_size and not len(self)):
+            row = self._make_room(len(tracklet.embedding))
+            columns = self._columns
+        columns["embedding"][row] = tracklet.embedding
+        columns["camera"][row] = self.camera_index(tracklet.camera)
+        columns["start_s"][row], columns["end_s"][row] = tracklet.start_s, tracklet.end_s
+        columns["in_view_from_s"][row] = tracklet.in_view_from_s
+        columns["square"][row] = tracklet.embedding @ tracklet.embedding
+        columns["slot"][row] = NO_SLOT
+        columns["comparable"][row] = True
+        columns["partner_evidence"][row] = 0.0
+        self._tracklets.append(tracklet)
+        self._settled.append(settled_s)
+        self._scale(slice(len(self) - 1, None))
+
+    def expire(self, before_s: float, keep: int) -> list[int]:
+        """Takes out what settled before an event time and all but the newest ``keep``; their
+        numbers, oldest first."""
+        gone = []
+        while self._tracklets and (self._settled[0] < before_s or len(self) > keep):
+            gone.append(self._tracklets.popleft().number)
+            self._settled.popleft()
+            self._low += 1
+            self.first += 1
+        return gone
+
+    def assign(self, number: int, slot: int) -> None:
+        """Notes the slot of a tracklet's identity."""
+        self._writable("slot")[number - self.first] = slot
+
+    def normalise(self, normalisation: Normalisation) -> None:
+        """Compares by another normalisation from here on."""
+        self.normalisation = normalisation
+        self._scale(slice(None))
+
+    def add_partner_evidence(self, number: int, evidence: Floats) -> None:
+        """Counts what the comparison of a new tracklet with all before it (its row,) says for each
+        of them, and for the new one."""
+        row, column = number - self.first, self._writable("partner_evidence")
+        column[row] = evidence.sum()
+        column[:row] += evidence
+
+    def set_partner_evidence(self, evidence: Floats) -> None:
+        """Replaces the evidence of all tracklets, (N,)."""
+        self._writable("partner_evidence")[:] = evidence
+
+    def reembed(self, extractor: str, embeddings: Vectors, comparable: Mask) -> None:
+        """Puts all tracklets into another extractor's version: ``embeddings`` (N, D), and which of
+        them mean anything, (N,)."""
+        capacity = len(self._columns["camera"])
+        self._columns["embedding"] = np.zeros((capacity, embeddings.shape[1]), np.float32)
+        self._writable("embedding")[:] = embeddings
+        self._writable("square")[:] = np.einsum("nd,nd->n", embeddings, embeddings)
+        self._writable("comparable")[:] = comparable
+        self._tracklets = deque(
+            replace(tracklet, embedding=embeddings[row], extractor=extractor)
+            for row, tracklet in enumerate(self._tracklets)
+        )
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    def state(self) -> GalleryState:
+        """Everything known, to go on from."""
+        return GalleryState(
+            self.first,
+            list(self.camera_names),
+            list(self._tracklets),
+            list(self._settled),
+            self._column("scale"),
+            self.slots,
+            self.comparable,
+            self.partner_evidence,
+            self.normalisation,
+        )
+
+    @classmethod
+    def restore(cls, state: GalleryState) -> Gallery:
+        """Goes on from ``state``."""
+        made = cls()
+        made.first = state.first
+        for camera in state.cameras:
+            made.camera_index(camera)
+        for tracklet, settled_s in zip(state.tracklets, state.settled_s, strict=True):
+            made.add(tracklet, settled_s)
+        made.normalisation = state.normalisation
+        made._writable("scale")[:] = state.scales
+        made._writable("slot")[:] = state.slots
+        made._writable("comparable")[:] = state.comparable
+        made._writable("partner_evidence")[:] = state.partner_evidence
+        return made
+
+    # --- columns -----------------------------------------------------------------------------
+
+    def _column(self, name: str) -> NDArray[Any]:
+        """The live part of a column, to read."""
+        live = self._writable(name)
+        live.flags.writeable = False
+        return live
+
+    def _writable(self, name: str) -> NDArray[Any]:
+        return self._columns[name][self._low : self._low + len(self)]
+
+    def _scale(self, rows: slice) -> None:
+        """Measures tracklets under the normalisation in force."""
+        scales = self.normalisation.scales(self.embeddings[rows], self.cameras[rows])
+        self._writable("scale")[rows] = scales
+
+    def _make_room(self, dim: int) -> int:
+        """Moves the live rows to the front of columns at least a half larger than they need; the
+        row after them."""
+        n = len(self)
+        capacity = max(_MIN_CAPACITY, n + n // 2)
+        for name in self._columns:
+            shape = (capacity, dim) if name == "embedding" else (capacity,)
+            column = np.zeros(shape, self._columns[name].dtype)
+            if n:
+                column[:n] = self._writable(name)
+            self._columns[name] = column
+        self._low = 0
+        return n

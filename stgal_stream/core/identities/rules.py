@@ -1,0 +1,119 @@
+"""What may join an identity, and what must stay apart. Decisions; no state of their own.
+
+A tracklet joins, and two identities merge, only where
+
+1. they were not in one camera at one time (cannot-link, equation 2),
+2. as groups they do not lie too far apart for one person (``group_mean``), and
+3. the average linkage over all pairs favours one person (``linkage``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.calibration.within_person import GroupMean, WithinPersonScatter
+from stgal_stream.core.gallery.gallery import NO_SLOT
+from stgal_stream.core.gallery.known_negatives import are_known_negatives, simultaneous_with
+from stgal_stream.core.identities.group_mean import are_too_far, group_log_odds, group_mean
+from stgal_stream.core.identities.linkage import Linkage
+from stgal_stream.core.identities.registry import IdentityRegistry
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
+
+ScoresOf = Callable[[int], Scores]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An identity (by slot) and the log odds, over all pairs, that something belongs to it."""
+
+    slot: int
+    log_odds: float
+
+
+class IdentityRules:
+    """Judges tracklets and identities of one registry by the scores of one scorer."""
+
+    def __init__(
+        self, registry: IdentityRegistry, scorer: PairScorer, *, min_log_odds: float
+    ) -> None:
+        self.registry = registry
+        self.scorer = scorer
+        self.min_log_odds = min_log_odds
+
+    @property
+    def _scatter(self) -> WithinPersonScatter | None:
+        calibration = self.scorer.calibration
+        return None if calibration is None else calibration.scatter
+
+    def _mean(self, slot: int) -> GroupMean | None:
+        return group_mean(self.scorer.gallery, self.registry[slot].members)
+
+    def candidates(self, number: int, scores: Scores) -> list[Candidate]:
+        """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
+        are its own, against the first tracklets of the window."""
+        slots = self.scorer.gallery.slots[: len(scores.times_s)]
+        linkage = Linkage.of(scores, slots, self.registry.n_slots)
+        log_odds = linkage.log_odds
+        forbidden = self.forbidden_to(number)
+        own = group_mean(self.scorer.gallery, [number])
+        found = []
+        for slot in np.flatnonzero(log_odds > self.min_log_odds).tolist():
+            if slot in forbidden:
+                continue
+            other = self._mean(slot)
+            if are_too_far(self._scatter, own, other):
+                continue
+            candidate = Candidate(slot, float(log_odds[slot]))
+            by_group = group_log_odds(self._scatter, own, other) + float(linkage.time[slot])
+            created = self.registry[slot].created
+            found.append(((-by_group, -candidate.log_odds, created), candidate))
+        return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
+
+    def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
+        """Whether all that is known of two identities (slots) makes them one person.
+        ``scores(number)`` are a tracklet's against the whole window."""
+        if self.are_apart(first, second):
+            return False
+        gallery = self.scorer.gallery
+        small, large = self.registry[first], self.registry[second]
+        if len(small.members) > len(large.members):
+            small, large = large, small
+        chosen = np.full(len(gallery), NO_SLOT)
+        chosen[np.array(large.members) - gallery.first] = 0
+        linkage = Linkage.of(scores(small.members[0]), chosen, 1)
+        for number in small.members[1:]:
+            linkage.add(Linkage.of(scores(number), chosen, 1))
+        return bool(linkage.log_odds[0] > self.min_log_odds)
+
+    def agree_as_groups(self, first: int, second: int, log_time: float) -> bool:
+        """Whether two identities (slots), each as a group, favour one person, with what time
+        says."""
+        found = group_log_odds(self._scatter, self._mean(first), self._mean(second))
+        return min(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds
+
+    def are_apart(self, first: int, second: int) -> bool:
+        """Whether two identities (slots) were seen in one camera at one time, or lie too far apart
+        for one person."""
+        if are_too_far(self._scatter, self._mean(first), self._mean(second)):
+            return True
+        gallery = self.scorer.gallery
+        others = set(self.registry[second].members)
+        return any(
+            are_known_negatives(gallery[i], gallery[j])
+            for i in self.registry[first].members
+            for j in simultaneous_with(gallery, i) & others
+        )
+
+    def forbidden_to(self, number: int) -> set[int]:
+        """Slots of the identities that a tracklet cannot be of."""
+        gallery = self.scorer.gallery
+        return {
+            self.registry.slot_of(other)
+            for other in simultaneous_with(gallery, number)
+            if are_known_negatives(gallery[number], gallery[other])
+        }

@@ -1,0 +1,69 @@
+"""What speaks for a pair being one person, as an event carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.measures.travel_time import travel_time_s
+from stgal_stream.types import Evidence
+
+
+def evidence_from(
+    scorer: PairScorer, number: int, partner: int, scores: Scores, runner_up: int | None = None
+) -> Evidence:
+    """What speaks for a pair, from scores of one member against the first rows of the window.
+    ``runner_up`` is the best tracklet that was not chosen."""
+    gallery = scorer.gallery
+    at = partner - gallery.first
+    if runner_up is None:
+        return _evidence(scorer, number, partner, scores, at)
+    second_p = float(scores.p_association[runner_up - gallery.first])
+    return _evidence(scorer, number, partner, scores, at, runner_up, second_p)
+
+
+def pair_evidence(scorer: PairScorer, number: int, partner: int) -> Evidence:
+    """What speaks for a pair, scored on the spot."""
+    return pair_evidences(scorer, [(number, partner)])[0]
+
+
+def pair_evidences(scorer: PairScorer, pairs: Sequence[tuple[int, int]]) -> list[Evidence]:
+    """What speaks for each pair (number, partner), scored on the spot, camera by camera."""
+    gallery = scorer.gallery
+    rows = np.array(pairs, np.int64).reshape(-1, 2) - gallery.first
+    cameras = gallery.cameras[rows[:, 0]]
+    found: dict[int, Evidence] = {}
+    for camera in np.unique(cameras):
+        at = np.flatnonzero(cameras == camera)
+        scores = scorer.pairs_of_one_camera(*rows[at].T)
+        for k, i in enumerate(at.tolist()):
+            found[i] = _evidence(scorer, *pairs[i], scores, k)
+    return [found[i] for i in range(len(pairs))]
+
+
+def _evidence(
+    scorer: PairScorer,
+    number: int,
+    partner: int,
+    scores: Scores,
+    at: int,
+    runner_up: int | None = None,
+    runner_up_p: float = 0.0,
+) -> Evidence:
+    """The pair whose scores stand at position ``at``."""
+    assert scorer.calibration is not None
+    gallery = scorer.gallery
+    return Evidence(
+        partner=gallery[partner],
+        p_visual=float(scores.p_visual[at]),
+        p_travel=float(scores.p_travel[at]),
+        p_association=float(scores.p_association[at]),
+        travel_time_s=travel_time_s(gallery[number], gallery[partner]),
+        log_odds=float(np.nan_to_num(scores.log_odds[at])),
+        travel_time_version=scorer.calibration.version,
+        runner_up=None if runner_up is None else gallery[runner_up],
+        runner_up_p_association=runner_up_p,
+    )

@@ -1,0 +1,345 @@
+"""Associates the tracklets of one site's window: pairs by best buddies, identities by evidence.
+
+Laws. A pair is scored with the calibration in force; a new calibration scores the whole window
+again. After every step the accepted pairs are those of best-buddies search on the window's content.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from stgal_stream.core.calibration.calibrate import calibrate
+from stgal_stream.core.calibration.history import CalibrationHistory
+from stgal_stream.core.calibration.model import Calibration, Scores
+from stgal_stream.core.calibration.paper import calibrate_paper
+from stgal_stream.core.gallery.gallery import Gallery, GalleryState
+from stgal_stream.core.gallery.known_negatives import are_known_negatives
+from stgal_stream.core.identities.registry import IdentityRegistry, RegistryState
+from stgal_stream.core.identities.resolver import IdentityResolver
+from stgal_stream.core.identities.revision import LinkageTable
+from stgal_stream.core.matching.accepted_pairs import AcceptedPairs
+from stgal_stream.core.matching.evidence import evidence_from, pair_evidences
+from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBestBuddies
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPrior
+from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
+from stgal_stream.settings import TrackerSettings
+from stgal_stream.types import (
+    AssociationEvent,
+    Event,
+    Evidence,
+    Mask,
+    Pair,
+    Tracklet,
+    Vectors,
+)
+
+TrackKey = tuple[str, str]
+_NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """All that an ``AssociationWindow`` knows; accepted pairs as (i, j, posterior)."""
+
+    gallery: GalleryState
+    calibration: Calibration | None
+    registry: RegistryState
+    buddies: list[MemberState]
+    accepted: list[tuple[int, int, float]]
+    prior: PartnerPrior
+    history: CalibrationHistory
+    continued: dict[TrackKey, int]
+    n_calibrations: int
+    n_until_calibration: int
+    n_judged: int
+    n_conflicts: int
+
+
+class AssociationWindow:
+    """The window of one site and everything known about its tracklets."""
+
+    def __init__(self, site: str, settings: TrackerSettings) -> None:
+        self._build(site, settings, Gallery(), None)
+        self.accepted = AcceptedPairs()
+        self.history = CalibrationHistory()
+        self.n_calibrations = 0
+        self.n_until_calibration = settings.first_calibration
+        self._prior = PartnerPrior()
+        self._continued: dict[TrackKey, int] = {}
+        self._n_judged = 0
+        self._n_conflicts = 0
+
+    def _build(
+        self,
+        site: str,
+        settings: TrackerSettings,
+        gallery: Gallery,
+        calibration: Calibration | None,
+    ) -> None:
+        self.settings = settings
+        self.gallery = gallery
+        self.scorer = PairScorer(gallery, calibration)
+        self._resolver = IdentityResolver(site, settings, self.scorer)
+        self.buddies = OnlineBestBuddies(self.scorer.association_row)
+
+    @property
+    def identities(self) -> IdentityRegistry:
+        """Who is who."""
+        return self._resolver.registry
+
+    @property
+    def conflict_share(self) -> float:
+        """Share of pairs accepted since the last calibration that conflict with a known negative:
+        a tracklet's two partners were in one camera at one time, so one of the two is false."""
+        return self._n_conflicts / self._n_judged if self._n_judged else 0.0
+
+    def step(self, closed: Iterable[OpenTracklet], at_s: float) -> list[Event]:
+        """One step of event time: expires what is old, settles the tracklets that are complete,
+        matches and identifies them, and calibrates when it is time."""
+        events = self._expire(at_s)
+        settled = dict(self._settle(done, at_s) for done in closed)
+        scores = self._match(list(settled))
+        added, withdrawn = self.buddies.settle()
+        events += self._publish(added, withdrawn, at_s, scores)
+        for number, before in settled.items():
+            events += self._resolver.identify(number, before, scores[number], added, at_s)
+        if self._resolver.by_chains:
+            events += self._resolver.merge_chains(added, at_s)
+        self.n_until_calibration -= len(settled)
+        if self.n_until_calibration <= 0 and settled:
+            events += self._recalibrate(at_s)
+        return events
+
+    def reembed(
+        self, extractor: str, embeddings: Vectors, comparable: Mask, at_s: float
+    ) -> list[Event]:
+        """Puts the window into another extractor's version and calibrates on it, if it was
+        calibrated before. Who is who stays as it is until the next calibration."""
+        self.gallery.reembed(extractor, embeddings, comparable)
+        if self.scorer.calibration is None:
+            return []
+        self._calibrate()
+        return self._judge_pairs(at_s)[0]
+
+    def forget_all(self, at_s: float) -> list[Event]:
+        """Nothing in the window can be compared with what comes, and what was learned in it says
+        nothing about that: drops both."""
+        self.scorer.forget()
+        self._prior = PartnerPrior()
+        self.n_until_calibration = self.settings.first_calibration
+        return self._expire(at_s, keep=0)
+
+    # --- snapshots ---------------------------------------------------------------------------
+
+    def state(self) -> WindowState:
+        """Everything known, to go on from."""
+        accepted = self.accepted
+        return WindowState(
+            self.gallery.state(),
+            self.scorer.calibration,
+            self.identities.state(),
+            self.buddies.state(),
+            [(*pair, accepted.posterior(pair)) for pair in sorted(accepted.pairs)],
+            self._prior,
+            self.history,
+            self._continued,
+            self.n_calibrations,
+            self.n_until_calibration,
+            self._n_judged,
+            self._n_conflicts,
+        )
+
+    @classmethod
+    def restore(cls, site: str, settings: TrackerSettings, state: WindowState) -> AssociationWindow:
+        """Goes on from ``state``, exactly as the window would have."""
+        made = cls(site, settings)
+        made._build(site, settings, Gallery.restore(state.gallery), state.calibration)
+        made.identities.restore(state.registry)
+        made.buddies.restore(state.buddies)
+        for first, second, posterior in state.accepted:
+            made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
+        made.history, made._prior = state.history, state.prior
+        made._continued = dict(state.continued)
+        made.n_calibrations = state.n_calibrations
+        made.n_until_calibration = state.n_until_calibration
+        made._n_judged, made._n_conflicts = state.n_judged, state.n_conflicts
+        return made
+
+    # --- tracklets ---------------------------------------------------------------------------
+
+    def _expire(self, at_s: float, keep: int | None = None) -> list[Event]:
+        slots, first = self.gallery.slots.copy(), self.gallery.first
+        keep = self.settings.max_tracklets if keep is None else keep
+        gone = self.gallery.expire(at_s - self.settings.window_s, keep)
+        self.buddies.expire(gone)
+        for number in gone:
+            self.accepted.expire(number)
+        if gone:
+            self._continued = {k: n for k, n in self._continued.items() if n in self.gallery}
+        return list(self._resolver.expire(((n, int(slots[n - first])) for n in gone), at_s))
+
+    def _part_before(self, done: OpenTracklet) -> int | None:
+        """The part of the same camera track before this one, where a long track was cut."""
+        if done.track_id is None:
+            return None
+        before = self._continued.get((done.camera, done.track_id))
+        if before is None:
+            return None
+        gap_s = done.start_s - self.gallery[before].end_s
+        return before if gap_s <= self.settings.tracklet_gap_s else None
+
+    def _settle(self, done: OpenTracklet, at_s: float) -> tuple[int, int | None]:
+        """The number of the tracklet, and that of its track's part before."""
+        number, before = self.gallery.next, self._part_before(done)
+        tracklet = Tracklet(
+            number,
+            done.camera,
+            done.start_s,
+            done.end_s,
+            done.mean_embedding(),
+            done.extractor,
+            tuple(done.ids),
+            done.track_id,
+            done.box,
+            done.position,
+            None if before is None else self.gallery[before].in_view_from_s,
+        )
+        self.gallery.add(tracklet, at_s)
+        if tracklet.track_id is not None:
+            self._continued[tracklet.camera, tracklet.track_id] = number
+        return number, before
+
+    # --- pairs -------------------------------------------------------------------------------
+
+    def _match(self, numbers: list[int]) -> dict[int, Scores]:
+        """Scores new tracklets against those before them and enters them into the search."""
+        gallery = self.gallery
+        scores: dict[int, Scores] = {}
+        for number, found in self.scorer.rows(numbers, before=True):
+            scores[number] = found
+            row = number - gallery.first
+            self.buddies.insert(
+                number,
+                int(gallery.cameras[row]),
+                gallery.numbers[:row],
+                gallery.cameras[:row],
+                found.p_association,
+            )
+            gallery.add_partner_evidence(number, self._prior.evidence(found.log_odds))
+        return scores
+
+    def _publish(
+        self,
+        added: set[Pair],
+        withdrawn: set[Pair],
+        at_s: float,
+        scores: Mapping[int, Scores] = _NO_SCORES,
+    ) -> list[Event]:
+        """Pseudo-pairs that came and went, the later tracklet as the query. ``scores`` are those
+        of the tracklets that settled just now, by number."""
+        events: list[Event] = []
+        for pair, evidence in self._evidences(sorted(withdrawn), scores):
+            self.accepted.withdraw(pair)
+            query = self.gallery[pair[1]]
+            events.append(AssociationEvent("withdrawn", at_s, query, evidence))
+        for pair, evidence in self._evidences(sorted(added), scores):
+            posterior = self._posterior(pair, evidence)
+            self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
+            self._count_conflict(pair)
+            query = self.gallery[pair[1]]
+            events.append(AssociationEvent("accepted", at_s, query, evidence))
+        return events
+
+    def _evidences(
+        self, pairs: list[Pair], scores: Mapping[int, Scores]
+    ) -> Iterator[tuple[Pair, Evidence]]:
+        """What speaks for each pair: read off the later one's scores where it has just settled."""
+        older = [pair for pair in pairs if pair[1] not in scores]
+        found = pair_evidences(self.scorer, [pair[::-1] for pair in older])
+        scored = dict(zip(older, found, strict=True))
+        for pair in pairs:
+            first, second = pair
+            yield (
+                pair,
+                scored.get(pair) or evidence_from(self.scorer, second, first, scores[second]),
+            )
+
+    def _posterior(self, pair: Pair, evidence: Evidence) -> float:
+        """The probability that a pair is one person, given both members' other candidates."""
+        gallery = self.gallery
+        first, second = (gallery.partner_evidence[[n - gallery.first]] for n in pair)
+        return float(self._prior.posterior(np.array([evidence.log_odds]), first, second)[0])
+
+    def _count_conflict(self, pair: Pair) -> None:
+        self._n_judged += 1
+        self._n_conflicts += any(
+            are_known_negatives(self.gallery[mine], self.gallery[other])
+            for mine, partner in (pair, pair[::-1])
+            for other in self.accepted.partners(partner)
+            if other != mine
+        )
+
+    # --- calibration -------------------------------------------------------------------------
+
+    def _recalibrate(self, at_s: float) -> list[Event]:
+        """A new travel-time version: every pair and every identity is judged again."""
+        self._calibrate()
+        if self._resolver.by_chains:
+            events, _ = self._judge_pairs(at_s)
+            return [*events, *self._resolver.merge_chains(self.buddies.accepted, at_s)]
+        splits = self._resolver.split_all(at_s)
+        events, table = self._judge_pairs(at_s)
+        return [*splits, *events, *self._resolver.revise(table, at_s)]
+
+    def _calibrate(self) -> None:
+        self.n_calibrations += 1
+        self._n_judged = self._n_conflicts = 0
+        version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
+        estimate = calibrate_paper if self._resolver.by_chains else calibrate
+        self.scorer.use(estimate(self.gallery, self.settings, version))
+        growth = math.ceil(self.settings.calibration_growth * len(self.gallery))
+        self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
+
+    def _judge_pairs(self, at_s: float) -> tuple[list[Event], LinkageTable]:
+        """Judges every pair under the calibration in force; what it says of identities."""
+        assert self.scorer.calibration is not None
+        table = self._score_all()
+        before, now = self.accepted.pairs, self.buddies.accepted
+        events = self._publish(now - before, before - now, at_s)
+        alpha, accepted = self.scorer.calibration.alpha, self.accepted
+        self.history.note(at_s, alpha, accepted.expected_precision, accepted.travel_times)
+        return events, table
+
+    def _score_all(self) -> LinkageTable:
+        """Fills new rankings and the linkage of all identities, in one pass over all pairs."""
+        gallery, identities = self.gallery, self.identities
+        self.buddies = OnlineBestBuddies(self.scorer.association_row)
+        slots = gallery.slots.copy()
+        table = LinkageTable(self._resolver.rules, identities.n_slots)
+        numbers = [n for slot in identities.slots for n in identities[slot].members]
+        done = np.zeros(len(gallery), bool)
+        partners = PartnerEvidence.empty(len(gallery))
+        for number, scores in self.scorer.rows(numbers):
+            row = number - gallery.first
+            self.buddies.insert(
+                number,
+                int(gallery.cameras[row]),
+                gallery.numbers[done],
+                gallery.cameras[done],
+                scores.p_association[done],
+            )
+            done[row] = True
+            partners.add(row, scores.log_odds)
+            table.add(number, scores, slots)
+            if identities.of(number).members[-1] == number:
+                table.finish(int(slots[row]))
+        self._prior, evidence = partners.fit(gallery.comparable)
+        gallery.set_partner_evidence(evidence)
+        self.buddies.settle()
+        return table

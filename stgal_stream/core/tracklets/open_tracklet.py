@@ -1,0 +1,83 @@
+"""One tracklet in the making: what its detections add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stgal_stream.types import Box, Detection, Floats, Position, Vector
+
+
+@dataclass(slots=True)
+class OpenTracklet:
+    """A tracklet that may still grow.
+
+    ``total`` (D,) sums the embeddings and ``lengths`` their norms; ``best`` is the quality of the
+    best crop, ``box`` and ``position`` are that crop's.
+    """
+
+    camera: str
+    track_id: str | None
+    extractor: str
+    start_s: float
+    end_s: float
+    total: Floats
+    lengths: float
+    ids: list[str]
+    best: float
+    box: Box | None
+    position: Position | None
+
+    @classmethod
+    def of(cls, detection: Detection) -> OpenTracklet:
+        """A tracklet of one detection."""
+        vector = detection.embedding.astype(np.float64)
+        return cls(
+            detection.camera,
+            detection.track_id,
+            detection.extractor,
+            detection.time_s,
+            detection.time_s,
+            vector,
+            float(np.linalg.norm(vector)),
+            [detection.id],
+            _quality(detection),
+            detection.box,
+            detection.position,
+        )
+
+    def add(self, detection: Detection) -> None:
+        """Adds the next detection of the same track."""
+        vector = detection.embedding.astype(np.float64)
+        self.end_s = detection.time_s
+        self.total = self.total + vector
+        self.lengths += float(np.linalg.norm(vector))
+        self.ids.append(detection.id)
+        if _quality(detection) > self.best:
+            self.best = _quality(detection)
+            self.box, self.position = detection.box, detection.position
+
+    def mean_embedding(self) -> Vector:
+        """The mean direction at the mean length, (D,)."""
+        return mean_embedding(self.total, self.lengths, len(self.ids))
+
+
+def mean_embedding(total: Floats, lengths: float, n: int) -> Vector:
+    """The mean direction at the mean length of ``n`` embeddings, (D,).
+
+    ``total`` (D,) is their sum and ``lengths`` the sum of their norms. A plain mean would be
+    shorter the more the embeddings differ, and long tracklets would lie closer to everybody.
+    """
+    length = float(np.linalg.norm(total))
+    scale = lengths / n / length if length > 0 else 0.0
+    return np.asarray(total * scale, dtype=np.float32)
+
+
+def _quality(detection: Detection) -> float:
+    """How well a crop stands for its tracklet: large and confident is best."""
+    area = 1.0
+    if detection.box is not None:
+        box = detection.box
+        area = (box.right_px - box.left_px) * (box.bottom_px - box.top_px)
+    return area * (detection.confidence if detection.confidence is not None else 1.0)

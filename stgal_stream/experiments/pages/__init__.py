@@ -1,0 +1,1 @@
+"""Pages that people look at: one self-contained HTML file each, drawings as SVG."""

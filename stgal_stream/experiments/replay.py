@@ -1,0 +1,239 @@
+"""Replays: a data set, a schedule or a simulated site as a timestamped stream of detections."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from stgal_stream.errors import DataError
+from stgal_stream.evaluation.datasets import DatasetImage
+from stgal_stream.experiments.simulation.site import Label, SimulatedDetection
+from stgal_stream.log.port import Log, NewRecord
+from stgal_stream.wire.detection import SCHEMA, format_time
+
+_BATCH_RECORDS = 64
+_BATCH_S = 0.25
+
+
+class Source(Protocol):
+    """Something with detections in order of time."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def detections(self, first: int = 0) -> Iterator[SimulatedDetection]:
+        """They, from the given one on."""
+
+    def truth(self) -> Iterator[Label]:
+        """Who is on each, in the same order."""
+
+
+class DatasetSource:
+    """The images of a data set; file and label stay apart, so nothing of the truth is sent."""
+
+    def __init__(self, images: list[DatasetImage]) -> None:
+        self._images = images
+        self._start_s = images[0].time_s if images else 0.0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def detections(self, first: int = 0) -> Iterator[SimulatedDetection]:
+        """All images from the given one on."""
+        for index in range(first, len(self._images)):
+            image = self._images[index]
+            try:
+                crop = image.path.read_bytes()
+            except OSError as error:
+                raise DataError(f"{image.path} cannot be read: {error.strerror}") from error
+            yield SimulatedDetection(
+                id=self._id(index),
+                camera=image.camera,
+                time_s=image.time_s - self._start_s,
+                person=image.person,
+                track_id=None,
+                box=None,
+                confidence=None,
+                crop=crop,
+            )
+
+    def truth(self) -> Iterator[Label]:
+        """Ids with the labels that the file names hold."""
+        for index, image in enumerate(self._images):
+            yield Label(self._id(index), image.person, image.camera, image.time_s - self._start_s)
+
+    def _id(self, index: int) -> str:
+        return f"{self._images[index].camera}-{index:06d}"
+
+
+def encode_detection(detection: SimulatedDetection, start_s: float, site: str | None) -> bytes:
+    """A detection as ``stgal.detection.v1``; its person is not in it."""
+    thing: dict[str, object] = {"type": "person"}
+    if detection.track_id is not None:
+        thing["id"] = detection.track_id
+    if detection.confidence is not None:
+        thing["confidence"] = detection.confidence
+    if detection.box is not None:
+        box = detection.box
+        corners = (box.left_px, box.top_px, box.right_px, box.bottom_px)
+        names = ("leftX", "topY", "rightX", "bottomY")
+        thing["bbox"] = {name: round(value, 1) for name, value in zip(names, corners, strict=True)}
+    body: dict[str, object] = {
+        "schema": SCHEMA,
+        "id": detection.id,
+        "timestamp": format_time(start_s + detection.time_s),
+        "sensorId": detection.camera,
+        "object": thing,
+        "crop": {
+            "mediaType": "image/jpeg",
+            "data": base64.b64encode(detection.crop).decode(),
+        },
+    }
+    if site is not None:
+        body["site"] = site
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+class Sink(Protocol):
+    """Where a replay goes."""
+
+    def send(self, batch: list[tuple[str, bytes]]) -> None:
+        """Writes detections, each with its camera."""
+
+    def close(self) -> None:
+        """Lets go of what was opened."""
+
+
+class LogSink:
+    """The detections topic of a log, keyed by camera."""
+
+    def __init__(self, log: Log, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+
+    def close(self) -> None:
+        """The log is its owner's to close."""
+
+    def send(self, batch: list[tuple[str, bytes]]) -> None:
+        """Appends the batch."""
+        self._log.append([NewRecord(self._topic, camera.encode(), body) for camera, body in batch])
+
+
+class FileSink:
+    """A JSON Lines file; ``resume`` appends to it."""
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        try:
+            self._out = path.open("ab" if resume else "wb")
+        except OSError as error:
+            raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._out.close()
+
+    def send(self, batch: list[tuple[str, bytes]]) -> None:
+        """Appends the batch, a line each."""
+        self._out.write(b"".join(body + b"\n" for _, body in batch))
+        self._out.flush()
+
+
+@dataclass(slots=True)
+class Bookmark:
+    """How far a replay has come, in a small file of its own, so that it can go on."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, what: str) -> Bookmark:
+        """The bookmark of one replay, told apart by its source and target."""
+        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        digest = hashlib.sha256(what.encode()).hexdigest()[:16]
+        return cls(Path(home) / "stgal-stream" / f"replay-{digest}.json")
+
+    def read(self) -> int:
+        """How many detections were sent; 0 if none were, or nobody can tell."""
+        try:
+            return int(json.loads(self.path.read_text())["sent"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def write(self, sent: int) -> None:
+        """Notes it, atomically."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"sent": sent}))
+        temporary.replace(self.path)
+
+    def remove(self) -> None:
+        """The replay is over."""
+        self.path.unlink(missing_ok=True)
+
+
+def replay(
+    source: Source,
+    sink: Sink,
+    *,
+    start_s: float,
+    speed: float = 0.0,
+    site: str | None = None,
+    first: int = 0,
+    on_sent: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Sends all detections, ``speed`` times as fast as they happened (0: as fast as it goes).
+
+    Gives the number of detections that are sent, those before ``first`` included; ``on_sent``
+    hears it after every batch that the sink took.
+    """
+    sent = first
+    batch: list[tuple[str, bytes]] = []
+    began_s = time.monotonic()
+    zero_s: float | None = None
+    flushed_s = began_s
+
+    def flush() -> None:
+        nonlocal sent, flushed_s
+        if batch:
+            sink.send(batch)
+            sent += len(batch)
+            batch.clear()
+            if on_sent is not None:
+                on_sent(sent)
+        flushed_s = time.monotonic()
+
+    for detection in source.detections(first):
+        zero_s = detection.time_s if zero_s is None else zero_s
+        due_s = began_s + (detection.time_s - zero_s) / speed if speed > 0 else 0.0
+        while not stopped() and (wait_s := due_s - time.monotonic()) > 0:
+            flush()
+            time.sleep(min(wait_s, 0.1))
+        if stopped():
+            break
+        batch.append((detection.camera, encode_detection(detection, start_s, site)))
+        if len(batch) >= _BATCH_RECORDS or time.monotonic() - flushed_s > _BATCH_S:
+            flush()
+    flush()
+    return sent
+
+
+def write_truth(source: Source, path: Path, start_s: float = 0.0) -> None:
+    """``detection_id,person_id,camera,time_s`` of every detection, in seconds of the event time
+    that a replay beginning at ``start_s`` gives them: for evaluation only."""
+    try:
+        with path.open("w", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(("detection_id", "person_id", "camera", "time_s"))
+            for label in source.truth():
+                time_s = f"{start_s + label.time_s:.3f}"
+                writer.writerow((label.detection_id, label.person, label.camera, time_s))
+    except OSError as error:
+        raise DataError(f"{path} cannot be written to: {error.strerror}") from error

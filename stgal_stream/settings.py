@@ -1,0 +1,243 @@
+"""Everything that can be set: a dataclass a section, each key with its default, range and meaning.
+
+This is the only place that states a default. The reference page of the documentation is made from
+it, ``configuration`` reads files and the environment into it, and the core takes
+``TrackerSettings`` from it. Standard library only, so that the core may import it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+METHODS = ("calibrated", "paper", "appearance")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+_DAY_S = 86_400.0
+
+
+def _key(
+    default: Any,
+    meaning: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    may_be_infinite: bool = False,
+) -> Any:
+    """One key: its default, what it means, and the values that it can have."""
+    about = {
+        "meaning": meaning,
+        "minimum": minimum,
+        "above": above,
+        "maximum": maximum,
+        "choices": choices,
+        "may_be_infinite": may_be_infinite,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+def allowed(about: Any) -> str:
+    """The values that a key can have, in words; empty where any will do."""
+    if about["choices"]:
+        return "one of " + ", ".join(about["choices"])
+    parts = [
+        f"{word} {about[name]:,g}"
+        for name, word in (("minimum", "at least"), ("above", "above"), ("maximum", "at most"))
+        if about[name] is not None
+    ]
+    return " and ".join(parts)
+
+
+def _check(section: Any) -> None:
+    """
+    Raises:
+        ValueError: a value is outside its range.
+    """
+    for key in fields(section):
+        value, about = getattr(section, key.name), key.metadata
+        if about["choices"]:
+            for each in value if isinstance(value, tuple) else (value,):
+                if each not in about["choices"]:
+                    by_lower = {choice.lower(): choice for choice in about["choices"]}
+                    near = difflib.get_close_matches(each.lower(), by_lower, n=1, cutoff=0.0)[0]
+                    detail = f"{key.name}: {each!r} is not {allowed(about)}"
+                    raise ValueError(f"{detail}; did you mean {by_lower[near]!r}?")
+        elif isinstance(value, int | float):
+            low, above, high = about["minimum"], about["above"], about["maximum"]
+            is_number = math.isfinite(value) or (about["may_be_infinite"] and value == math.inf)
+            if not is_number:
+                raise ValueError(f"{key.name} is {value}, not a finite number")
+            too_low = (low is not None and value < low) or (above is not None and value <= above)
+            if too_low or (high is not None and value > high):
+                raise ValueError(f"{key.name} is {value}, but must be {allowed(about)}")
+
+
+@dataclass(slots=True)
+class KafkaSettings:
+    """How to reach Kafka."""
+
+    brokers: tuple[str, ...] = _key((), "HOST:PORT of each broker; `--brokers` overrides it.")
+    instance: str | None = _key(
+        None, "Name of this worker, the same after a restart. Two workers must differ in it."
+    )
+    group_prefix: str = _key("stgal", "Consumer groups and transactional ids begin with it.")
+    connect_timeout_s: float = _key(30.0, "Give up connecting after so long.", above=0)
+    partitions: int = _key(4, "Partitions of topics that are made.", minimum=1)
+    security: dict[str, Any] = _key(  # noqa: RUF009  # a field with a factory
+        {}, "TLS and SASL, passed on to kafka-python as they are."
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(slots=True)
+class TopicSettings:
+    """Names of the topics and how long they keep records. ``releases`` is kept for ever: it says
+    which extractor is in use."""
+
+    detections: str = _key("detections", "Crops, or embeddings, as cameras publish them.")
+    embeddings: str = _key("embeddings", "From the embed stage to the associate stage.")
+    identities: str = _key("identities", "Identity events.")
+    associations: str = _key("associations", "Pseudo-pairs, accepted and withdrawn.")
+    dead_letters: str = _key("dead-letters", "Records that cannot be used, with the reason.")
+    releases: str = _key("releases", "Promotions and rollbacks of the extractor.")
+    retention_personal_s: float = _key(
+        7 * _DAY_S, "How long detections and embeddings (personal data) are kept.", above=0
+    )
+    retention_results_s: float = _key(
+        30 * _DAY_S, "How long identities, associations and dead letters are kept.", above=0
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(slots=True)
+class EmbedSettings:
+    """The embed stage. On a CPU a batch uses ``threads``, and as many batches run side by side as
+    there are cores for."""
+
+    model: str = _key("", "ONNX extractor; empty is the one that the package ships.")
+    releases: str = _key("", "Folder of retrained extractors; empty: beside the log or snapshots.")
+    batch_size: int = _key(32, "Crops in an inference batch.", minimum=1)
+    max_wait_s: float = _key(0.05, "A batch waits so long for more crops.", minimum=0)
+    threads: int = _key(1, "Threads of one batch on a CPU.", minimum=1)
+    eight_bit: bool = _key(True, "Use an extractor's 8-bit variant on a CPU, if it has one.")
+    decode_threads: int = _key(2, "Threads that decode pictures.", minimum=1)
+    max_record_bytes: int = _key(4 * 1024 * 1024, "Larger records are refused.", minimum=1)
+    max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)
+    max_crop_pixels: int = _key(4_000_000, "Pictures with more pixels are refused.", minimum=1)
+    max_future_s: float = _key(
+        60.0,
+        "Detections dated so far beyond their arrival are refused.",
+        minimum=0,
+        may_be_infinite=True,
+    )
+    tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
+    providers: tuple[str, ...] = _key(
+        PROVIDERS, "onnxruntime's providers, the preferred one first.", choices=PROVIDERS
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How an extractor is loaded: ``OnnxExtractor``'s options."""
+        return {
+            "providers": self.providers,
+            "threads": self.threads,
+            "eight_bit": self.eight_bit,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """The association; none of it is about a site. Times are event time."""
+
+    method: str = _key(
+        "calibrated",
+        "`calibrated` learns from the stream; `paper` uses the paper's equations and constants as "
+        "printed; `appearance` leaves travel times out.",
+        choices=METHODS,
+    )
+    allowed_lateness_s: float = _key(
+        10.0, "Detections so far behind the newest are still used.", minimum=0
+    )
+    window_s: float = _key(3600.0, "Tracklets are compared for so long.", above=0)
+    max_tracklets: int = _key(20_000, "Tracklets in the window; the oldest leave first.", minimum=1)
+    max_open_tracklets: int = _key(
+        10_000, "Detections and tracklets that wait to be complete.", minimum=1
+    )
+    max_cameras: int = _key(1_000, "Cameras of a site; those beyond are refused.", minimum=1)
+    step_s: float = _key(
+        1.0,
+        "Decisions fall on this grid of event time, so that they do not depend on polling.",
+        minimum=0.01,
+        maximum=3600,
+    )
+    tracklet_gap_s: float = _key(3.0, "A camera's track ends after such a gap.", above=0)
+    tracklet_max_s: float = _key(30.0, "Longer tracks are cut.", above=0)
+    box_track_gap_s: float = _key(
+        5.0, "Where a camera gives no tracks: boxes so far apart are not joined.", above=0
+    )
+    first_calibration: int = _key(60, "Tracklets before the first calibration.", minimum=1)
+    calibration_growth: float = _key(
+        0.5, "Calibrate again when this share of the window is new.", above=0
+    )
+    calibration_tracklets: int = _key(
+        4_000, "A calibration uses the newest so many tracklets.", minimum=1
+    )
+    min_log_odds: float = _key(1.5, "Log odds at which a tracklet joins or identities merge.")
+    paper_alpha: float = _key(0.01, "Method `paper`: alpha of equation 1.", above=0)
+    paper_epsilon_s: float = _key(10.0, "Method `paper`: epsilon of equation 4.", above=0)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AssociateSettings(TrackerSettings):
+    """The associate stage: the tracker of each site, and how many sites there may be."""
+
+    max_sites: int = _key(1_000, "Sites of one partition; those beyond are refused.", minimum=1)
+
+
+@dataclass(slots=True)
+class DaemonSettings:
+    """The process."""
+
+    state_dir: str = _key("stgal-state", "Where snapshots lie.")
+    snapshot_every_s: float = _key(30.0, "How often snapshots are written.", above=0)
+    http_host: str = _key("127.0.0.1", "Address of /metrics, /healthz and /readyz.")
+    http_port: int = _key(9464, "Its port; 0 takes any free one.", minimum=0, maximum=65_535)
+    log_level: str = _key("info", "What is logged on standard error.", choices=LOG_LEVELS)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(slots=True)
+class Config:
+    """All sections."""
+
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    topics: TopicSettings = field(default_factory=TopicSettings)
+    embed: EmbedSettings = field(default_factory=EmbedSettings)
+    associate: AssociateSettings = field(default_factory=AssociateSettings)
+    daemon: DaemonSettings = field(default_factory=DaemonSettings)
+
+    def releases_folder(self, embedded: Path | None) -> Path:
+        """Where releases lie: as configured, else in the embedded log's directory, else beside the
+        snapshots."""
+        if self.embed.releases:
+            return Path(self.embed.releases)
+        return (Path(self.daemon.state_dir) if embedded is None else embedded) / "releases"

@@ -1,0 +1,129 @@
+"""The window of one partition of the detections, embedded again by another extractor.
+
+It reads from the oldest detection that a site's window can still hold up to where the partition is,
+a bit at a time, so that detections that come meanwhile need not wait. What is written twice after a
+crash is used once, by its id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.log.port import Log, Partition, Record
+from stgal_stream.settings import EmbedSettings
+from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
+from stgal_stream.wire.embedding import ReembeddedRecord
+
+_CHUNK = 500  # records looked back over at a time
+_AHEAD = 256  # records read at a time: their crops are held encoded
+
+
+@dataclass(frozen=True, slots=True)
+class OldCrop:
+    """A detection of the window and its pixels at the new extractor's size, (H, W, 3) uint8."""
+
+    message: DetectionMessage
+    pixels: NDArray[np.uint8]
+
+
+class WindowReader:
+    """The detections of one partition's window in order, decoded for another extractor."""
+
+    def __init__(
+        self,
+        log: Log,
+        partition: Partition,
+        next_offset: int,
+        form: CropFormat,
+        limits: EmbedSettings,
+    ) -> None:
+        self.next_offset = next_offset
+        self._log = log
+        self._partition = partition
+        self._form = form
+        self._limits = limits
+        self._ahead: deque[Record] = deque()
+
+    def take(self, n: int, until: int) -> list[OldCrop]:
+        """What the next ``n`` records before offset ``until`` show. Records
+        without a usable crop are dead letters already, or were embedded upstream."""
+        if not self._ahead:
+            at = self._partition
+            self._ahead.extend(self._log.read(at.topic, at.number, self.next_offset, _AHEAD))
+        records: list[Record] = []
+        while self._ahead and len(records) < n and self._ahead[0].offset < until:
+            records.append(self._ahead.popleft())
+        self.next_offset = records[-1].offset + 1 if records else until
+        found = (self._crop(record) for record in records)
+        return [crop for crop in found if crop is not None]
+
+    def _crop(self, record: Record) -> OldCrop | None:
+        message = readable(record, self._limits)
+        if message is None or message.crop is None:
+            return None
+        limits = self._limits
+        try:
+            pixels = decode_crop(
+                message.crop,
+                self._form,
+                max_bytes=limits.max_crop_bytes,
+                max_pixels=limits.max_crop_pixels,
+            )
+        except BadCrop:
+            return None
+        return OldCrop(message, pixels)
+
+
+def window_start(
+    log: Log,
+    partition: Partition,
+    reach: tuple[int, int],
+    window_s: float,
+    newest_s: Mapping[str, float],
+    limits: EmbedSettings,
+) -> int:
+    """The offset from which on a partition can hold detections of a site's window, looking back
+    over the offsets ``reach``. ``newest_s`` is how far each site's event time is known to be."""
+    newest = dict(newest_s)
+    beginning, start = reach
+    while start > beginning:
+        first = max(beginning, start - _CHUNK)
+        records = log.read(partition.topic, partition.number, first, _CHUNK)
+        times = [
+            (message.site, message.time_s)
+            for record in records
+            if record.offset < start and (message := readable(record, limits)) is not None
+        ]
+        for site, time_s in times:
+            newest[site] = max(newest.get(site, -math.inf), time_s)
+        start = first
+        if times and all(time_s < newest[site] - window_s for site, time_s in times):
+            break
+    return start
+
+
+def readable(record: Record, limits: EmbedSettings) -> DetectionMessage | None:
+    """The record's message, None where it is a dead letter."""
+    try:
+        return decode(record, limits.max_record_bytes, limits.max_future_s)
+    except BadRecord:
+        return None
+
+
+def reembedded(
+    crop: OldCrop, extractor: str, vector: NDArray[np.float32]
+) -> ReembeddedRecord | None:
+    """What goes into the log; None for a vector that nothing can be compared with."""
+    try:
+        checked = check_vector(vector)
+    except BadRecord:
+        return None
+    message = crop.message
+    return ReembeddedRecord(message.site, message.id, extractor, checked.astype("<f4").tobytes())

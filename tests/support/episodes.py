@@ -1,0 +1,57 @@
+"""Tracklets whose pairs say nothing, so that only groups tell people apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stgal_stream.core.calibration.link_test import LinkStatus
+from stgal_stream.core.calibration.model import Calibration, PairModel
+from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
+from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
+from stgal_stream.core.calibration.within_person import WithinPersonScatter
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.types import Tracklet
+
+DIM = 32
+ONE_PERSON = WithinPersonScatter(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
+Seen = tuple[str, float, np.ndarray]  # camera, time (s), embedding
+
+
+def scorer_of(
+    seen: list[Seen],
+    scatter: WithinPersonScatter | None,
+    by_pairs: float = 6.0,
+    most_s: float = 100.0,
+) -> PairScorer:
+    """Tracklets of one moment each. Every pair's appearance says ``by_pairs`` for one person,
+    whoever the two are; people take up to ``most_s`` from one camera to the next."""
+    gallery = Gallery()
+    for number, (camera, time_s, vector) in enumerate(seen):
+        name = (f"d{number}",)
+        gallery.add(
+            Tracklet(number, camera, time_s, time_s, vector.astype(np.float32), "x", name), time_s
+        )
+    model = Calibration("1", "calibrated", 1.0, 1.0)
+    ratio = np.where(model.grid.centres_s() <= most_s, 2.0, -2.0)
+    never, share = TravelTimeDistribution(10.0, 0.0), np.full(len(ratio), 0.5)
+    by_distance = np.full(N_DISTANCE_BINS, by_pairs)
+    pairs = {
+        pair: PairModel(LinkStatus.LINKED, 20, never, share, ratio, by_distance)
+        for pair in (("a", "a"), ("a", "b"), ("b", "b"))
+    }
+    scorer = PairScorer(gallery)
+    scorer.use(Calibration("1", "calibrated", 1.0, 1.0, pairs, model.grid, scatter=scatter))
+    return scorer
+
+
+def two_people(apart: float, seed: int) -> list[Seen]:
+    """Six segments of six episodes each, the first and the last two of one person, the others of
+    another whose episodes lie ``apart`` standard deviations away in every dimension."""
+    rng, seen = np.random.default_rng(seed), []
+    for segment in range(6):
+        centre = np.full(DIM, apart if 2 <= segment < 4 else 0.0)
+        for k in range(6):
+            vector = centre + rng.normal(size=DIM)
+            seen.append(("ab"[k % 2], 1000.0 * segment + 70.0 * k, vector))
+    return seen

@@ -1,0 +1,17 @@
+"""Pictures that claim more than they are."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+
+def bomb(side: int) -> bytes:
+    """A small PNG that claims to be huge."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
+    made = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks:
+        made += struct.pack(">I", len(content)) + name + content
+        made += struct.pack(">I", zlib.crc32(name + content))
+    return made

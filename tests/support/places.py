@@ -1,0 +1,10 @@
+"""Names that several tests need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TOPICS = ("detections", "embeddings", "identities", "associations", "dead_letters", "releases")
+
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
