@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-retrain test check bench setup setup-test kafka clean
+.PHONY: demo demo-retrain test test-fast check docs release-check bench setup setup-test kafka clean
 
 demo: $(VENV)/.run ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
@@ -11,10 +11,20 @@ demo: $(VENV)/.run ## simulate a site and track its people
 demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks again
 	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
-test: $(VENV)/.test kafka check ## all tests, a file a core, with a real Kafka broker
+test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, with a real Kafka broker
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
+
+test-fast: $(VENV)/.test ## without a broker and without training: a minute and a half
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal \
+	  -m "not kafka and not training and not slow" $(ARGS)
+
+docs: $(VENV)/.test ## the documentation, with strict links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+release-check: $(VENV)/.test ## wheel and sdist, each installed in a clean environment
+	tools/release-check $(BIN)/python
 
 check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
@@ -41,7 +51,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
-	$(BIN)/python -m pip install --quiet --editable '.[train,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,test,docs]'
 	touch $@ $(VENV)/.run
 
 kafka: ## Apache Kafka's own jars, and a JDK and Maven where they are missing

@@ -106,6 +106,63 @@ class Reason(StrEnum):
     TOO_MANY_SITES = "too_many_sites"
 
 
+# Of each reason: what happened, and what to do.
+REASONS = {
+    Reason.NOT_JSON: ("The record is not JSON.", "Look at what the producer writes."),
+    Reason.SCHEMA: (
+        "A field is missing or has another type.",
+        "Compare the message with the schema; the detail names the field.",
+    ),
+    Reason.UNKNOWN_TYPE: (
+        "The object is no person, or the crop or schema is of an unknown type.",
+        "Filter at the producer, or send JPEG, PNG or WebP.",
+    ),
+    Reason.BAD_IMAGE: ("The crop cannot be decoded.", "Check the producer's encoder."),
+    Reason.IMAGE_TOO_LARGE: (
+        "The crop has too many bytes or pixels.",
+        "Send the person's box, not the frame; or raise `embed.max_crop_pixels`.",
+    ),
+    Reason.RECORD_TOO_LARGE: ("The record has too many bytes.", "As above."),
+    Reason.BAD_BOX: ("The box has no area or impossible coordinates.", "Check the detector."),
+    Reason.BAD_TIMESTAMP: (
+        "The timestamp is no RFC 3339 time with an offset, or lies before 1970 or after 2199.",
+        "Send for example `2026-01-31T12:00:00.250Z`.",
+    ),
+    Reason.FUTURE_TIMESTAMP: (
+        "The timestamp lies ahead of the record's arrival by more than `embed.max_future_s`.",
+        "Set the camera's clock.",
+    ),
+    Reason.LATE: (
+        "The detection is older than what the site has decided already.",
+        "Look for a slow producer; `associate.allowed_lateness_s` can be raised.",
+    ),
+    Reason.DUPLICATE_ID: (
+        "A detection of this id was used already.",
+        "Nothing, if the producer sends again after a fault; else make ids unique.",
+    ),
+    Reason.FOREIGN_EMBEDDING: (
+        "The embedding is of another model or size than the site's.",
+        "Use one model for a site; after a window without the old one the new one takes over.",
+    ),
+    Reason.BAD_VECTOR: (
+        "The embedding is empty, zero, not finite, or not made of float32 numbers.",
+        "Check what embeds.",
+    ),
+    Reason.TOO_MANY_OPEN: (
+        "More detections wait than `associate.max_open_tracklets`.",
+        "Look for a clock far ahead, or raise the limit.",
+    ),
+    Reason.TOO_MANY_CAMERAS: (
+        "The site has more cameras than `associate.max_cameras`.",
+        "Check that `sensorId` names a camera and does not change with every record.",
+    ),
+    Reason.TOO_MANY_SITES: (
+        "There are more sites than `associate.max_sites`.",
+        "Check that `site` names a site and does not change with every record.",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Why two tracklets are held to be one person: equations 1, 4 and 5, and the runner-up."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import Log, Partition, Subscription
+from stgal_stream.log.reading import records
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.settings import Config
 from stgal_stream.streaming.embed_batch import Item, embed, outputs_of
@@ -260,11 +261,10 @@ class _Loop:
         self._clocks.clear()
         for at in sorted(held):
             committed = self._subscription.committed(at) or 0
-            for record in self._stage.log.read(
-                at.topic, at.number, max(0, committed - _TAIL), _TAIL
-            ):
+            start = max(0, committed - _TAIL)
+            for record in records(self._stage.log, at.topic, at.number, start, committed):
                 message = Item.read(record, self._limits)[1].message
-                if message is not None and record.offset < committed:
+                if message is not None:
                     self._clocks.hear(message.site, message.time_s)
 
     def _tick_silent_sites(self) -> None:

@@ -24,6 +24,8 @@ from tests.support.streams import embedded_upstream, publish, rendered, results
 from tests.support.waiting import HANG_S
 from tests.support.walk import simulated_walk
 
+pytestmark = pytest.mark.slow
+
 N_KILLS = 20
 
 

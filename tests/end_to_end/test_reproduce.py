@@ -19,6 +19,8 @@ from stgal_stream.training.from_onnx import network_of
 from stgal_stream.training.trainer import TrainingSettings
 from tests.support.process import stgal
 
+pytestmark = pytest.mark.training
+
 _FPS = 25
 
 

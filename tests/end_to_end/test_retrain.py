@@ -37,6 +37,8 @@ from tests.support.places import TOPICS
 from tests.support.process import stgal
 from tests.support.tiny_model import tiny
 
+pytestmark = pytest.mark.training
+
 CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 

@@ -30,6 +30,8 @@ from stgal_stream.training.trainer import TrainingSettings
 from stgal_stream.wire.rollout import RolloutRecord
 from tests.support.streams import publish, rendered
 
+pytestmark = pytest.mark.training
+
 HELD_OUT = 0.4
 ITERATIONS = 60
 Site = tuple[EmbeddedLog, Config]

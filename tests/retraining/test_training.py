@@ -30,6 +30,8 @@ from stgal_stream.training.trainer import Progress, Training, TrainingSettings, 
 from tests.support.pictures import encoded
 from tests.support.sightings import features, true_pairs, walk
 
+pytestmark = pytest.mark.training
+
 CPU = ("CPUExecutionProvider",)
 
 

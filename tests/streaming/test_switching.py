@@ -32,12 +32,15 @@ from tests.support.rollout import (
     check_nothing_lost_doubled_or_mixed,
     everything,
     promote,
+    publish_by_camera,
     released,
     settled,
     shares_kept,
 )
-from tests.support.streams import publish, rendered
+from tests.support.streams import rendered
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def test_promoted_and_rolled_back_at_full_speed(log: Log, chosen: Config, tmp_path: Path) -> None:
@@ -45,17 +48,17 @@ def test_promoted_and_rolled_back_at_full_speed(log: Log, chosen: Config, tmp_pa
     log.ensure_topics(topic_specs(chosen))
     releases = released(chosen, "better", dim=32, size=(24, 12))
     first, second = int(0.6 * len(sent)), int(0.8 * len(sent))
-    publish(log, chosen, sent[:first])
+    publish_by_camera(log, chosen, sent[:first])
     running = Running(log, chosen)
     embed = running.daemon.embed
     assert embed is not None
     wait_for(lambda: embed.progress > 0.8 * first)
     promote(log, chosen, releases.promotion("better"))
-    publish(log, chosen, sent[first:second])
+    publish_by_camera(log, chosen, sent[first:second])
     wait_for(lambda: settled(log, chosen))
     wait_for(lambda: embed.progress >= second)
     promote(log, chosen, back())
-    publish(log, chosen, sent[second:])
+    publish_by_camera(log, chosen, sent[second:])
     wait_for(lambda: settled(log, chosen))
     running.finish()
     assert check_nothing_lost_doubled_or_mixed(log, chosen, sent) == 0
@@ -109,7 +112,7 @@ def test_a_release_that_cannot_be_used_is_used_by_nobody(
     elif what == "another":
         promotion = Promotion("promote", "bad", "bad@0", "0" * 64, promotion.folder, 0.0)
     sent = rendered()
-    publish(log, chosen, sent)
+    publish_by_camera(log, chosen, sent)
     promote(log, chosen, promotion)
     running = Running(log, chosen)
     running.finish()
@@ -150,7 +153,7 @@ def test_a_release_that_is_damaged_later_gives_way_to_the_one_before(
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=14)
     half = len(sent) // 2
-    publish(log, chosen, sent[:half])
+    publish_by_camera(log, chosen, sent[:half])
     promote(log, chosen, releases.promotion("better"))
     running = Running(log, chosen)
     embed = running.daemon.embed
@@ -159,7 +162,7 @@ def test_a_release_that_is_damaged_later_gives_way_to_the_one_before(
     running.stop()
     assert at(log, chosen)[1] == {0}
     (releases.folder / "better" / MODEL).write_bytes(b"damaged")
-    publish(log, chosen, sent[half:])
+    publish_by_camera(log, chosen, sent[half:])
     Running(log, chosen).finish()
     state, where = at(log, chosen)
     assert where == {-1}
@@ -196,7 +199,7 @@ def test_a_worker_that_joins_during_a_backlog_loses_and_doubles_nothing(
 
     def send_more() -> None:
         more = [json.dumps({**b, "id": f"{len(sent)}-{n}"}).encode() for n, b in enumerate(bodies)]
-        publish(members[2], chosen, more)
+        publish_by_camera(members[2], chosen, more)
         sent.extend(more)
 
     send_more()
@@ -232,7 +235,7 @@ def test_a_worker_that_can_embed_nothing_takes_over_from_one_that_is_gone(
     workers = [Running(log, chosen, "embed", forever=True) for log in members[:2]]
     stages = [worker.daemon.embed for worker in workers]
     wait_for(lambda: all(stage is not None and stage.partitions for stage in stages))
-    publish(members[2], chosen, sent)
+    publish_by_camera(members[2], chosen, sent)
     promote(members[2], chosen, releases.promotion("worn"))
     wait_for(lambda: settled(members[2], chosen))
     for worker in workers:
@@ -251,7 +254,7 @@ def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chose
     sent = rendered(n_people=14, duration_s=300.0)
     half = len(sent) // 2
     releases = released(chosen, "better", dim=10)
-    publish(logs[0], chosen, sent[:half])
+    publish_by_camera(logs[0], chosen, sent[:half])
     site = Running(logs[2], chosen, "associate", forever=True)
     workers = [Running(log, chosen, "embed") for log in logs[:2]]
     stages = [worker.daemon.embed for worker in workers]
@@ -259,7 +262,7 @@ def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chose
     promote(logs[2], chosen, releases.promotion("better"))
     wait_for(lambda: RolloutStateOf(logs[2], chosen).n_prepared > 0)
     workers[1].stop()
-    publish(logs[2], chosen, sent[half:])
+    publish_by_camera(logs[2], chosen, sent[half:])
     wait_for(lambda: settled(logs[2], chosen))
     workers[0].finish()
     associate = site.daemon.associate
@@ -295,7 +298,7 @@ def test_killed_while_it_changes_it_recovers(
     log.ensure_topics(topic_specs(chosen))
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=14, duration_s=300.0)
-    publish(log, chosen, sent)
+    publish_by_camera(log, chosen, sent)
     process = Process(where, chosen, tmp_path)
     process.start()
     wait_for(lambda: len(everything(log, chosen.topics.embeddings)) > len(sent) // 2)

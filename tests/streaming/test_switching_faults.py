@@ -30,12 +30,14 @@ from tests.support.rollout import (
     check_nothing_lost_doubled_or_mixed,
     everything,
     promote,
-    publish,
+    publish_by_camera,
     released,
     settled,
 )
 from tests.support.streams import rendered
 from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -54,14 +56,14 @@ def test_promoted_with_the_first_detection(one: EmbeddedLog, chosen: Config) -> 
     chosen.embed.tick_after_s = 60.0
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=14, duration_s=300.0)
-    publish(one, chosen, sent[:1])
+    publish_by_camera(one, chosen, sent[:1])
     running = Running(one, chosen)
     embed = running.daemon.embed
     assert embed is not None
     wait_for(lambda: embed.progress == 1)
     promote(one, chosen, releases.promotion("better"))
     wait_for(lambda: settled(one, chosen))
-    publish(one, chosen, sent[1:])
+    publish_by_camera(one, chosen, sent[1:])
     running.finish()
     assert check_nothing_lost_doubled_or_mixed(one, chosen, sent) == 0
     one.close()
@@ -75,7 +77,7 @@ def test_a_stream_at_full_speed_does_not_put_the_change_off(
     chosen.embed.batch_size = 2  # so that a look each second is often
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=60, duration_s=900.0)
-    publish(one, chosen, sent)
+    publish_by_camera(one, chosen, sent)
     running = Running(one, chosen)
     embed = running.daemon.embed
     assert embed is not None
@@ -99,7 +101,7 @@ def test_taken_back_while_it_is_prepared_it_is_never_used(
     chosen.embed.batch_size = 1
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=40, duration_s=600.0)
-    publish(one, chosen, sent)
+    publish_by_camera(one, chosen, sent)
     running = Running(one, chosen)
     embed = running.daemon.embed
     assert embed is not None
@@ -129,7 +131,7 @@ def test_refused_after_some_have_switched_all_go_back(
     """What two workers leave behind: one has switched, the other's successor refuses."""
     sent = rendered(n_people=14, duration_s=300.0)
     releases = released(chosen, "better", dim=10)
-    publish(one, chosen, sent)
+    publish_by_camera(one, chosen, sent)
     Running(one, chosen, "embed").finish()
     end = one.bounds(chosen.topics.detections)[1]
     for record in (
@@ -183,7 +185,7 @@ def test_models_that_give_anything_are_refused(
     path = strange(tmp_path / "bad.onnx", how)
     releases = Releases(Path(chosen.embed.releases))
     releases.add(Release("bad", sha256_of(path), "configured", "2026-01-01"), path)
-    publish(one, chosen, rendered()[:40])
+    publish_by_camera(one, chosen, rendered()[:40])
     promote(one, chosen, releases.promotion("bad"))
     running = Running(one, chosen)
     running.finish()
@@ -225,7 +227,7 @@ def test_what_nobody_meant_to_say_changes_nothing(
     tmp_path: Path,
 ) -> None:
     say(one, chosen, value)
-    publish(one, chosen, rendered()[:40])
+    publish_by_camera(one, chosen, rendered()[:40])
     Running(one, chosen).finish()
     one.close()
     names = {f"STGAL_TOPICS_{k.upper()}": v for k, v in _topics(chosen).items()}

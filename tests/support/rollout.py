@@ -41,7 +41,7 @@ def back() -> Promotion:
     return Promotion("rollback", "", "", "", "", time.time())
 
 
-def publish(log: Log, config: Config, sent: list[bytes]) -> None:
+def publish_by_camera(log: Log, config: Config, sent: list[bytes]) -> None:
     """Writes detections as cameras do: no partition is ever ahead of another by more than a few
     seconds of event time, however slow the machine is."""
     for chunk in _by_time(sent):

@@ -28,7 +28,7 @@ def demo_page(
 ) -> str:
     """The page of one demo; ``crop`` gives the JPEG at a place in the log."""
     quality = summary["quality"]
-    head = ("setting", "precision", "recall", "IDF1", "identities")
+    head = ("method", "precision", "recall", "IDF1", "identities")
     rows = [
         (
             name,

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
-from stgal_stream.core.measures.travel_time import gaps_s
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.measures.travel_time import gaps_s, travel_time_s
+from stgal_stream.types import Tracklet
 
 times = st.floats(0, 1e5, allow_nan=False)
 
@@ -73,3 +75,53 @@ def test_smoothed_is_a_density_that_forbids_nothing(counts: list[int]) -> None:
     density = smoothed(np.array(counts, dtype=float), np.full(96, 1 / 96))
     assert density.sum() == pytest.approx(1.0)
     assert (density > 0).all()
+
+
+spans = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.floats(0, 100), st.floats(0, 50), st.none() | st.floats(0, 60)
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(spans)
+def test_arrays_equal_the_definition_pair_by_pair(
+    rows: list[tuple[str, float, float, float | None]],
+) -> None:
+    tracklets = [
+        Tracklet(
+            i, camera, start_s, start_s + stay_s, np.ones(1, np.float32), "x", ("d",),
+            track_start_s=None if before_s is None else start_s - before_s,
+        )
+        for i, (camera, start_s, stay_s, before_s) in enumerate(rows)
+    ]  # fmt: skip
+    gallery = Gallery()
+    for tracklet in tracklets:
+        gallery.add(tracklet, tracklet.end_s)
+    found = gallery.travel_times_s(np.arange(len(rows)))
+    for i, first in enumerate(tracklets):
+        for j, second in enumerate(tracklets):
+            assert found[i, j] == travel_time_s(first, second)
+            if first.camera != second.camera:
+                starts = [t.in_view_from_s for t in (first, second)]
+                wanted = max(0.0, starts[1] - first.end_s, starts[0] - second.end_s)
+                assert found[i, j] == wanted
+    assert (found == found.T).all()
+
+
+@given(st.integers(0, 95), st.floats(0.5, 500))
+def test_the_share_within_epsilon_is_equation_4_on_the_bins(at: int, epsilon_s: float) -> None:
+    """A density of one bin: the share of it that lies within epsilon of each bin's centre."""
+    grid = TimeGrid()
+    density = np.zeros(grid.n)
+    density[at] = 1.0
+    edges, centres = grid.edges_s(), grid.centres_s()
+    low, high = centres - epsilon_s, centres + epsilon_s
+    if at == 0:
+        wanted = (low <= 0).astype(float)
+    else:
+        inside = np.minimum(high, edges[at + 1]) - np.maximum(low, edges[at])
+        wanted = np.clip(inside / (edges[at + 1] - edges[at]), 0, 1)
+    assert grid.share_within(density, epsilon_s) == pytest.approx(wanted, abs=1e-9)

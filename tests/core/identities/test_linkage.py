@@ -1,0 +1,63 @@
+"""Average linkage against brute force, through merges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.identities.linkage import Linkage
+
+
+class Pairs:
+    """Symmetric log odds, log time ratios and travel times of N tracklets in S slots."""
+
+    def __init__(self, seed: int, n: int, n_slots: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.slots = rng.integers(0, n_slots, n)
+        self.appearance, self.time, self.times_s = (
+            np.triu(m, 1) + np.triu(m, 1).T
+            for m in (rng.normal(size=(n, n)), rng.normal(size=(n, n)), rng.random((n, n)) * 99)
+        )
+        np.fill_diagonal(self.appearance, np.nan)
+        hidden = np.triu(rng.random((n, n)) < 0.2, 1)
+        self.appearance[hidden | hidden.T] = np.nan
+
+    def scores(self, i: int) -> Scores:
+        zero = np.zeros(len(self.slots))
+        return Scores(zero, zero, zero, self.appearance[i], self.time[i], self.times_s[i])
+
+    def brute(self, one: list[int], other: list[int]) -> float:
+        known = [(i, j) for i in one for j in other if not np.isnan(self.appearance[i, j])]
+        if not known:
+            return -np.inf
+        mean = np.mean([self.appearance[p] for p in known])
+        nearest = min(known, key=lambda p: self.times_s[p])
+        return float(mean + self.time[nearest])
+
+
+@given(st.integers(0, 10_000), st.integers(4, 16), st.integers(2, 5))
+def test_linkage_is_the_mean_over_all_pairs_and_the_nearest_time(
+    seed: int, n: int, n_slots: int
+) -> None:
+    pairs = Pairs(seed, n, n_slots)
+    members = [np.flatnonzero(pairs.slots == s).tolist() for s in range(n_slots)]
+    slots = [s for s in range(n_slots) if members[s]]
+    rows = []
+    for slot in slots:
+        row = Linkage.of(pairs.scores(members[slot][0]), pairs.slots, n_slots)
+        for number in members[slot][1:]:
+            row.add(Linkage.of(pairs.scores(number), pairs.slots, n_slots))
+        rows.append(row)
+    table = Linkage.between(rows, np.array(slots))
+    groups = [members[s] for s in slots]
+    for i, one in enumerate(groups):
+        for j, other in enumerate(groups):
+            if i != j:
+                assert table.log_odds[i, j] == pytest.approx(pairs.brute(one, other))
+    if len(groups) > 2:
+        table.merge(0, 1)
+        for k, other in enumerate(groups[2:], start=2):
+            assert table.log_odds[0, k] == pytest.approx(pairs.brute(groups[0] + groups[1], other))
