@@ -94,7 +94,7 @@ class Daemon:
         """Runs until ``stop`` is set or, once ``end`` is set, until the log is read to its end.
 
         Raises:
-            StgalError: whatever ended a stage that could not be started anew.
+            StgalError: whatever ended a stage that could not be restarted.
         """
         config = self.config.daemon
         server = None
@@ -142,7 +142,7 @@ class Daemon:
         thread.start()
 
     def _keep_running(self, name: str, run: Callable[[], None]) -> None:
-        """Runs a stage; after a fault of the log it starts anew from what is committed."""
+        """Runs a stage; after a fault of the log it restarts from what is committed."""
         for attempt in count():
             try:
                 run()
@@ -154,7 +154,7 @@ class Daemon:
                 return
             except LogError as error:
                 wait_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
-                logger.error("stage %s: %s; it starts anew in %.1f s", name, error, wait_s)
+                logger.error("stage %s: %s; it restarts in %.1f s", name, error, wait_s)
                 self.metrics.restarts.labels(name).inc()
                 self._waiting.add(name)
                 if self.stop.wait(wait_s):

@@ -6,7 +6,7 @@ tools/simulate_embeddings.py market1501.csv.gz --noise 1.0 --jsonl d.jsonl --tru
 
 The laws are those of ``simulation.embeddings``; ``--noise`` is the standard deviation of a visit
 and of an image, in units of the spread between people. A result on these is a result on simulated
-embeddings. ``--null noise`` forgets the person, ``--null times`` deals the times out anew within
+embeddings. ``--null noise`` forgets the person, ``--null times`` deals the times out again within
 every camera: two controls on which nothing must be learned.
 """
 

@@ -14,7 +14,7 @@ crops of unrelated people, then on larger ones of which half come with a look-al
         --people 10000 --batch 96 --iterations 2400
     python tools/train_extractor.py --out build/step2 --init build/step1/extractor.pth
 
-A weak one to retrain from, in minutes (low layers of the shipped one, the rest anew):
+A weak one to retrain from, in minutes (low layers of the shipped one, the rest new):
 
     python tools/train_extractor.py --out build/weak --init shipped --forget layer3 layer4 \\
         --size 48 24 --people 1000 --iterations 40 --report 40 --look-alikes 0 --no-bf16
@@ -122,7 +122,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="directory of the results")
     parser.add_argument("--init", type=Path, help="weights to start from (.pth), or 'shipped'")
     parser.add_argument(
-        "--forget", nargs="*", default=[], metavar="LAYER", help="parts of --init to draw anew"
+        "--forget", nargs="*", default=[], metavar="LAYER", help="parts of --init to draw again"
     )
     parser.add_argument(
         "--rise", type=float, default=0.1, help="share of iterations of rising rate"

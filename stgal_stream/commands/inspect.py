@@ -52,7 +52,8 @@ def inspect(
         raise DataError(str(error), hint=error.hint) from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"a snapshot in {directory} is of another version", hint="let the daemon write anew"
+            f"a snapshot in {directory} is of another version",
+            hint="let the daemon write a new one",
         ) from error
     if site is not None:
         if site not in found:

@@ -1,6 +1,6 @@
 """Retrieval by the standard protocol of person re-identification: CMC, mAP, mINP.
 
-The laws. For each query the gallery's images of the same person in the same camera and all junk
+Laws. For each query the gallery's images of the same person in the same camera and all junk
 are taken out; distractors stay and are wrong. Queries without a match left do not count. Of equal
 scores the one that comes first in the gallery ranks first.
 """

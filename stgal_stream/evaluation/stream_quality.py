@@ -38,8 +38,8 @@ def pair_quality(
 ) -> PairQuality:
     """Pairwise precision and recall, across cameras or within one.
 
-    Whoever has no label (a distractor, a false alarm) must come as a person of his own, so that
-    gluing him to anybody counts against precision. Without a pair the figure is 1.
+    Whoever has no label (a distractor, a false alarm) must come as a person of their own, so that
+    gluing them to anybody counts against precision. Without a pair the figure is 1.
     """
     given, wanted = list(identities), list(people)
     both = list(zip(given, wanted, strict=True))
@@ -78,7 +78,7 @@ def shared_at_once(
 def idf1(identities: Sequence[Hashable], people: Sequence[Hashable | None]) -> float:
     """IDF1 (Ristani et al. 2016): detections explained by the best one-to-one matching of
     identities and people. ``None`` is somebody without a label: no person to be found, and a false
-    positive only where an identity that is matched holds him."""
+    positive only where an identity that is matched holds them."""
     labelled = [(i, p) for i, p in zip(identities, people, strict=True) if p is not None]
     if not labelled:
         return 1.0

@@ -1,6 +1,6 @@
 """Rules that turn distance and travel time into a score, beside each other.
 
-The law: every rule that uses time is given the same travel times, and scores candidates of the
+Law: every rule that uses time is given the same travel times, and scores candidates of the
 query's own camera 0: travel times are between cameras, and the protocol counts no match there.
 Scores are logarithms where only their order matters; minus infinity is a probability of 0.
 """

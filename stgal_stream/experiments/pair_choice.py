@@ -1,6 +1,6 @@
 """Pseudo-pairs of a whole window under a model of one's own, by BBP or by IBBS.
 
-What ``retrain`` trains on is what the stream published; this chooses anew, so that selections can
+What ``retrain`` trains on is what the stream published; this chooses again, so that selections can
 be compared on one window and so that a second baseline gets pairs of its own.
 """
 

@@ -2,7 +2,7 @@
 
 The training split goes through the daemon as a stream without a label; what it says is trained on,
 and the test split measures each model by the standard protocol. Labels are read to measure, after
-the training. The laws: a row that is done is never computed again; a row that was stopped goes on
+the training. Laws: a row that is done is never computed again; a row that was stopped goes on
 from its checkpoint.
 """
 
@@ -209,7 +209,7 @@ class Reproduction:
         try:
             state = read_checkpoint(path)
         except ModelError as error:
-            logger.warning("%s: this training starts anew", error)
+            logger.warning("%s: this training starts again", error)
             state = None
         if state is not None:
             training.resume(state)

@@ -1,6 +1,6 @@
 """The crops of some sightings as they came, decoded when they are asked for.
 
-The law: memory holds encoded pictures, some KB each, and never the pixels of all of them; at one
+Law: memory holds encoded pictures, some KB each, and never the pixels of all of them; at one
 format a crop decodes to the same pixels every time.
 """
 

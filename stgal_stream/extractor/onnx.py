@@ -142,7 +142,7 @@ def _variant(path: Path, digest: str, threads: int | None) -> ort.InferenceSessi
     if session.get_modelmeta().custom_metadata_map.get(VARIANT_OF) != digest:
         raise ModelError(
             f"{path} is a variant of another model than the one beside it",
-            hint="remove it, or make it anew with stgal-stream quantise",
+            hint="remove it, or make it again with stgal-stream quantise",
         )
     return session
 

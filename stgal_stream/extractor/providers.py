@@ -22,7 +22,7 @@ CPU = "CPUExecutionProvider"
 _TENSORRT = "TensorrtExecutionProvider"
 PROVIDERS = (_TENSORRT, "CUDAExecutionProvider", CPU)
 # Features must not depend on how many crops are computed at once, as by a shorter mantissa, nor on
-# which convolution was fastest this time; and looking for that anew at each size of batch is slow.
+# which convolution was fastest this time; and looking for that again at each size of batch is slow.
 _OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}}
 DRIVER = Path("/dev/nvidiactl")
 _TENSORRT_LIBRARY = "libnvinfer.so.10"

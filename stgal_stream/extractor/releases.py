@@ -2,7 +2,7 @@
 
 A directory holds one folder a release (``model.onnx``, ``release.json``, and where it is good
 enough an 8-bit variant of the model). Which one is in use
-stands in the log (``wire.rollout``). The laws: a release never changes once it is there; a model
+stands in the log (``wire.rollout``). Laws: a release never changes once it is there; a model
 whose hash is not the release's is never loaded.
 """
 

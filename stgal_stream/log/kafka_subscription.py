@@ -102,10 +102,10 @@ class KafkaSubscription:
                     raise
                 return self._step_over()
         records = [from_kafka(record) for batch in polled.values() for record in batch]
-        new = self._read_anew()
+        new = self._return_to_committed()
         return [record for record in records if record.partition not in new]
 
-    def _read_anew(self) -> set[Partition]:
+    def _return_to_committed(self) -> set[Partition]:
         """Puts partitions of a new epoch where the group has committed, and says which: over a
         rebalance the client keeps the position of a partition that stays, beyond what was read and
         not committed."""

@@ -1,16 +1,16 @@
 """Whether a candidate may take over, judged without labels on times that training did not see.
 
-The law: what an extractor would have learned before the held-out times has to foretell them. Each
+Law: what an extractor would have learned before the held-out times has to predict them. Each
 is calibrated on the sightings before; at held-out times its best buddies by appearance alone have
 travel times, and the logarithmic score of those times under its own odds is what it is worth:
 log(1 - p + p g1/g0), with p the posterior by appearance and g1/g0 the ratio of the times' densities
 for one person and for two. The score is proper: by chance it is below zero on average, who is too
-sure of wrong pairs loses most, and only appearance that knows people foretells when they come.
+sure of wrong pairs loses most, and only appearance that knows people predicts when they come.
 (Good, "Rational decisions", 1952; Gneiting and Raftery, "Strictly proper scoring rules", 2007.)
 
 Both extractors see the same sightings, so the gain is taken sighting by sighting: what both
-foretell cancels, and so does the luck of the held-out times. What tells the hour instead of the
-person (light, a clock in the picture) would foretell times as well, so separation is asked too: how
+predict cancels, and so does the luck of the held-out times. What tells the hour instead of the
+person (light, a clock in the picture) would predict times as well, so separation is asked too: how
 often best buddies lie closer than a known negative, two people of one hour. It must not be worse in
 99 % of bootstrap draws of the negatives. Both extractors are asked about the same pairs, their best
 buddies, each weighing as much as the mean of both one's log odds says that it is one person:
@@ -166,7 +166,7 @@ def _reason(candidate: Judgement, gain_low: float, n_negatives: int, lost_low: f
             f"{_MIN_BUDDIES} needed"
         )
     if gain_low <= 0:
-        return "it foretells held-out travel times no better than the baseline"
+        return "it predicts held-out travel times no better than the baseline"
     if n_negatives < _MIN_NEGATIVES:
         return (
             f"{n_negatives} times two people in one camera within two minutes at held-out times, "

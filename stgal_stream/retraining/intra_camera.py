@@ -2,7 +2,7 @@
 
 Sparse space-time tracklet sampling (Li et al., ECCV 2018): in one camera and one short period a
 person makes one track, so the tracks of that camera and period are classes of their own, known
-without a label. The law: two tracks of different cameras or periods take no part with each other,
+without a label. Law: two tracks of different cameras or periods take no part with each other,
 nor do two of which one begins soon after the other ends: a track may have been broken, and boxes
 that no camera tracks make several of one visit.
 """

@@ -148,7 +148,7 @@ class Job:
         data = self._peers.each(read)
         digest = data.digest
         if self._peers.any(state is not None and state["about"]["data"] != digest):
-            logger.warning("what the checkpoint was made of is gone by now: starting anew")
+            logger.warning("what the checkpoint was made of is gone by now: starting again")
             state, until = None, self._peers.agree(self._source.until)
             data = self._peers.each(read)
             digest = data.digest
@@ -194,7 +194,7 @@ class Job:
         try:
             state = read_checkpoint(self._checkpoint)
         except ModelError as error:
-            logger.warning("%s: starting anew", error)
+            logger.warning("%s: starting again", error)
             state = None
         else:
             if state is None:
@@ -204,7 +204,7 @@ class Job:
             if same_settings and self._kind(settings).items() <= about.items():
                 return state
             what = "another baseline or source" if same_settings else "a run with other settings"
-            logger.warning("the checkpoint is of %s: starting anew", what)
+            logger.warning("the checkpoint is of %s: starting again", what)
         self._forget()
         return None
 
@@ -218,7 +218,7 @@ class Job:
         return self._scratch / "checkpoint.pt"
 
     def _forget(self) -> None:
-        """Nothing of a run is kept, so that the next one begins anew."""
+        """Nothing of a run is kept, so that the next one starts from nothing."""
         if self._peers.leads:
             shutil.rmtree(self._scratch, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """Whether an extractor's 8-bit variant is good enough, by what the stream says of itself.
 
-The law: a variant is kept only where its rank-1 was measured to lose less than half a point.
+Law: a variant is kept only where its rank-1 was measured to lose less than half a point.
 """
 
 from __future__ import annotations

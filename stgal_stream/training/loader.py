@@ -1,6 +1,6 @@
 """Batches ready for the network, made beside it while it trains.
 
-The law: batch ``n`` is a function of the seed and ``n`` alone, whoever makes it.
+Law: batch ``n`` is a function of the seed and ``n`` alone, whoever makes it.
 """
 
 from __future__ import annotations

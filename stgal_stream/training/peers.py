@@ -1,6 +1,6 @@
 """The processes that train one network together, as ``torchrun`` starts them; often only one.
 
-The law: what is trained does not depend on how many they are. Every batch is cut into the same
+Law: what is trained does not depend on how many they are. Every batch is cut into the same
 parts, whoever computes them, and every process sees the features of all.
 """
 

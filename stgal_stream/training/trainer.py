@@ -1,6 +1,6 @@
 """Fine-tuning of an extractor on pseudo-pairs.
 
-The laws: a run that is stopped and resumed ends with the weights of one that was not (CPU, one
+Laws: a run that is stopped and resumed ends with the weights of one that was not (CPU, one
 process); several processes have the losses of one.
 """
 

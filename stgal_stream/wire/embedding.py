@@ -1,7 +1,7 @@
 """``stgal.embedding.v1``: what the embed stage hands to the associate stage (MessagePack).
 
 Four kinds of record share the topic. Embeddings, ticks (event time went on without a detection) and
-detections of the window embedded anew are keyed by site; a switch marker goes to every partition.
+detections of the window embedded again are keyed by site; a switch marker goes to every partition.
 """
 
 from __future__ import annotations

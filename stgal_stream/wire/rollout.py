@@ -28,7 +28,7 @@ class Promotion(msgspec.Struct, frozen=True, tag="promotion"):
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared"):
     """A partition of the detections could switch: the release loads and passes its self-test, and
-    the window up to ``offset`` is embedded anew."""
+    the window up to ``offset`` is embedded again."""
 
     rollout: int
     partition: int

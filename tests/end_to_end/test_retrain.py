@@ -171,7 +171,7 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
     settings = once(TrainingSettings.within_cameras(1))
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
-    assert "another baseline or source: starting anew" in done.stderr
+    assert "another baseline or source: starting again" in done.stderr
 
 
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
         "--min-pairs", "5", "--resume", cwd=site,
     )  # fmt: skip
     assert said in done.stderr
-    assert "starting anew" in done.stderr
+    assert "starting again" in done.stderr
     assert "gate:" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Pairs chosen anew, and tracks that one camera alone tells apart."""
+"""Pairs chosen again, and tracks that one camera alone tells apart."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chose
 def test_killed_while_it_changes_it_recovers(
     kind: str, chosen: Config, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """SIGKILL in the middle of embedding anew and of the change: what is said is said once."""
+    """SIGKILL in the middle of embedding again and of the change: what is said is said once."""
     chosen.embed.batch_size = 4
     chosen.daemon.snapshot_every_s = 0.3
     if kind == "embedded":

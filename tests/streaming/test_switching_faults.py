@@ -73,7 +73,7 @@ def test_a_stream_at_full_speed_does_not_put_the_change_off(
     one: EmbeddedLog,
     chosen: Config,
 ) -> None:
-    """Everything lies in the log: the window embedded anew gains on what comes in meanwhile."""
+    """Everything lies in the log: the window embedded again gains on what comes in meanwhile."""
     chosen.embed.batch_size = 2  # so that a look each second is often
     releases = released(chosen, "better", dim=10)
     sent = rendered(n_people=60, duration_s=900.0)
@@ -89,7 +89,7 @@ def test_a_stream_at_full_speed_does_not_put_the_change_off(
     anew = [i for i, content in enumerate(said) if isinstance(content, ReembeddedRecord)]
     meanwhile = said[anew[0] : anew[200]]
     n_live = sum(isinstance(content, EmbeddingRecord) for content in meanwhile)
-    assert n_live < 150  # as many as were embedded anew, and the change would never come
+    assert n_live < 150  # as many as were embedded again, and the change would never come
     assert check_nothing_lost_doubled_or_mixed(one, chosen, sent) == 0
     one.close()
 

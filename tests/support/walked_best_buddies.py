@@ -1,7 +1,7 @@
 """Best-buddies search by walking the rankings, as the paper words it: the reference that the matrix
 form and the online form must equal.
 
-The laws. For an ordered camera pair (a, b), a query q of a and P = P_a(q, .) over b: walk b from
+Laws. For an ordered camera pair (a, b), a query q of a and P = P_a(q, .) over b: walk b from
 the most to the least probable for as long as each one's own most probable partner in a is q; what
 was walked is accepted. BBP stops after one step. A probability of 0 is never accepted. Ties go to
 the tracklet that settled first. The positives are the union over all ordered pairs, (a, a) too.

@@ -1,6 +1,6 @@
 """A simulated site: cameras with overlapping views and blind gaps, people who walk through it.
 
-The laws. Zones lie at random in a plane, a camera looks at each, and one zone in three is seen by a
+Laws. Zones lie at random in a plane, a camera looks at each, and one zone in three is seen by a
 second camera too. People arrive at random, walk from zone to near zone at a pace of their own with
 pauses, and half of those who leave come back later. One in eight looks like somebody else. The
 cameras' trackers break tracks, miss detections and see people where there are none.

@@ -1,7 +1,7 @@
 """What the embeddings topic knows of tracklets: where each one's other crops lie, and how the
 extractor in use sees it.
 
-The law: no number is computed twice. A detection that the wanted extractor has embedded is in the
+Law: no number is computed twice. A detection that the wanted extractor has embedded is in the
 log; only what it has not seen must be embedded again.
 """
 

@@ -1,6 +1,6 @@
 """What a stream said about itself, as training data: tracklets, accepted pairs, crops by offset.
 
-Only the daemon's own outputs are read, and no label is in them. The laws: a pair that was withdrawn
+Only the daemon's own outputs are read, and no label is in them. Laws: a pair that was withdrawn
 is none; two sightings that were in one camera at one time are two people, so no chain of pairs
 makes one of them: the less probable pair is left out and counted; what retention has taken is
 skipped and counted.

@@ -1,6 +1,6 @@
 """The daemon's outputs as a retraining reads them: only what it needs, each field of its type.
 
-The law: what lies in a topic or a file may be anything. An event that cannot be used is counted and
+Law: what lies in a topic or a file may be anything. An event that cannot be used is counted and
 stops nothing.
 """
 

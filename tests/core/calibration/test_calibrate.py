@@ -69,7 +69,7 @@ def test_noise_links_no_cameras(seed: int) -> None:
     assert linked == []
 
 
-def test_times_dealt_anew_link_no_cameras() -> None:
+def test_times_dealt_again_link_no_cameras() -> None:
     """The second control: embeddings as good as ever, times that say nothing."""
     _, gallery = calibrated(3)
     rng = np.random.default_rng(0)

@@ -66,7 +66,7 @@ def test_identities_go_on_and_nothing_is_compared_across_versions(tracked: bool)
     assert len(decided) == len(set(decided))
 
 
-def test_what_was_not_embedded_anew_is_compared_with_nothing() -> None:
+def test_what_was_not_embedded_again_is_compared_with_nothing() -> None:
     detections = simulated_walk(2, n_people=40)
     half = len(detections) // 2
     tracker = SiteTracker("s", SETTINGS)
@@ -107,7 +107,7 @@ def test_restored_after_a_switch_goes_on_as_if_never_stopped() -> None:
 
 
 def test_a_change_before_the_first_tracklet_is_complete_loses_nobody() -> None:
-    """All there is waits for the watermark: no tracklet to see anew, and the site goes on."""
+    """All there is waits for the watermark: no tracklet to compare, and the site goes on."""
     detections = simulated_walk(2, n_people=40)
     n = sum(d.time_s <= detections[0].time_s + 8 for d in detections)
     tracker = SiteTracker("s", SETTINGS)

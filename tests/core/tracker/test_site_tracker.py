@@ -253,7 +253,7 @@ def test_who_stays_in_two_views_has_no_way_between_them() -> None:
         assert max(found) > 0  # who was here before and who comes back still have one
 
 
-def test_a_track_that_was_lost_for_long_begins_anew() -> None:
+def test_a_track_that_was_lost_for_long_begins_again() -> None:
     tracker = SiteTracker("s", SMALL)
     vector = np.ones(4, np.float32)
     times = [*range(0, 70, 2), *range(200, 270, 2)]
