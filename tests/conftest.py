@@ -18,6 +18,11 @@ from tests.support.places import TOPICS
 from tests.support.walk import simulated_walk
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no core is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("training") is None)
+
+
 @pytest.fixture(scope="session")
 def broker() -> str:
     """The address of a real Kafka broker; without one a laptop skips and CI fails."""

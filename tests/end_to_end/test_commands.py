@@ -126,6 +126,7 @@ def test_a_daemon_stops_cleanly_on_a_signal(tmp_path: Path, stop: signal.Signals
     assert "stopped cleanly" in said
 
 
+@pytest.mark.slow
 def test_what_helps_before_a_run(tmp_path: Path) -> None:
     assert "stgal-stream, version" in stgal("--version", cwd=tmp_path).stdout
     for command in ([], ["run"], ["replay"], ["replay", "site"], ["export"], ["demo"], ["topics"]):
@@ -218,6 +219,7 @@ def test_inspect_a_daemons_state(tmp_path: Path) -> None:
     assert 28 < pair["median_s"] < 44
 
 
+@pytest.mark.slow
 def test_export_by_command(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     done = stgal(

@@ -155,6 +155,7 @@ def test_pairs_within_one_camera_measure_nothing(tmp_path: Path) -> None:
     assert (found.kept, found.n_queries) == (False, 0)
 
 
+@pytest.mark.slow
 def test_weights_that_are_stored_in_8_bits_are_quantised_again(tmp_path: Path) -> None:
     """In 7 bits, as those of floats are."""
     network = ResNet50()

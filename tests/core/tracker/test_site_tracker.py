@@ -33,6 +33,7 @@ def told(events: list[Event]) -> list[str]:
     return [repr(event) for event in events]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 10_000), st.booleans(), st.sampled_from(["calibrated", "paper", "appearance"])
@@ -52,6 +53,7 @@ def test_restored_goes_on_as_if_never_stopped(seed: int, tracked: bool, setting:
     assert state_bytes(tracker) == state_bytes(never)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_order_of_arrival_within_the_lateness_changes_nothing(seed: int) -> None:
@@ -66,6 +68,7 @@ def test_order_of_arrival_within_the_lateness_changes_nothing(seed: int) -> None
     assert outcome[0] == outcome[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([("calibrated", False), ("paper", True)]))
 def test_accepted_pairs_are_the_reference_on_the_window_at_every_watermark(
