@@ -79,7 +79,7 @@ def smoothed(counts: Floats, base: Floats, *, pseudo: float = 4.0) -> Floats:
     reach = int(np.ceil(3 * width))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     kernel /= kernel.sum()
-    inner = np.pad(counts[1:], reach, mode="reflect")
+    inner = np.pad(counts[1:], reach, mode="symmetric")
     blurred = np.convolve(inner, kernel, mode="valid")
     result = np.concatenate([counts[:1], blurred]) + pseudo * base / base.sum()
     return np.asarray(result / result.sum())

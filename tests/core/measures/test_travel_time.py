@@ -125,3 +125,13 @@ def test_the_share_within_epsilon_is_equation_4_on_the_bins(at: int, epsilon_s: 
         inside = np.minimum(high, edges[at + 1]) - np.maximum(low, edges[at])
         wanted = np.clip(inside / (edges[at + 1] - edges[at]), 0, 1)
     assert grid.share_within(density, epsilon_s) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("at", [1, 2, 5, 94, 95])
+@pytest.mark.parametrize("n", [50, 1000, 10_000])
+def test_smoothing_keeps_the_share_of_travel_times_at_either_end(at: int, n: int) -> None:
+    """Doors beside each other: half of all are seen at once, half a second later."""
+    counts = np.zeros(96)
+    counts[[0, at]] = n
+    found = smoothed(counts, np.full(96, 1 / 96), pseudo=1e-6)
+    assert found[0] == pytest.approx(0.5, abs=1e-6)
