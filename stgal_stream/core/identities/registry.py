@@ -96,12 +96,13 @@ class IdentityRegistry:
         self.join(number, slot)
         return left
 
-    def split(self, numbers: list[int]) -> tuple[Identity, Identity]:
-        """Splits tracklets off their identity: the one they left, and a new one of theirs."""
+    def split(self, numbers: list[int], at_s: float) -> tuple[Identity, Identity]:
+        """Splits tracklets off their identity at an event time: the one they left, and a new one of
+        theirs."""
         left = self.of(numbers[0])
         left.members = sorted(set(left.members) - set(numbers))
         # The first of them may have founded an identity before, under its own name.
-        identity = self._create(numbers[0], f"\x00{self._n_created}")
+        identity = self._create(numbers[0], f"\x00{at_s!r}")
         slot = self.slot_of(numbers[0])
         for number in numbers[1:]:
             self.join(number, slot)

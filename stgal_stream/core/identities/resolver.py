@@ -123,7 +123,7 @@ class IdentityResolver:
 
     def _split(self, numbers: list[int], at_s: float) -> list[IdentityEvent]:
         """Splits tracklets off their identity into a new one."""
-        left, to = self.registry.split(numbers)
+        left, to = self.registry.split(numbers, at_s)
         return [
             IdentityEvent("renamed", at_s, to.global_id, left.global_id, self.gallery[number])
             for number in numbers
