@@ -73,7 +73,7 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "extractor": tracker.extractor,
         "event_time_s": tracker.watermark.value_s if len(window.gallery) else None,
-        "cameras": sorted(window.gallery.camera_names),
+        "cameras": sorted(filter(None, window.gallery.camera_names)),
         "n_tracklets": len(window.gallery),
         "n_identities": len(window.identities),
         "n_associations": len(window.accepted),

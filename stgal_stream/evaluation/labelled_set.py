@@ -55,9 +55,7 @@ class LabelledSet:
 
     def gallery_of_window(self) -> Gallery:
         """The window as tracklets of length one, in the order of ``window``."""
-        made = Gallery()
-        for name in self.camera_names:
-            made.camera_index(name)
+        made = Gallery(self.camera_names)
         for number, row in enumerate(self.window.tolist()):
             at = float(self.time_s[row])
             camera = self.camera_names[self.camera[row]]

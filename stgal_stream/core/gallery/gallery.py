@@ -1,12 +1,14 @@
 """The tracklets in the window, oldest first, as columns.
 
-Law: tracklets enter and leave in the order of their numbers. So the window is one contiguous slice
-of each column, and a tracklet's row is its number minus the first one's.
+Laws. Tracklets enter and leave in the order of their numbers. So the window is one contiguous slice
+of each column, and a tracklet's row is its number minus the first one's. A camera whose last
+tracklet has left is forgotten, and its index is free for another.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +41,7 @@ class GalleryState:
     shape of the array, so they are kept and not computed again."""
 
     first: int
-    cameras: list[str]
+    cameras: list[str | None]
     tracklets: list[Tracklet]
     settled_s: list[float]
     scales: Vectors
@@ -50,14 +52,17 @@ class GalleryState:
 
 
 class Gallery:
-    """Tracklets of one site and one extractor version with their (N, D) embeddings."""
+    """Tracklets of one site and one extractor version with their (N, D) embeddings. The first
+    indices are those of ``cameras``."""
 
-    def __init__(self) -> None:
+    def __init__(self, cameras: Iterable[str] = ()) -> None:
         self.first = 0
         self.normalisation = Normalisation()
         self._tracklets: deque[Tracklet] = deque()
         self._settled: deque[float] = deque()
-        self._camera_index: dict[str, int] = {}
+        self._cameras: list[str | None] = list(cameras)
+        self._camera_index = {name: i for i, name in enumerate(self._cameras) if name is not None}
+        self._n_of_camera = [0] * len(self._cameras)
         self._low = 0
         self._columns = dict(_EMPTY)
 
@@ -89,8 +94,13 @@ class Gallery:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """Cameras by index, in the order in which they were first seen."""
-        return tuple(self._camera_index)
+        """Cameras by index; an empty name where an index is free."""
+        return tuple(name or "" for name in self._cameras)
+
+    @property
+    def n_cameras(self) -> int:
+        """How many cameras have a tracklet in the window."""
+        return len(self._camera_index)
 
     @property
     def embeddings(self) -> Vectors:
@@ -144,8 +154,8 @@ class Gallery:
         return camera in self._camera_index
 
     def camera_index(self, camera: str) -> int:
-        """The camera's index; a camera not seen before gets the next one."""
-        return self._camera_index.setdefault(camera, len(self._camera_index))
+        """The index of a camera of the window."""
+        return self._camera_index[camera]
 
     def settled_s(self, number: int) -> float:
         """The event time at which a tracklet settled."""
@@ -193,7 +203,7 @@ class Gallery:
             row = self._make_room(len(tracklet.embedding))
             columns = self._columns
         columns["embedding"][row] = tracklet.embedding
-        columns["camera"][row] = self.camera_index(tracklet.camera)
+        columns["camera"][row] = self._enter(tracklet.camera)
         columns["start_s"][row], columns["end_s"][row] = tracklet.start_s, tracklet.end_s
         columns["in_view_from_s"][row] = tracklet.in_view_from_s
         columns["square"][row] = tracklet.embedding @ tracklet.embedding
@@ -209,7 +219,9 @@ class Gallery:
         numbers, oldest first."""
         gone = []
         while self._tracklets and (self._settled[0] < before_s or len(self) > keep):
-            gone.append(self._tracklets.popleft().number)
+            tracklet = self._tracklets.popleft()
+            self._leave(tracklet.camera)
+            gone.append(tracklet.number)
             self._settled.popleft()
             self._low += 1
             self.first += 1
@@ -254,7 +266,7 @@ class Gallery:
         """Everything known, to go on from."""
         return GalleryState(
             self.first,
-            list(self.camera_names),
+            list(self._cameras),
             list(self._tracklets),
             list(self._settled),
             self._column("scale"),
@@ -269,8 +281,9 @@ class Gallery:
         """Goes on from ``state``."""
         made = cls()
         made.first = state.first
-        for camera in state.cameras:
-            made.camera_index(camera)
+        made._cameras = list(state.cameras)
+        made._n_of_camera = [0] * len(state.cameras)
+        made._camera_index = {name: i for i, name in enumerate(state.cameras) if name is not None}
         for tracklet, settled_s in zip(state.tracklets, state.settled_s, strict=True):
             made.add(tracklet, settled_s)
         made.normalisation = state.normalisation
@@ -279,6 +292,31 @@ class Gallery:
         made._writable("comparable")[:] = state.comparable
         made._writable("partner_evidence")[:] = state.partner_evidence
         return made
+
+    # --- cameras -----------------------------------------------------------------------------
+
+    def _enter(self, camera: str) -> int:
+        """Counts a tracklet of a camera; its index. A new camera gets the lowest free one, and
+        nothing of what was learned about the camera that had it before."""
+        index = self._camera_index.get(camera)
+        if index is None:
+            free = (i for i, name in enumerate(self._cameras) if name is None)
+            index = next(free, len(self._cameras))
+            if index == len(self._cameras):
+                self._cameras.append(None)
+                self._n_of_camera.append(0)
+            self._cameras[index] = camera
+            self._camera_index[camera] = index
+            self.normalisation = self.normalisation.without(index)
+        self._n_of_camera[index] += 1
+        return index
+
+    def _leave(self, camera: str) -> None:
+        index = self._camera_index[camera]
+        self._n_of_camera[index] -= 1
+        if not self._n_of_camera[index]:
+            del self._camera_index[camera]
+            self._cameras[index] = None
 
     # --- columns -----------------------------------------------------------------------------
 

@@ -29,6 +29,14 @@ class Normalisation:
 
     means: Vectors | None = None
 
+    def without(self, camera: int) -> Normalisation:
+        """The same, with the mean of all for a camera (by index) of which nothing is known."""
+        if self.means is None or camera >= len(self.means) - 1:
+            return self
+        means = self.means.copy()
+        means[camera] = means[-1]
+        return Normalisation(means)
+
     def directions(self, embeddings: Vectors, cameras: Integers) -> Vectors:
         """What is compared, (N, D), of embeddings (N, D) by cameras (N,)."""
         if self.means is None:

@@ -70,6 +70,8 @@ class AcceptedPairs:
                 if not mine:
                     del self._of[number]
         self.travel_times[cameras].revert(time_s)
+        if not self.travel_times[cameras].n:
+            del self.travel_times[cameras]
 
     def expire(self, number: int) -> None:
         """Forgets all pairs of a tracklet that left the window."""

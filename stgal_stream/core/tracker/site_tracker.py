@@ -75,7 +75,7 @@ class SiteTracker:
             detail = f"{len(detection.embedding)} numbers, the site's embeddings have {self.dim}"
             return Refusal(detection, Reason.FOREIGN_EMBEDDING, detail)
         gallery, most = self.window.gallery, self.settings.max_cameras
-        if not gallery.knows_camera(detection.camera) and len(gallery.camera_names) >= most:
+        if not gallery.knows_camera(detection.camera) and gallery.n_cameras >= most:
             return Refusal(detection, Reason.TOO_MANY_CAMERAS, f"{most} cameras are known already")
         if len(self.builder) >= self.settings.max_open_tracklets:
             detail = f"{len(self.builder)} detections and tracklets are open already"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,3 +89,27 @@ def test_simultaneous_ones_are_all_that_can_be_known_negatives(seed: int) -> Non
             if other.number != one.number and are_known_negatives(one, other)
         }
         assert near == wanted  # no boxes here, so nothing is one person boxed twice
+
+
+def test_a_camera_that_left_makes_room_and_takes_its_mean_with_it() -> None:
+    gallery = Gallery()
+    for number, camera in enumerate("aab"):
+        gallery.add(replace(tracklet(number), camera=camera), float(number))
+    gallery.normalise(camera_centred(gallery.embeddings, gallery.cameras))
+    means = gallery.normalisation.means
+    assert means is not None
+    gallery.expire(2.0, 10)  # both of a
+    assert gallery.n_cameras == 1
+    assert not gallery.knows_camera("a")
+    gallery.add(replace(tracklet(3), camera="c"), 3.0)
+    assert gallery.camera_index("c") == 0
+    assert gallery.camera_names == ("c", "b")
+    assert gallery.normalisation.means is not None
+    assert np.array_equal(gallery.normalisation.means[0], means[-1])
+    restored = Gallery.restore(gallery.state())
+    assert restored.camera_names == ("c", "b")
+    assert np.array_equal(restored.directions(np.arange(2)), gallery.directions(np.arange(2)))
+    for number in range(4, 40):
+        gallery.add(replace(tracklet(number), camera=f"new-{number}"), float(number))
+        gallery.expire(number - 3.0, 10)
+    assert len(gallery.camera_names) <= 6
