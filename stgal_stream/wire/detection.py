@@ -26,6 +26,13 @@ _MAX_COORDINATE_PX = 65_536.0
 _MAX_NAME = 256
 _LAST_TIME_S = 7_258_118_400.0  # 2200-01-01
 _MAX_DIM = 16_384
+# What producers write where nothing tracks: DeepStream's UNTRACKED_OBJECT_ID (2^64 - 1) and its
+# casts to other integers and to a double, -1 as in MOT files, and the words of JSON writers.
+_UNTRACKED = frozenset(
+    {"", "-1", "none", "null", "nan", "undefined", "untracked", "0xffffffffffffffff"}
+    | {str(2**bits - 1) for bits in (31, 32, 63, 64)}
+    | {str(2**64), repr(float(2**64)), "-1.0"}
+)
 _MAGIC = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
 
 
@@ -62,7 +69,7 @@ class _Bbox(msgspec.Struct):
 
 
 class _Object(msgspec.Struct):
-    id: str | int | None = None
+    id: str | int | float | None = None
     type: str | None = None
     confidence: float | None = None
     bbox: _Bbox | None = None
@@ -143,7 +150,7 @@ def _from_json(value: bytes) -> DetectionMessage:
         raw.site,
         raw.sensor_id,
         raw.timestamp,
-        None if thing.id is None else str(thing.id),
+        _text(thing.id),
         thing.type,
         thing.confidence,
         None if box is None else (box.left, box.top, box.right, box.bottom),
@@ -218,7 +225,7 @@ def _checked(
         site=DEFAULT_SITE if site is None else _name(site, "site"),
         camera=_name(camera, "sensorId"),
         time_s=parse_time_s(timestamp),
-        track_id=None if track_id in (None, "") else _name(track_id, "object.id"),
+        track_id=_track(track_id),
         box=None if box is None else _box(*box),
         confidence=confidence,
         crop=crop,
@@ -270,6 +277,20 @@ def _box(left: float, top: float, right: float, bottom: float) -> Box:
     if right <= left or bottom <= top:
         raise BadRecord(Reason.BAD_BOX, "the box has no area")
     return Box(left, top, right, bottom)
+
+
+def _text(track: str | float | None) -> str | None:
+    """A track's id as text; 7 and 7.0 are one track."""
+    if isinstance(track, float) and track.is_integer():
+        return str(int(track))
+    return None if track is None else str(track)
+
+
+def _track(value: str | None) -> str | None:
+    """The camera's track; None where it says, in whatever spelling, that there is none."""
+    if value is None or value.strip().lower() in _UNTRACKED:
+        return None
+    return _name(value, "object.id")
 
 
 def _base64(text: str, reason: Reason, field: str) -> bytes:

@@ -185,3 +185,27 @@ def test_times_survive_formatting(time_s: float) -> None:
     value = json.dumps(body(timestamp=format_time(time_s))).encode()
     seen = decode(record(value), 1_000_000, float("inf"))
     assert seen.time_s == pytest.approx(time_s, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        -1, -1.0, "-1", " -1 ", "", 18446744073709551615, "18446744073709551615",
+        1.8446744073709552e19, 4294967295, 2147483647, 9223372036854775807, "0xFFFFFFFFFFFFFFFF",
+        "null", "None", "NaN", "untracked", None,
+    ],
+)  # fmt: skip
+def test_no_track_is_no_track_however_it_is_spelt(spelling: object) -> None:
+    assert take(json.dumps(body(object={"id": spelling})).encode()).track_id is None
+    if isinstance(spelling, str):
+        headers = {
+            "id": "d", "timestamp": "2023-11-14T22:13:10Z", "sensorId": "c", "object.id": spelling,
+        }  # fmt: skip
+        assert take(JPEG, headers).track_id is None
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [(7, "7"), (7.0, "7"), ("7", "7"), (0, "0"), ("a", "a")]
+)
+def test_a_track_keeps_its_id(given: object, taken: str) -> None:
+    assert take(json.dumps(body(object={"id": given})).encode()).track_id == taken

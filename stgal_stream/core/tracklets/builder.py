@@ -1,4 +1,9 @@
-"""From detections to tracklets: the camera's own tracks, and box tracks where it gives none."""
+"""From detections to tracklets: the camera's own tracks, and box tracks where it gives none.
+
+A track that is in two places of one frame is no track (an id that stands for "not tracked", or one
+that several people share): its boxes are joined by appearance, like those of a camera that does not
+track.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from stgal_stream.core.measures.boxes import SAME_BOX_IOU, intersection_over_union
 from stgal_stream.core.tracklets.box_tracker import BoxTracker, BoxTrackerState
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
@@ -21,6 +27,7 @@ class BuilderState:
     pending: list[Detection]
     open: list[OpenTracklet]
     boxes: BoxTrackerState
+    doubted: dict[TrackKey, float]
 
 
 @dataclass(slots=True)
@@ -31,6 +38,8 @@ class TrackletBuilder:
     boxes: BoxTracker
     _pending: list[tuple[float, str, str, Detection]] = field(default_factory=list)
     _open: dict[TrackKey, OpenTracklet] = field(default_factory=dict)
+    # Tracks that were in two places at once, and when each was last heard of.
+    _doubted: dict[TrackKey, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._open) + len(self.boxes)
@@ -51,15 +60,10 @@ class TrackletBuilder:
         done: list[OpenTracklet] = []
         while self._pending and self._pending[0][0] < before_s:
             detection = heapq.heappop(self._pending)[3]
-            if detection.track_id is not None:
-                complete = self._extend_track(detection, detection.track_id)
-            elif self.settings.method == "paper":  # the paper knows single images only
-                complete = OpenTracklet.of(detection)
-            else:
-                complete = self.boxes.observe(detection)
-            if complete is not None:
-                done.append(complete)
+            done += self._take(detection)
         done += self.boxes.close(before_s)
+        oldest_s = before_s - self.settings.window_s
+        self._doubted = {key: at_s for key, at_s in self._doubted.items() if at_s >= oldest_s}
         for key in [k for k, t in self._open.items() if self._closes_s(t) < before_s]:
             done.append(self._open.pop(key))
         return _ordered(done)
@@ -97,7 +101,9 @@ class TrackletBuilder:
     def state(self) -> BuilderState:
         """Everything known, to go on from."""
         pending = sorted((entry[3] for entry in self._pending), key=_arrival)
-        return BuilderState(pending, list(self._open.values()), self.boxes.state())
+        return BuilderState(
+            pending, list(self._open.values()), self.boxes.state(), dict(self._doubted)
+        )
 
     @classmethod
     def restore(cls, settings: TrackerSettings, state: BuilderState) -> TrackletBuilder:
@@ -106,7 +112,30 @@ class TrackletBuilder:
         for detection in state.pending:
             made.observe(detection)
         made._open = {(t.camera, t.track_id or ""): t for t in state.open}
+        made._doubted = dict(state.doubted)
         return made
+
+    def _take(self, detection: Detection) -> list[OpenTracklet]:
+        """Puts the next detection where it belongs; the tracklets that are complete by it."""
+        if detection.track_id is None:
+            return self._without_track(detection)
+        key = detection.camera, detection.track_id
+        done = []
+        if key in self._open and _are_two_places(self._open[key], detection):
+            done.append(self._open.pop(key))
+            self._doubted[key] = detection.time_s
+        if key in self._doubted:
+            self._doubted[key] = detection.time_s
+            return done + self._without_track(replace(detection, track_id=None))
+        complete = self._extend_track(detection, detection.track_id)
+        return [complete] if complete is not None else []
+
+    def _without_track(self, detection: Detection) -> list[OpenTracklet]:
+        """Puts a box without a track into a box track; the paper knows single images only."""
+        if self.settings.method == "paper":
+            return [OpenTracklet.of(detection)]
+        complete = self.boxes.observe(detection)
+        return [complete] if complete is not None else []
 
     def _extend_track(self, detection: Detection, track_id: str) -> OpenTracklet | None:
         """Puts a detection into its track; the part before it where that is complete."""
@@ -130,6 +159,16 @@ class TrackletBuilder:
             tracklet.end_s + self.settings.tracklet_gap_s,
             tracklet.start_s + self.settings.tracklet_max_s,
         )
+
+
+def _are_two_places(track: OpenTracklet, detection: Detection) -> bool:
+    """Whether a detection is of the same frame as its track's newest one, and is not the same box
+    once more. Boxes that the camera does not give cannot lie apart, but a track has one a frame."""
+    if detection.time_s != track.end_s:
+        return False
+    if detection.box is None or track.last_box is None:
+        return True
+    return intersection_over_union(detection.box, track.last_box) < SAME_BOX_IOU
 
 
 def _arrival(detection: Detection) -> tuple[float, str, str]:

@@ -14,7 +14,7 @@ class OpenTracklet:
     """A tracklet that may still grow.
 
     ``total`` (D,) sums the embeddings and ``lengths`` their norms; ``best`` is the quality of the
-    best crop, ``box`` and ``position`` are that crop's.
+    best crop, ``box`` and ``position`` are that crop's; ``last_box`` is the newest detection's.
     """
 
     camera: str
@@ -28,6 +28,7 @@ class OpenTracklet:
     best: float
     box: Box | None
     position: Position | None
+    last_box: Box | None = None
 
     @classmethod
     def of(cls, detection: Detection) -> OpenTracklet:
@@ -45,12 +46,13 @@ class OpenTracklet:
             _quality(detection),
             detection.box,
             detection.position,
+            detection.box,
         )
 
     def add(self, detection: Detection) -> None:
         """Adds the next detection of the same track."""
         vector = detection.embedding.astype(np.float64)
-        self.end_s = detection.time_s
+        self.end_s, self.last_box = detection.time_s, detection.box
         self.total = self.total + vector
         self.lengths += float(np.linalg.norm(vector))
         self.ids.append(detection.id)
