@@ -18,6 +18,7 @@ from rich.table import Table
 
 from stgal_stream.commands.demo_retraining import check_extra, crop_of, second_act
 from stgal_stream.commands.options import set_up_logging, stop_on_signals
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.commands.progress import StreamProgress
 from stgal_stream.configuration import simulated_config
 from stgal_stream.daemon import Daemon
@@ -49,7 +50,7 @@ Examples:
 @click.option("--seed", default=1, show_default=True, help="Another seed is another site.")
 @click.option("--people", default=140, show_default=True, type=click.IntRange(2))
 @click.option("--minutes", default=30.0, show_default=True, type=click.FloatRange(2))
-@click.option("--model", type=click.Path(path_type=Path), help="Another ONNX extractor.")
+@click.option("--model", type=InputFile(), help="Another ONNX extractor.")
 @click.option("--retrain", is_flag=True, help="A second act: retrain on it and track again.")
 @click.option(
     "--iterations", default=40, show_default=True, type=click.IntRange(1), help="Of --retrain."

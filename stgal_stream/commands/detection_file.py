@@ -14,6 +14,17 @@ from stgal_stream.wire.detection import BadRecord, parse_time_s
 
 _BATCH = 500
 _MAX_LINE_BYTES = 64 * 1024 * 1024
+_HEAD_BYTES = 4096
+# How files begin that hold detections in another wrapping, and what makes JSON Lines of them.
+_WRAPPED = (
+    (b"\x1f\x8b", "compressed by gzip", "gunzip it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unzstd it first"),
+    (b"BZh", "compressed by bzip2", "bunzip2 it first"),
+    (b"\xfd7zXZ", "compressed by xz", "unxz it first"),
+    (b"PK\x03\x04", "a ZIP archive", "unzip it first"),
+    (b"\xff\xfe", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
+    (b"\xfe\xff", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
+)
 
 
 def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
@@ -24,6 +35,8 @@ def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
     """
     try:
         with path.open("rb") as lines:
+            _refuse_foreign(path, lines.read(_HEAD_BYTES))
+            lines.seek(0)
             order = _by_time(lines)
             batch: list[NewRecord] = []
             for _, offset, length in order:
@@ -40,6 +53,17 @@ def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
         raise DataError(f"{path} holds no detection", hint="one JSON object per line is expected")
     console.print(f"{len(order)} records read from {path}")
     return len(order)
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    """What can hold no line of JSON is said to be so once, and not once a line."""
+    for magic, what, hint in _WRAPPED:
+        if head.startswith(magic):
+            raise DataError(f"{path} is {what}, not JSON Lines", hint=hint)
+    if b"\x00" in head:
+        raise DataError(
+            f"{path} is a binary file, not JSON Lines", hint="one JSON object per line is expected"
+        )
 
 
 def _by_time(lines) -> list[tuple[float, int, int]]:  # type: ignore[no-untyped-def]

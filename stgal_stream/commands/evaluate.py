@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
+from stgal_stream.commands.paths import InputFile, OutputFile
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
-from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
 from stgal_stream.evaluation.labelled_set import LabelledSet, embed_dataset, load_embeddings
 from stgal_stream.evaluation.mapping_file import MappingQuality, score_mapping
@@ -24,6 +25,7 @@ from stgal_stream.experiments.benchmark import RULES, Benchmark, benchmark
 from stgal_stream.experiments.pages.evaluation_page import render_evaluation
 from stgal_stream.experiments.printed import PAPER_GAIN_MARKET, PRINTED
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.replacing import replacing
 
 _EPILOG = """\b
 Examples:
@@ -46,9 +48,7 @@ Report = Callable[[str, int, int], None]
 @click.command(epilog=_EPILOG)
 @click.argument("dataset", required=False, type=click.Choice(_DATASETS))
 @click.option("--root", type=click.Path(path_type=Path), help="Where the data set was unpacked.")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="ONNX extractor; default: the shipped one."
-)
+@click.option("--model", type=InputFile(), help="ONNX extractor; default: the shipped one.")
 @click.option(
     "--clock",
     default=None,
@@ -56,16 +56,14 @@ Report = Callable[[str, int, int], None]
 )
 @click.option(
     "--starts",
-    type=click.Path(path_type=Path),
+    type=InputFile(),
     help="For the corrected clock: CSV camera,sequence,start_frame instead of the shipped one.",
 )
-@click.option(
-    "--embeddings", type=click.Path(path_type=Path), help="A .npz instead of a data set and model."
-)
-@click.option("--mapping", type=click.Path(path_type=Path), help="What a stream answered.")
-@click.option("--truth", type=click.Path(path_type=Path), help="What was true: replay --truth.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Figures to a file.")
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="A page to look at.")
+@click.option("--embeddings", type=InputFile(), help="A .npz instead of a data set and model.")
+@click.option("--mapping", type=InputFile(), help="What a stream answered.")
+@click.option("--truth", type=InputFile(), help="What was true: replay --truth.")
+@click.option("--json", "json_path", type=OutputFile(), help="Figures to a file.")
+@click.option("--html", "html_path", type=OutputFile(), help="A page to look at.")
 def evaluate(
     dataset: str | None,
     root: Path | None,
@@ -97,8 +95,6 @@ def evaluate(
         _print_mapping(console, found)
         _write_json(json_path, found.as_json())
         return
-    for path in (json_path, html_path):
-        _check_writable(path)
     with _progress() as report:
         if embeddings is not None:
             data, title = load_embeddings(embeddings), f"{embeddings.name}, embeddings as given"
@@ -248,19 +244,11 @@ def _print_mapping(console: Console, found: MappingQuality) -> None:
         console.print(f"known after {p50:.1f} s (median), {p90:.1f} s (p90), {p99:.1f} s (p99)")
 
 
-def _check_writable(path: Path | None) -> None:
-    """Minutes of work must not end in a path that cannot be written to."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise ConfigError(f"{path.parent} is not a directory")
-
-
 def _write_json(path: Path | None, content: object) -> None:
     if path is not None:
         _write(path, json.dumps(content, indent=2) + "\n")
 
 
 def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+    with replacing(path) as out:
+        out.write_text(content)

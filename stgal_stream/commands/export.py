@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from stgal_stream.commands.options import train_extra
+from stgal_stream.commands.paths import FileOrName, OutputFile
 
 _EPILOG = """\b
 Examples:
@@ -17,8 +18,13 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--weights", required=True, help="imagenet, seeded, or a re-ID toolkit's .pth")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The ONNX file.")
+@click.option(
+    "--weights",
+    required=True,
+    type=FileOrName(),
+    help="imagenet, seeded, or a re-ID toolkit's .pth",
+)
+@click.option("--out", required=True, type=OutputFile(makes_folders=True), help="The ONNX file.")
 @click.option("--height", default=256, show_default=True, type=click.IntRange(32, 1024))
 @click.option("--width", default=128, show_default=True, type=click.IntRange(16, 1024))
 @click.option("--last-stride", default=1, show_default=True, type=click.IntRange(1, 2))

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.configuration import load_config
 from stgal_stream.core.calibration.history import PastCalibration
 from stgal_stream.core.calibration.link_test import MIN_BUDDIES, LinkStatus
@@ -32,7 +33,7 @@ _QUANTILES = (0.1, 0.5, 0.9)
 @click.option(
     "--state-dir", type=click.Path(path_type=Path), help="Default: daemon.state_dir of the config."
 )
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--config", "config_path", type=InputFile(), help="A TOML file.")
 @click.option("--site", default=None, help="This site alone.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def inspect(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,9 +42,9 @@ SEED = click.IntRange(0, 2**63 - 1)
 
 def config_option(command: Command) -> Command:
     """``--config FILE``."""
-    return click.option(
-        "--config", "config_path", type=click.Path(path_type=Path), help="TOML configuration."
-    )(command)
+    return click.option("--config", "config_path", type=InputFile(), help="TOML configuration.")(
+        command
+    )
 
 
 def log_options(command: Command) -> Command:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stgal_stream.commands.options import broker_list
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.extractor.onnx import SHIPPED
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # torch, which an edge server lacks
 
 def pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--pairs`` and ``--crops``: files instead of a log."""
-    path = click.Path(path_type=Path)
+    path = InputFile()
     crops = "With --pairs: crops named by detection id."
     command = click.option("--crops", type=path, help=crops)(command)
     return click.option("--pairs", type=path, help="Association events in a file, not a log.")(

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from stgal_stream.commands.options import config_option, log_options, train_extra
 from stgal_stream.commands.pair_source import pair_options, source_of
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.configuration import load_config
 from stgal_stream.errors import DataError
@@ -25,7 +26,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The ONNX file.")
+@click.option("--model", required=True, type=InputFile(), help="The ONNX file.")
 @log_options
 @config_option
 @pair_options

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.commands.paths import InputFile, OutputFile
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import make_missing_topics, open_log
@@ -41,11 +42,11 @@ def replay() -> None:
 
 def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
-        click.option("--to", "target", type=click.Path(path_type=Path), help="JSON Lines file."),
+        click.option("--to", "target", type=OutputFile(), help="JSON Lines file."),
         click.option("--speed", default=0.0, help="Times real time; 0: as fast as it goes."),
         click.option("--start", default=_START, show_default=True, help="Event time of the first."),
         click.option("--site", default=None, help="Name of the site in the detections."),
-        click.option("--truth", type=click.Path(path_type=Path), help="Write labels as CSV."),
+        click.option("--truth", type=OutputFile(), help="Write labels as CSV."),
         click.option("--resume", is_flag=True, help="Go on where the same replay was stopped."),
     )
     for option in reversed(options):
@@ -105,7 +106,7 @@ def site_command(seed: int, people: int, minutes: float, zones: int, **target: A
 
 
 @replay.command("schedule")
-@click.option("--schedule", required=True, type=click.Path(path_type=Path), help="CSV or CSV.gz")
+@click.option("--schedule", required=True, type=InputFile(), help="CSV or CSV.gz")
 @click.option("--split", type=click.Choice(["test", "train", "all"]), default="test")
 @click.option("--seed", default=1, show_default=True)
 @click.option(
@@ -163,7 +164,8 @@ def _send(
         raise ConfigError("name one target: --to FILE, --brokers or --embedded")
     console = Console(stderr=True)
     bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded} {start}")
-    first = bookmark.read() if resume else 0
+    is_resumed = resume and (target is None or core.part_of(target).exists())
+    first = bookmark.read() if is_resumed else 0
     stop = threading.Event()
     with _sink(target, brokers, embedded, load_config(config_path), first) as sink:
         console.print(f"{what} -> {target or embedded or brokers}")
@@ -188,6 +190,8 @@ def _send(
                 on_sent=on_sent,
                 stopped=stop.is_set,
             )
+            if sent == len(source):
+                sink.finish()
     if sent < len(source):
         console.print(
             f"stopped after {sent} of {len(source)}; the same command with --resume goes on"

@@ -22,9 +22,10 @@ from stgal_stream.commands.options import (
     stop_on_signals,
     train_extra,
 )
+from stgal_stream.commands.paths import InputFile, OutputFile
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.commands.recipe import recipe_option, training_settings
-from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
 from stgal_stream.experiments.pages.reproduction_page import (
     as_markdown,
@@ -34,6 +35,7 @@ from stgal_stream.experiments.pages.reproduction_page import (
 from stgal_stream.experiments.printed import printed_as_json
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.replacing import replacing
 
 if TYPE_CHECKING:  # torch, which an edge server lacks
     from stgal_stream.experiments.reproduction import Asked
@@ -58,7 +60,7 @@ Examples:
 @click.option("--clock", help=f"market1501: {', '.join(MARKET_CLOCKS)}; duke: official.")
 @click.option(
     "--baseline",
-    type=click.Path(path_type=Path),
+    type=InputFile(),
     help="Baseline A; default: the shipped one.",
 )
 @click.option("--row", "only", multiple=True, help="Only this row; may be given again.")
@@ -79,7 +81,7 @@ Examples:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("build/reproduce"), show_default=True
 )
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Figures to a file too.")
+@click.option("--json", "json_path", type=OutputFile(), help="Figures to a file too.")
 def reproduce(
     table: str,
     dataset: str,
@@ -106,7 +108,7 @@ def reproduce(
     with train_extra("reproduce"):
         from stgal_stream.experiments.reproduction import ROWS, Asked, Reproduction, Stopped
         from stgal_stream.training.peers import Peers
-    _check(table, only, ROWS[table], json_path)
+    _check(table, only, ROWS[table])
     set_up_logging("warning")
     chosen = Peers.alone().precision_of(training_settings(recipe, seed, precision).precision)
     training = training_settings(
@@ -139,7 +141,7 @@ def reproduce(
     _publish(table, asked, rows, out, json_path)
 
 
-def _check(table: str, only: tuple[str, ...], rows: Sequence[str], json_path: Path | None) -> None:
+def _check(table: str, only: tuple[str, ...], rows: Sequence[str]) -> None:
     """Before hours of work: whether its rows and its file make sense.
 
     Raises:
@@ -148,10 +150,6 @@ def _check(table: str, only: tuple[str, ...], rows: Sequence[str], json_path: Pa
     unknown = [name for name in only if name not in rows]
     if unknown:
         raise ConfigError(f"{table} has no row {unknown[0]}", hint=f"one of {', '.join(rows)}")
-    if json_path is not None and not json_path.resolve().parent.is_dir():
-        raise ConfigError(f"{json_path.parent} is not a directory")
-    if json_path is not None and json_path.is_dir():
-        raise ConfigError(f"{json_path} is a directory, not a file")
 
 
 def _form_of(path: Path) -> tuple[CropFormat, str]:
@@ -186,10 +184,8 @@ def _publish(
     if json_path is not None:
         texts[json_path] = content
     for path, text in texts.items():
-        try:
-            path.write_text(text)
-        except OSError as error:
-            raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+        with replacing(path) as made:
+            made.write_text(text)
     console = Console()
     head, *lines = table_of(table, rows)
     shown = Table(title=title)

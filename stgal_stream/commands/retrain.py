@@ -22,6 +22,7 @@ from stgal_stream.commands.options import (
     train_extra,
 )
 from stgal_stream.commands.pair_source import pair_options, source_of
+from stgal_stream.commands.paths import InputFile
 from stgal_stream.commands.progress import StepBars, counted
 from stgal_stream.commands.quantise import said_of
 from stgal_stream.commands.recipe import recipe_option, training_settings
@@ -51,7 +52,7 @@ Examples:
 @log_options
 @config_option
 @pair_options
-@click.option("--baseline", type=click.Path(path_type=Path), help="ONNX to start from.")
+@click.option("--baseline", type=InputFile(), help="ONNX to start from.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

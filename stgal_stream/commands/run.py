@@ -6,6 +6,8 @@ import json
 import logging
 import tempfile
 import threading
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from stgal_stream.commands.options import (
     set_up_logging,
     stop_on_signals,
 )
+from stgal_stream.commands.paths import InputFile, OutputFile
 from stgal_stream.commands.progress import LoggedProgress, StreamProgress
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon, open_log
@@ -28,6 +31,7 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.log.reading import values
 from stgal_stream.log.topics import topic_specs
+from stgal_stream.replacing import replacing
 from stgal_stream.settings import METHODS, Config
 from stgal_stream.wire.mapping import Mapping
 
@@ -48,17 +52,13 @@ Examples:
     "--stage", type=click.Choice(["all", "embed", "associate"]), default="all", show_default=True
 )
 @click.option("--until-end", is_flag=True, help="Stop at the log's end; the stream is over then.")
-@click.option("--from", "source", type=click.Path(path_type=Path), help="Detections, JSON Lines.")
-@click.option(
-    "--to", "target", type=click.Path(path_type=Path), help="Identity events, JSON Lines."
-)
-@click.option("--mapping", type=click.Path(path_type=Path), help="Write a CSV row per detection.")
-@click.option("--dead-letters", type=click.Path(path_type=Path), help="Write unusable records.")
-@click.option(
-    "--associations", type=click.Path(path_type=Path), help="Write pseudo-pairs, JSON Lines."
-)
+@click.option("--from", "source", type=InputFile(), help="Detections, JSON Lines.")
+@click.option("--to", "target", type=OutputFile(), help="Identity events, JSON Lines.")
+@click.option("--mapping", type=OutputFile(), help="Write a CSV row per detection.")
+@click.option("--dead-letters", type=OutputFile(), help="Write unusable records.")
+@click.option("--associations", type=OutputFile(), help="Write pseudo-pairs, JSON Lines.")
 @click.option("--method", "--setting", "method", type=click.Choice(METHODS))
-@click.option("--model", type=click.Path(path_type=Path), help="ONNX extractor.")
+@click.option("--model", type=InputFile(), help="ONNX extractor.")
 def run(
     brokers: str,
     embedded: Path | None,
@@ -101,6 +101,13 @@ def run(
 def _run_daemon(
     config: Config, brokers: str, embedded: Path | None, stage: str, until_end: bool
 ) -> None:
+    if embedded is not None and not embedded.exists():
+        if until_end:
+            raise DataError(
+                f"there is no embedded log at {embedded}",
+                hint="replay --embedded DIR writes one; without --until-end a new one is made",
+            )
+        logger.warning("there was no embedded log at %s: a new, empty one is made", embedded)
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     try:
         daemon = Daemon(log, config, stage)
@@ -125,10 +132,6 @@ class _Files:
 def _run_file(config: Config, source: Path, files: _Files) -> None:
     """The pipeline on a log of its own, which goes away with the run."""
     logging.getLogger("stgal_stream").setLevel(logging.WARNING)
-    wanted = (files.target, files.mapping, files.dead_letters, files.associations)
-    for path in filter(None, wanted):
-        if not path.parent.is_dir():
-            raise DataError(f"{path.parent} is not a directory")
     # A file was not appended when its detections happened, so nothing in it is "future".
     config.embed.max_future_s = float("inf")
     with tempfile.TemporaryDirectory(prefix="stgal-") as scratch:
@@ -142,38 +145,91 @@ def _run_file(config: Config, source: Path, files: _Files) -> None:
             daemon.run(end=_set_event(), serve=False, on_progress=progress.update)
         if daemon.stop.is_set() and not daemon.finished:
             raise click.Abort
-        _write_results(config, log, console, files)
+        results = _Results.of(config, log)
         log.close()
+    _write_somewhere(results, files)
+    results.print(console, files.target)
+    if results.refused and not results.identities:
+        reason, detail = results.refused[0]
+        raise DataError(
+            f"none of the {n} records in {source} could be used",
+            hint=f"the first one: {reason}: {detail}",
+        )
 
 
-def _write_results(config: Config, log: Log, console: Console, files: _Files) -> None:
-    found = Mapping()
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """What a file gave: the topics' values, and what they come to."""
+
+    identities: list[bytes]
+    associations: list[bytes]
+    dead_letters: list[bytes]
+    mapping: Mapping
+
+    @classmethod
+    def of(cls, config: Config, log: Log) -> _Results:
+        topics = config.topics
+        identities = list(values(log, topics.identities))
+        mapping = Mapping()
+        for value in identities:
+            mapping.take(json.loads(value))
+        associations = list(values(log, topics.associations))
+        return cls(identities, associations, list(values(log, topics.dead_letters)), mapping)
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """Reason and detail of each record that could not be used."""
+        found = map(json.loads, self.dead_letters)
+        return [(letter["reason"], letter["detail"]) for letter in found]
+
+    def write(self, files: _Files) -> None:
+        """All files, or none where one cannot be written."""
+        with ExitStack() as stack:
+            for path, lines in (
+                (files.target, self.identities),
+                (files.dead_letters, self.dead_letters),
+                (files.associations, self.associations),
+            ):
+                if path is not None:
+                    with stack.enter_context(replacing(path)).open("wb") as out:
+                        out.writelines(line + b"\n" for line in lines)
+            if files.mapping is not None:
+                self.mapping.write(stack.enter_context(replacing(files.mapping)))
+
+    def print(self, console: Console, target: Path) -> None:
+        """A summary, and the first example of each reason for a refusal."""
+        people = {row.global_id for row in self.mapping}
+        console.print(
+            f"{len(self.mapping)} detections, {len(people)} identities, "
+            f"{self.mapping.n_renames} renames, {len(self.refused)} unusable records -> {target}"
+        )
+        first = dict(reversed(self.refused))
+        counts = Counter(reason for reason, _ in self.refused)
+        for reason, count in sorted(counts.items()):
+            console.print(f"  unusable: {count} {reason}, such as: {first[reason]}", markup=False)
+
+
+def _write_somewhere(results: _Results, files: _Files) -> None:
+    """Writes the results; where that fails after all the work, they are kept elsewhere.
+
+    Raises:
+        DataError: they could not be written where they were wanted.
+    """
     try:
-        with files.target.open("wb") as out:
-            for value in values(log, config.topics.identities):
-                out.write(value + b"\n")
-                found.take(json.loads(value))
-        if files.mapping is not None:
-            found.write(files.mapping)
-        refused = list(values(log, config.topics.dead_letters))
-        if files.dead_letters is not None:
-            files.dead_letters.write_bytes(b"".join(value + b"\n" for value in refused))
-        if files.associations is not None:
-            with files.associations.open("wb") as out:
-                out.writelines(v + b"\n" for v in values(log, config.topics.associations))
-    except OSError as error:
-        raise DataError(f"{error.filename} cannot be written: {error.strerror}") from error
-    identities = {row.global_id for row in found}
-    console.print(
-        f"{len(found)} detections, {len(identities)} identities, {found.n_renames} renames, "
-        f"{len(refused)} unusable records -> {files.target}"
-    )
-    reasons: dict[str, int] = {}
-    for value in refused:
-        reason = json.loads(value)["reason"]
-        reasons[reason] = reasons.get(reason, 0) + 1
-    for reason, count in sorted(reasons.items()):
-        console.print(f"  unusable: {count} {reason}")
+        results.write(files)
+    except DataError as error:
+        kept = Path(tempfile.mkdtemp(prefix="stgal-results-"))
+        names = _Files(
+            kept / "identities.jsonl",
+            kept / "mapping.csv",
+            kept / "dead-letters.jsonl",
+            kept / "associations.jsonl",
+        )
+        try:
+            results.write(names)
+        except DataError:
+            raise error from None
+        raise DataError(str(error), hint=f"the results lie in {kept}") from error
 
 
 def _set_event() -> threading.Event:

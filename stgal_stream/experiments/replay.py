@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from stgal_stream.errors import DataError
 from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.experiments.simulation.site import Label, SimulatedDetection
 from stgal_stream.log.port import Log, NewRecord
+from stgal_stream.replacing import replacing
 from stgal_stream.wire.detection import SCHEMA, format_time
 
 _BATCH_RECORDS = 64
@@ -108,6 +110,9 @@ class Sink(Protocol):
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Writes detections, each with its camera."""
 
+    def finish(self) -> None:
+        """Everything was sent."""
+
     def close(self) -> None:
         """Lets go of what was opened."""
 
@@ -119,6 +124,9 @@ class LogSink:
         self._log = log
         self._topic = topic
 
+    def finish(self) -> None:
+        """What was appended is there already."""
+
     def close(self) -> None:
         """The log is its owner's to close."""
 
@@ -128,22 +136,55 @@ class LogSink:
 
 
 class FileSink:
-    """A JSON Lines file; ``resume`` appends to it."""
+    """A JSON Lines file. Until all is sent it lies beside its place, as ``.part``, and what was in
+    its place stays; ``resume`` appends to that part. A device or a pipe is written to directly.
+
+    Raises:
+        DataError: it cannot be written to.
+    """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
-        try:
-            self._out = path.open("ab" if resume else "wb")
-        except OSError as error:
-            raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+        self._path = path
+        self._part = part_of(path)
+        with self._said():
+            self._out = self._part.open("ab" if resume else "wb")
 
     def close(self) -> None:
-        """Closes the file."""
-        self._out.close()
+        """Closes the file; what was sent so far stays beside its place."""
+        with self._said():
+            self._out.close()
 
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Appends the batch, a line each."""
-        self._out.write(b"".join(body + b"\n" for _, body in batch))
-        self._out.flush()
+        with self._said():
+            self._out.write(b"".join(body + b"\n" for _, body in batch))
+            self._out.flush()
+
+    def finish(self) -> None:
+        """Everything was sent: the file takes its place."""
+        with self._said():
+            self._out.close()
+            target = self._path.resolve()
+            if self._part != target:
+                self._part.replace(target)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"{self._path} cannot be written to: {error.strerror}",
+                hint=f"what was sent so far lies in {self._part}; --resume goes on",
+            ) from error
+
+
+def part_of(path: Path) -> Path:
+    """Where a file lies until all of it is sent."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        return target
+    return target.with_name(target.name + ".part")
 
 
 @dataclass(slots=True)
@@ -228,12 +269,9 @@ def replay(
 def write_truth(source: Source, path: Path, start_s: float = 0.0) -> None:
     """``detection_id,person_id,camera,time_s`` of every detection, in seconds of the event time
     that a replay beginning at ``start_s`` gives them: for evaluation only."""
-    try:
-        with path.open("w", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(("detection_id", "person_id", "camera", "time_s"))
-            for label in source.truth():
-                time_s = f"{start_s + label.time_s:.3f}"
-                writer.writerow((label.detection_id, label.person, label.camera, time_s))
-    except OSError as error:
-        raise DataError(f"{path} cannot be written to: {error.strerror}") from error
+    with replacing(path) as made, made.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("detection_id", "person_id", "camera", "time_s"))
+        for label in source.truth():
+            time_s = f"{start_s + label.time_s:.3f}"
+            writer.writerow((label.detection_id, label.person, label.camera, time_s))

@@ -63,7 +63,11 @@ class Mapping:
             yield Assignment(name, first, final, decided_at_s)
 
     def write(self, path: Path) -> None:
-        """Writes the CSV."""
+        """Writes the CSV.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         with path.open("w", newline="") as out:
             writer = csv.writer(out)
             writer.writerow(COLUMNS)

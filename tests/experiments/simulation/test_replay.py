@@ -10,7 +10,14 @@ import pytest
 
 from stgal_stream.errors import DataError
 from stgal_stream.evaluation.datasets import load_dataset
-from stgal_stream.experiments.replay import Bookmark, FileSink, Source, replay, write_truth
+from stgal_stream.experiments.replay import (
+    Bookmark,
+    FileSink,
+    Source,
+    part_of,
+    replay,
+    write_truth,
+)
 from stgal_stream.experiments.simulation.schedule import (
     ScheduledPeople,
     read_schedule,
@@ -37,7 +44,10 @@ def schedule(tmp_path: Path) -> Path:
 def send(source: Source, path: Path, *, resume: bool = False, **more: Any) -> int:
     sink = FileSink(path, resume=resume)
     try:
-        return replay(source, sink, **more)
+        sent = replay(source, sink, **more)
+        if sent == len(source):
+            sink.finish()
+        return sent
     finally:
         sink.close()
 
@@ -63,11 +73,14 @@ def test_a_stopped_replay_goes_on_where_it_was(tmp_path: Path) -> None:
         calls += 1
         return calls > 20
 
+    parts.write_text("what was there before")
     sent = send(source, parts, resume=False, start_s=1.7e9, stopped=stop_soon)
     assert 0 < sent < len(source)
-    assert len(parts.read_text().splitlines()) == sent
+    assert parts.read_text() == "what was there before"
+    assert len(part_of(parts).read_text().splitlines()) == sent
     assert send(source, parts, resume=True, start_s=1.7e9, first=sent) == len(source)
     assert parts.read_bytes() == whole.read_bytes()
+    assert not part_of(parts).exists()
 
 
 def test_a_bookmark_remembers_and_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
