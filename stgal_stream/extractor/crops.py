@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
+_ORIENTATION = 0x0112  # the tag of EXIF 2.32, 4.6.4
+# What makes a picture upright that was stored under each orientation but the first, which is.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_UPRIGHT = (_TURNS[2], _TURNS[3], _TURNS[4])
 
 
 class BadCrop(Exception):
@@ -66,8 +79,13 @@ def decode_crop(
             raise BadCrop(detail, too_large=True)
         if min(wide, high) < 2:
             raise BadCrop(f"{wide} x {high} pixels show nobody")
-        picture.draft("RGB", (2 * form.width_px, 2 * form.height_px))
-        rgb = picture.convert("RGB")
+        turn = _TURNS.get(_orientation(picture))
+        wanted = 2 * form.width_px, 2 * form.height_px
+        is_sideways = turn is not None and turn not in _UPRIGHT
+        picture.draft("RGB", wanted[::-1] if is_sideways else wanted)
+        rgb = _to_8_bits(picture).convert("RGB")
+        if turn is not None:
+            rgb = rgb.transpose(turn)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadCrop(str(error), too_large=True) from error
     except BadCrop:
@@ -76,3 +94,20 @@ def decode_crop(
         raise BadCrop(f"not a readable image: {type(error).__name__}") from error
     resized = rgb.resize((form.width_px, form.height_px), Image.Resampling.BILINEAR)
     return np.asarray(resized)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The camera's EXIF orientation; 1 (as stored) where there is none that can be read."""
+    if "exif" not in picture.info:
+        return 1
+    with suppress(Exception):  # hostile EXIF makes parsers raise nearly anything
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    return 1
+
+
+def _to_8_bits(picture: Image.Image) -> Image.Image:
+    """16-bit grey by its upper 8 bits; Pillow's own conversion makes all of it white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture).astype(np.uint32)
+    return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
 from tests.support.images import bomb
@@ -40,6 +40,64 @@ def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (30, 60)) -> b
 )
 def test_every_kind_of_picture_gets_the_networks_size(kind: str, mode: str) -> None:
     assert take(encoded(kind, mode)).shape == (16, 8, 3)
+
+
+def drawn() -> Image.Image:
+    """An upright picture whose four corners differ, smooth enough for any codec."""
+    y, x = np.mgrid[0:64, 0:32] / 64.0
+    return Image.fromarray(np.stack([255 * y, 510 * x, 255 * (1 - y)], axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_exif_says(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    picture = drawn()
+    # Stored so that a viewer, which turns it as the tag says, shows it upright.
+    stored = next(
+        turned
+        for how in [None, *Image.Transpose]
+        if ImageOps.exif_transpose(tagged(turned := turned_by(picture, how), exif)).tobytes()
+        == picture.tobytes()
+    )
+    stored.save(buffer, kind, exif=exif, quality=95)
+    upright = io.BytesIO()
+    picture.save(upright, kind, quality=95)
+    difference = take(buffer.getvalue()).astype(int) - take(upright.getvalue())
+    assert np.abs(difference).max() <= 12
+
+
+def turned_by(picture: Image.Image, how: Image.Transpose | None) -> Image.Image:
+    return picture.copy() if how is None else picture.transpose(how)
+
+
+def tagged(picture: Image.Image, exif: Image.Exif) -> Image.Image:
+    """As if it came from a file with this EXIF."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", exif=exif)
+    return Image.open(buffer)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\x00\x00", b"Exif\x00\x00MM\x00*\xff\xff\xff\xff", b"x" * 60]
+)
+def test_a_broken_exif_turns_nothing(exif: bytes) -> None:
+    buffer, plain = io.BytesIO(), io.BytesIO()
+    drawn().save(buffer, "JPEG", exif=exif, quality=95)
+    drawn().save(plain, "JPEG", quality=95)
+    assert (take(buffer.getvalue()) == take(plain.getvalue())).all()
+
+
+@pytest.mark.parametrize("byte_order", ["<u2", ">u2"])
+def test_16_bits_of_grey_look_like_8(byte_order: str) -> None:
+    grey = np.asarray(drawn().convert("L"))
+    deep, plain = io.BytesIO(), io.BytesIO()
+    Image.fromarray((grey.astype(np.uint16) * 257).astype(byte_order)).save(deep, "PNG")
+    Image.fromarray(grey).save(plain, "PNG")
+    assert (take(deep.getvalue()) == take(plain.getvalue())).all()
 
 
 def test_normalisation_is_the_formula() -> None:
