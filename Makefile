@@ -30,6 +30,7 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits

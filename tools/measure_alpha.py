@@ -16,14 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from stgal_stream.evaluation.benchmark import candidates_of, queries_by_camera
-from stgal_stream.evaluation.fusion import Fusion
-from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
-from stgal_stream.simulation.schedule import read_schedule
 
-from stgal_stream.core.calibration import Calibration, calibrate
+from stgal_stream.core.calibration.calibrate import calibrate
+from stgal_stream.core.calibration.model import Calibration
 from stgal_stream.evaluation.labelled_set import LabelledSet
 from stgal_stream.evaluation.retrieval import Ranking, Retrieval
+from stgal_stream.experiments.benchmark import candidates_of, queries_by_camera
+from stgal_stream.experiments.fusion import Fusion
+from stgal_stream.experiments.simulation.embeddings import EmbeddingLaw, simulate_embeddings
+from stgal_stream.experiments.simulation.schedule import read_schedule
 from stgal_stream.settings import TrackerSettings
 
 GRID = np.geomspace(0.1, 10.0, 12)
@@ -86,7 +87,9 @@ def retrieve(data: LabelledSet, found: Calibration, alphas: list[float]) -> list
         distance = np.zeros((len(queries), len(gallery)))
         seen, travel = np.zeros_like(distance), np.zeros_like(distance)
         for other, at in enumerate(columns):
-            candidates = candidates_of(data, found.view, queries, gallery[at], camera, other)
+            candidates = candidates_of(
+                data, found.normalisation, queries, gallery[at], camera, other
+            )
             distance[:, at] = candidates.distance
             seen[:, at] = candidates.seen
             travel[:, at] = rule(candidates)

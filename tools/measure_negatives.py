@@ -17,14 +17,15 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from stgal_stream.retraining.batches import Sampler, hard_negatives
-from stgal_stream.retraining.pair_choice import random_negatives
-from stgal_stream.retraining.sources import LogSource
 
 from stgal_stream.configuration import load_config
+from stgal_stream.experiments.pair_choice import random_negatives
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.retraining.baseline import embed_tracklets
+from stgal_stream.retraining.data.sources import LogSource
+from stgal_stream.retraining.negatives import hard_negatives
+from stgal_stream.training.batches import Sampler
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ import gzip
 from pathlib import Path
 
 import numpy as np
-from stgal_stream.core.site_tracker import SiteTracker
-from stgal_stream.simulation.embeddings import EmbeddingLaw, simulate_embeddings
 
-from stgal_stream.core.calibration import Calibration
+from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.tracker.site_tracker import SiteTracker
+from stgal_stream.experiments.simulation.embeddings import EmbeddingLaw, simulate_embeddings
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Box, Detection
 

@@ -18,13 +18,13 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from stgal_stream.retraining.sources import LogSource
 
 from stgal_stream.configuration import load_config
 from stgal_stream.evaluation.retrieval import Ranking, Retrieval
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.retraining.baseline import embed
+from stgal_stream.retraining.data.sources import LogSource
 from stgal_stream.retraining.gate import judge
 
 HELD_OUT = 0.3

@@ -35,18 +35,24 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from stgal_stream.extractor.from_onnx import network_of, normalise_by
-from stgal_stream.extractor.network import (
+
+from stgal_stream.experiments.simulation.people import Person, look_alike, random_person
+from stgal_stream.experiments.simulation.renderer import (
+    CameraLook,
+    encode_jpeg,
+    random_look,
+    random_pose,
+    render,
+)
+from stgal_stream.extractor.onnx import SHIPPED
+from stgal_stream.training.from_onnx import network_of, normalise_by
+from stgal_stream.training.network import (
     EMBEDDING_DIM,
     IMAGENET_MEAN,
     IMAGENET_STD,
     ResNet50,
     read_state,
 )
-from stgal_stream.simulation.people import look_alike, random_person
-from stgal_stream.simulation.renderer import encode_jpeg, random_look, random_pose, render
-
-from stgal_stream.extractor.onnx import SHIPPED
 
 
 def main() -> int:
@@ -57,64 +63,96 @@ def main() -> int:
     rng = np.random.default_rng(args.seed)
     crops, attributes = _training_set(rng, args)
     held_out = held_out_set(np.random.default_rng(args.seed + 1_000_003), args.size)
-    network = ResNet50(last_stride=1).to(memory_format=torch.channels_last)
-    if args.init is not None:
-        known = _initial(args.init, args.size)
-        kept = {k: v for k, v in known.items() if k.split(".")[0] not in args.forget}
-        network.net.load_state_dict(kept, strict=False)
-    head = torch.nn.Linear(EMBEDDING_DIM, attributes.shape[1])
-    parameters = [*network.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, args.lr, total_steps=args.iterations, pct_start=args.rise
-    )
-    checkpoint = args.out / "checkpoint.pt"
-    log: list[dict[str, float]] = []
-    start = 0
-    if args.resume and checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=False)
-        for part, name in ((network, "n"), (head, "h"), (optimiser, "o"), (schedule, "s")):
-            part.load_state_dict(state[name])
-        start, log = state["iteration"], state["log"]
-        rng.bit_generator.state = state["rng"]
-    began = time.monotonic()
-    for iteration in range(start, args.iterations):
-        network.train()
-        rows = _batch_rows(rng, args.people, args.views, args.batch)
-        images = _augmented(crops[rows], rng)
-        target = torch.from_numpy(attributes[rows])
+    run = _Run(args, attributes.shape[1], rng)
+    start, began = run.iteration, time.monotonic()
+    while run.iteration < args.iterations:
+        loss = run.step(crops, attributes)
+        if run.iteration % args.report and run.iteration < args.iterations:
+            continue
+        rank1, mean_ap = retrieval(_embed(run.network, held_out[0]), *held_out[1:])
+        spent = time.monotonic() - began
+        left = spent / (run.iteration - start) * (args.iterations - run.iteration)
+        run.log.append({"iteration": run.iteration, "loss": loss, "rank1": rank1, "mAP": mean_ap})
+        print(
+            f"{run.iteration}/{args.iterations} loss {loss:.3f} held-out rank-1 {rank1:.3f} "
+            f"mAP {mean_ap:.3f}, {spent / 60:.1f} min, {left / 60:.1f} min left",
+            flush=True,
+        )
+        run.save()
+    torch.save(run.network.net.state_dict(), args.out / "extractor.pth")
+    _write_log(args, run.log, time.monotonic() - began)
+    return 0
+
+
+class _Run:
+    """The network with everything that a checkpoint keeps of its training."""
+
+    def __init__(
+        self, args: argparse.Namespace, n_attributes: int, rng: np.random.Generator
+    ) -> None:
+        self._args = args
+        self._rng = rng
+        self.network = ResNet50(last_stride=1).to(memory_format=torch.channels_last)
+        if args.init is not None:
+            known = _initial(args.init, args.size)
+            kept = {k: v for k, v in known.items() if k.split(".")[0] not in args.forget}
+            self.network.net.load_state_dict(kept, strict=False)
+        self._head = torch.nn.Linear(EMBEDDING_DIM, n_attributes)
+        parameters = [*self.network.parameters(), *self._head.parameters()]
+        self._optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, args.lr, total_steps=args.iterations, pct_start=args.rise
+        )
+        self._checkpoint = args.out / "checkpoint.pt"
+        self.iteration = 0
+        self.log: list[dict[str, float]] = []
+        if args.resume and self._checkpoint.is_file():
+            self._load()
+
+    def step(self, crops: NDArray[np.uint8], attributes: NDArray[np.float32]) -> float:
+        """One batch; its loss."""
+        args = self._args
+        self.network.train()
+        rows = _batch_rows(self._rng, args.people, args.views, args.batch)
+        images = _augmented(crops[rows], self._rng)
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            feature = network(images)
+            feature = self.network(images)
         feature = feature.float()
-        loss = F.mse_loss(head(feature), target)
-        warmth = iteration / args.warm_up - 1.0 if args.warm_up else 1.0
+        loss: torch.Tensor = F.mse_loss(self._head(feature), torch.from_numpy(attributes[rows]))
+        warmth = self.iteration / args.warm_up - 1.0 if args.warm_up else 1.0
         weight = args.contrastive * min(1.0, max(0.0, warmth))
         if weight > 0:
             labels = torch.from_numpy(rows // args.views)
             loss = loss + weight * _contrastive(feature, labels, args.temperature)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        done = iteration + 1
-        if done % args.report == 0 or done == args.iterations:
-            rank1, mean_ap = retrieval(_embed(network, held_out[0]), *held_out[1:])
-            spent = time.monotonic() - began
-            left = spent / (done - start) * (args.iterations - done)
-            log.append({"iteration": done, "loss": loss.item(), "rank1": rank1, "mAP": mean_ap})
-            print(
-                f"{done}/{args.iterations} loss {loss.item():.3f} held-out rank-1 {rank1:.3f} "
-                f"mAP {mean_ap:.3f}, {spent / 60:.1f} min, {left / 60:.1f} min left",
-                flush=True,
-            )
-            parts = {"n": network, "h": head, "o": optimiser, "s": schedule}
-            saved = {name: part.state_dict() for name, part in parts.items()}
-            saved |= {"iteration": done, "log": log, "rng": rng.bit_generator.state}
-            torch.save(saved, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
-    torch.save(network.net.state_dict(), args.out / "extractor.pth")
-    _write_log(args, log, time.monotonic() - began)
-    return 0
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        self._optimiser.step()
+        self._schedule.step()
+        self.iteration += 1
+        return loss.item()
+
+    def save(self) -> None:
+        """The checkpoint, written beside and renamed."""
+        saved = {
+            "n": self.network.state_dict(),
+            "h": self._head.state_dict(),
+            "o": self._optimiser.state_dict(),
+            "s": self._schedule.state_dict(),
+            "iteration": self.iteration,
+            "log": self.log,
+            "rng": self._rng.bit_generator.state,
+        }
+        torch.save(saved, self._checkpoint.with_suffix(".tmp"))
+        self._checkpoint.with_suffix(".tmp").replace(self._checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint, weights_only=False)
+        self.network.load_state_dict(state["n"])
+        self._head.load_state_dict(state["h"])
+        self._optimiser.load_state_dict(state["o"])
+        self._schedule.load_state_dict(state["s"])
+        self.iteration, self.log = state["iteration"], state["log"]
+        self._rng.bit_generator.state = state["rng"]
 
 
 def _arguments() -> argparse.Namespace:
@@ -154,10 +192,12 @@ def _initial(path: Path, size: tuple[int, int]) -> dict[str, torch.Tensor]:
     network = network_of(SHIPPED)
     crops = held_out_set(np.random.default_rng(99), size, people=50, cameras=5)[0]
     normalise_by(network, _normalised(crops))
-    return network.net.state_dict()
+    return dict(network.net.state_dict())
 
 
-def _crop(person: object, look: object, rng: np.random.Generator, size: tuple[int, int]) -> Image:
+def _crop(
+    person: Person, look: CameraLook, rng: np.random.Generator, size: tuple[int, int]
+) -> NDArray[np.uint8]:
     """As the daemon sees it: drawn at the camera's size, through JPEG, then resized."""
     drawn = render(person, look, random_pose(look, rng), rng)
     picture = Image.open(io.BytesIO(encode_jpeg(drawn, look)))
@@ -219,9 +259,9 @@ def _augmented(crops: NDArray[np.uint8], rng: np.random.Generator) -> torch.Tens
 
 
 def _normalised(crops: NDArray[np.uint8]) -> torch.Tensor:
-    pixels = crops.astype(np.float32) / 255.0
-    pixels = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
-    return torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2)
+    mean, std = (np.array(of, np.float32) for of in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels = torch.from_numpy((crops.astype(np.float32) / np.float32(255) - mean) / std)
+    return pixels.permute(0, 3, 1, 2)
 
 
 def _contrastive(feature: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
