@@ -232,10 +232,7 @@ def test_prometheus_reads_a_real_run(
                 break
         assert daemon.associate is not None
         daemon.associate.save_snapshots()
-        families = {
-            family.name: family
-            for family in text_string_to_metric_families(get(ports[0], "/metrics")[1])
-        }
+        families = {f.name: f for f in text_string_to_metric_families(get(ports[0], "/metrics")[1])}
         assert get(ports[0], "/healthz") == (200, "ok\n")
         assert get(ports[0], "/readyz") == (200, "ok\n")
         assert get(ports[0], "/nothing")[0] == 404
