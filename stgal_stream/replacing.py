@@ -22,11 +22,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         DataError: it cannot be written.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
+    if is_device(path):
         with _said(path):
-            yield target
+            yield path
         return
+    target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with _said(path):
@@ -36,6 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_device(path: Path) -> bool:
+    """Whether a path is there and no file: a device or a pipe, such as /dev/stdout."""
+    return path.exists() and not path.is_file()
 
 
 @contextmanager

@@ -54,3 +54,11 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
         write(Path("/dev/full"), "x" * 100_000)
     with pytest.raises(DataError, match="No such file"):
         write(tmp_path / "absent" / "out", "x")
+
+
+def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    write(Path(f"/dev/fd/{writer}"), "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    os.close(writer)

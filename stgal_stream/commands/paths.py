@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from stgal_stream.replacing import is_device
+
 _NAMED = f"{__name__}.named"
 
 
@@ -46,7 +48,7 @@ class OutputFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; refused where it cannot be written, or is another option's file."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        why = _why_not(path.resolve(), self._makes_folders)
+        why = _why_not(path, self._makes_folders)
         if why is not None:
             self.fail(why, param, ctx)
         _refuse_twice(self, path, param, ctx, is_written=True)
@@ -63,13 +65,13 @@ class FileOrName(InputFile):
         return value
 
 
-def _why_not(target: Path, makes_folders: bool) -> str | None:
+def _why_not(path: Path, makes_folders: bool) -> str | None:
     """Why a file cannot be written, as far as can be known before it is."""
-    if target.is_dir():
-        return f"{target} is a directory, not a file."
-    if target.exists() and not target.is_file():  # a device or a pipe
-        return None if os.access(target, os.W_OK) else f"{target} cannot be written to."
-    folder = target.parent
+    if path.is_dir():
+        return f"{path} is a directory, not a file."
+    if is_device(path):
+        return None if os.access(path, os.W_OK) else f"{path} cannot be written to."
+    folder = path.resolve().parent
     while makes_folders and not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -101,7 +103,6 @@ def _refuse_twice(
 
 def _is_one_file(a: Path, b: Path) -> bool:
     """By device and inode, links included; devices and pipes may be named twice."""
-    a, b = a.resolve(), b.resolve()
     if a.exists() and b.exists():
-        return a.is_file() and a.samefile(b)
-    return a == b
+        return not is_device(a) and a.samefile(b)
+    return a.resolve() == b.resolve()

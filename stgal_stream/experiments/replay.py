@@ -18,7 +18,7 @@ from stgal_stream.errors import DataError
 from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.experiments.simulation.site import Label, SimulatedDetection
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.replacing import replacing
+from stgal_stream.replacing import is_device, replacing
 from stgal_stream.wire.detection import SCHEMA, format_time
 
 _BATCH_RECORDS = 64
@@ -164,9 +164,8 @@ class FileSink:
         """Everything was sent: the file takes its place."""
         with self._said():
             self._out.close()
-            target = self._path.resolve()
-            if self._part != target:
-                self._part.replace(target)
+            if self._part != self._path:
+                self._part.replace(self._path.resolve())
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -181,9 +180,9 @@ class FileSink:
 
 def part_of(path: Path) -> Path:
     """Where a file lies until all of it is sent."""
+    if is_device(path):
+        return path
     target = path.resolve()
-    if target.exists() and not target.is_file():
-        return target
     return target.with_name(target.name + ".part")
 
 
