@@ -209,9 +209,8 @@ class Bookmark:
     def write(self, sent: int) -> None:
         """Notes it, atomically."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"sent": sent}))
-        temporary.replace(self.path)
+        with replacing(self.path) as made:
+            made.write_text(json.dumps({"sent": sent}))
 
     def remove(self) -> None:
         """The replay is over."""

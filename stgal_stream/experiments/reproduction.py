@@ -29,6 +29,7 @@ from stgal_stream.experiments.replay import DatasetSource, LogSink, replay
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.topics import topic_specs
+from stgal_stream.replacing import replacing
 from stgal_stream.retraining.baseline import embed_tracklets, export_like, make_trainable
 from stgal_stream.retraining.data.pseudo_pairs import StreamData
 from stgal_stream.retraining.data.sources import LogSource
@@ -331,6 +332,5 @@ class Reproduction:
 
     @staticmethod
     def _write(path: Path, content: object) -> None:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        temporary.replace(path)
+        with replacing(path) as made:
+            made.write_text(json.dumps(content, indent=1) + "\n")

@@ -63,6 +63,7 @@ class TrackletBuilder:
             done += self._take(detection)
         done += self.boxes.close(before_s)
         oldest_s = before_s - self.settings.window_s
+        # What no later detection can be doubted for.
         self._doubted = {key: at_s for key, at_s in self._doubted.items() if at_s >= oldest_s}
         for key in [k for k, t in self._open.items() if self._closes_s(t) < before_s]:
             done.append(self._open.pop(key))
@@ -124,7 +125,8 @@ class TrackletBuilder:
         if key in self._open and _are_two_places(self._open[key], detection):
             done.append(self._open.pop(key))
             self._doubted[key] = detection.time_s
-        if key in self._doubted:
+        heard_s = self._doubted.get(key)
+        if heard_s is not None and detection.time_s - heard_s <= self.settings.window_s:
             self._doubted[key] = detection.time_s
             return done + self._without_track(replace(detection, track_id=None))
         complete = self._extend_track(detection, detection.track_id)
