@@ -22,7 +22,7 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.training.trainer import TrainingSettings
 from tests.support.places import TOPICS
 from tests.support.process import stgal
-from tests.support.retraining import CHECKPOINT, TORCHRUN, once
+from tests.support.retraining import CHECKPOINT, TORCHRUN, kind, once
 
 pytestmark = pytest.mark.training
 
@@ -113,18 +113,7 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
     assert about["data"]["pairs"] == 0
     other = site / "within" / ".training" / "checkpoint.pt"
     other.parent.mkdir()
-    log = EmbeddedLog(site / "log")
-    about = {
-        "until": {},
-        "data": "",
-        "source": log.identity,
-        "baseline": OnnxExtractor(half).version,
-        "within_cameras": False,
-        "held_out": 0.3,
-        "max_tracklets": 20_000,
-        "crop_size": [48, 24],
-    }
-    log.close()
+    about = {"until": {}, "data": "", **kind(site / "log", half)}
     settings = once(TrainingSettings.within_cameras(1))
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)

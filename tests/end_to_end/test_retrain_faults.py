@@ -23,7 +23,7 @@ from stgal_stream.retraining.job_settings import JobSettings
 from stgal_stream.training.network import ResNet50
 from stgal_stream.training.trainer import Training, TrainingSettings
 from tests.support.process import stgal
-from tests.support.retraining import CHECKPOINT, TORCHRUN, once
+from tests.support.retraining import CHECKPOINT, TORCHRUN, kind, once
 from tests.support.tiny_model import tiny
 
 pytestmark = pytest.mark.training
@@ -70,18 +70,9 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
     shutil.rmtree(site / "again", ignore_errors=True)
     old = site / "again" / ".training"
     old.mkdir(parents=True)
-    log, topics = EmbeddedLog(site / "log"), load_config(None, {}).topics
-    about = {
-        "until": {t: [0] for t in (topics.identities, topics.associations, topics.embeddings)},
-        "data": "what there was once",
-        "source": log.identity,
-        "baseline": OnnxExtractor(half).version,
-        "within_cameras": False,
-        "held_out": 0.3,
-        "max_tracklets": 20_000,
-        "crop_size": [48, 24],
-    }
-    log.close()
+    topics = load_config(None, {}).topics
+    until = {t: [0] for t in (topics.identities, topics.associations, topics.embeddings)}
+    about = {"until": until, "data": "what there was once", **kind(site / "log", half)}
     if what == "of another baseline":
         about["baseline"] = "another"
     settings = once(TrainingSettings())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.training.peers import Peers
 from stgal_stream.training.trainer import TrainingSettings
 
@@ -16,3 +19,18 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 def once(settings: TrainingSettings) -> dict[str, Any]:
     """As the command settles them with ``--iterations 1``, for a checkpoint."""
     return asdict(replace(settings, iterations=1, precision=Peers.alone().fast_precision))
+
+
+def kind(log_at: Path, baseline: Path) -> dict[str, Any]:
+    """What a checkpoint has to share with a run on this log by the command's defaults."""
+    log = EmbeddedLog(log_at)
+    source = log.identity
+    log.close()
+    return {
+        "source": source,
+        "baseline": OnnxExtractor(baseline).version,
+        "within_cameras": False,
+        "held_out": 0.3,
+        "max_tracklets": 20_000,
+        "crop_size": [48, 24],
+    }
