@@ -1,0 +1,312 @@
+"""A world run through the tracker, and what came out beside the upper bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stgal_stream.core.calibration.calibrate import calibrate
+from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.measures.best_buddies import best_buddies
+from stgal_stream.core.measures.distance import distances
+from stgal_stream.core.measures.travel_time import travel_times_s
+from stgal_stream.core.tracker.site_tracker import SiteTracker
+from stgal_stream.evaluation.retrieval import Ranking
+from stgal_stream.evaluation.stream_quality import PairQuality, pair_quality
+from stgal_stream.experiments.worlds.bound import PerfectVisits, best_identities
+from stgal_stream.experiments.worlds.boxes import BoxesLaw, images_of
+from stgal_stream.experiments.worlds.looks import LooksLaw, Path, drift
+from stgal_stream.experiments.worlds.movement import Movement, Visit
+from stgal_stream.settings import TrackerSettings
+from stgal_stream.types import Detection, Event, Floats, IdentityEvent, Integers, Tracklet
+from stgal_stream.wire.detection import track_of
+
+START_S = 1_700_000_000.0
+_EXTRACTOR = "simulated"
+_PLAIN_EPSILON_S = 10.0  # the plain form of P_t: the paper's epsilon
+_PLAIN_FLOOR = 1e-9
+_ALPHAS = np.geomspace(0.03, 30.0, 19)  # times the calibrated one
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Laws, sizes and a seed. ``light`` is the size of a drift of light: of ``all`` cameras
+    together, or of the first ``one``."""
+
+    movement: Movement
+    looks: LooksLaw
+    boxes: BoxesLaw
+    n_people: int
+    minutes: float
+    noise: float
+    seed: int
+    light: float = 0.0
+    light_of: str = "all"
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        lit = f", light {self.light:g} in {self.light_of}" if self.light else ""
+        return f"{self.movement.__name__}, {self.looks.__name__}, {self.boxes.name}{lit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The detections of a world, whose visit each is (by its id), and the visits."""
+
+    detections: list[Detection]
+    visit_of: dict[str, int]
+    visits: list[Visit]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one world. F1 is of pairs of detections across cameras; ``rank1`` and ``mean_ap`` of P_a
+    are shares of the best form in hindsight, ``over_p_v`` is rank-1 less that of P_v."""
+
+    name: str
+    n_detections: int
+    n_visits: int
+    first: PairQuality
+    final: PairQuality
+    bound: PairQuality
+    p_v_rank1: float
+    rank1: float
+    mean_ap: float
+    over_p_v: float
+    expected: float
+    true: float
+    across: float
+    first_link_s: float
+    seconds: float
+
+    @property
+    def of_bound(self) -> float:
+        """Final F1 as a share of the bound's."""
+        return self.final.f1 / max(self.bound.f1, 1e-9)
+
+    @property
+    def first_of_bound(self) -> float:
+        """F1 as first published, as a share of the bound's."""
+        return self.first.f1 / max(self.bound.f1, 1e-9)
+
+
+def stream_of(world: World) -> Stream:
+    """The detections of a world, in order of time."""
+    rng = np.random.default_rng(world.seed)
+    visits = world.movement(rng, world.n_people, world.minutes * 60.0)
+    visits.sort(key=lambda v: (v.start_s, v.camera, v.person))
+    looks = world.looks(rng, visits, world.noise)
+    images = images_of(visits, world.boxes.every_s)
+    tracks = world.boxes.tracks(rng, images)
+    cameras = sorted({visit.camera for visit in visits})
+    path: Path = drift(rng, world.light)
+    lit = set(cameras) if world.light_of == "all" else set(cameras[:1])
+    detections, visit_of = [], {}
+    for k, (image, track) in enumerate(zip(images, tracks, strict=True)):
+        seen = looks.of_visit[image.visit] + looks.image * rng.normal(size=looks.of_visit.shape[1])
+        if world.light and image.camera in lit:
+            seen = seen + path(image.time_s)
+        name = f"{k:07d}"
+        visit_of[name] = image.visit
+        at_s = START_S + image.time_s
+        vector = seen.astype(np.float32)
+        detections.append(Detection(name, image.camera, at_s, vector, _EXTRACTOR, track_of(track)))
+    return Stream(detections, visit_of, visits)
+
+
+@dataclass(slots=True)
+class Published:
+    """What was published: the identity of each detection at first, and after all renames; whether
+    any camera pair was linked, and since when (s after the start)."""
+
+    first: dict[str, str]
+    final: dict[str, str]
+    expected: float
+    accepted: list[tuple[str, str]]
+    first_link_s: float
+
+
+def track(detections: Sequence[Detection], settings: TrackerSettings) -> Published:
+    """A stream through the tracker, from its first detection to its last."""
+    tracker = SiteTracker("world", settings)
+    found = Published({}, {}, 0.0, [], float("inf"))
+    members: dict[str, set[str]] = {}
+    for detection in detections:
+        _note(found, members, tracker.observe(detection))
+        calibration = tracker.window.scorer.calibration
+        if calibration is not None and calibration.has_learned and np.isinf(found.first_link_s):
+            found.first_link_s = detection.time_s - detections[0].time_s
+    end_s = detections[-1].time_s + 2 * settings.tracklet_max_s + settings.allowed_lateness_s
+    _note(found, members, tracker.tick(end_s))
+    gallery = tracker.window.gallery
+    found.expected = tracker.window.accepted.expected_precision
+    found.accepted = [
+        (gallery[i].id, gallery[j].id)
+        for i, j in tracker.window.accepted.pairs
+        if gallery[i].camera != gallery[j].camera
+    ]
+    return found
+
+
+def _note(found: Published, members: dict[str, set[str]], events: Sequence[Event]) -> None:
+    for event in events:
+        if not isinstance(event, IdentityEvent):
+            continue
+        if event.kind in ("created", "joined"):
+            assert event.tracklet is not None
+            for name in event.tracklet.detection_ids:
+                found.first[name] = found.final[name] = event.global_id
+            members.setdefault(event.global_id, set()).update(event.tracklet.detection_ids)
+        elif event.kind == "renamed":
+            assert event.from_id is not None
+            tracklet = event.tracklet
+            moved = set(members[event.from_id] if tracklet is None else tracklet.detection_ids)
+            found.final.update(dict.fromkeys(moved, event.global_id))
+            members[event.from_id] -= moved
+            members.setdefault(event.global_id, set()).update(moved)
+
+
+def perfect_visits(stream: Stream) -> PerfectVisits:
+    """Every visit as one tracklet."""
+    parts: dict[int, list[Detection]] = {}
+    for detection in stream.detections:
+        parts.setdefault(stream.visit_of[detection.id], []).append(detection)
+    order = sorted(parts, key=lambda v: (parts[v][-1].time_s, v))
+    tracklets = []
+    for number, visit in enumerate(order):
+        mine = parts[visit]
+        mean = np.stack([d.embedding for d in mine]).mean(axis=0, dtype=np.float64)
+        tracklets.append(
+            Tracklet(
+                number,
+                mine[0].camera,
+                mine[0].time_s,
+                mine[-1].time_s,
+                mean.astype(np.float32),
+                _EXTRACTOR,
+                tuple(d.id for d in mine),
+            )
+        )
+    return PerfectVisits.of(tracklets, (stream.visits[visit].person for visit in order))
+
+
+def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
+    """Everything about one world."""
+    settings = settings or TrackerSettings()
+    stream = stream_of(world)
+    started = time.process_time()
+    published = track(stream.detections, settings)
+    seconds = time.process_time() - started
+    visits = perfect_visits(stream)
+    best = best_identities(visits)
+    bound_of = {
+        name: identity
+        for tracklet, identity in zip(visits.gallery.tracklets, best, strict=True)
+        for name in tracklet.detection_ids
+    }
+    p_v, p_a, hindsight = retrieval(visits, settings)
+    cameras = {d.id: d.camera for d in stream.detections}
+    people = {d.id: stream.visits[stream.visit_of[d.id]].person for d in stream.detections}
+
+    def quality(ids: dict[str, str]) -> PairQuality:
+        # What got no identity (refused) is a person of its own.
+        given = [ids.get(name, name) for name in cameras]
+        return pair_quality(given, list(people.values()), list(cameras.values()))
+
+    right = [people[i] == people[j] for i, j in published.accepted]
+    return Figures(
+        world.name,
+        len(stream.detections),
+        len(stream.visits),
+        quality(published.first),
+        quality(published.final),
+        quality(bound_of),
+        p_v[0],
+        p_a[0] / max(hindsight[0], 1e-9),
+        p_a[1] / max(hindsight[1], 1e-9),
+        p_a[0] - p_v[0],
+        published.expected,
+        float(np.mean(right)) if right else 1.0,
+        share_across(published.final, cameras),
+        published.first_link_s,
+        seconds,
+    )
+
+
+def share_across(ids: dict[str, str], cameras: dict[str, str]) -> float:
+    """The share of detections in an identity that more than one camera saw."""
+    seen: dict[str, set[str]] = {}
+    for name, identity in ids.items():
+        seen.setdefault(identity, set()).add(cameras[name])
+    return float(np.mean([len(seen[identity]) > 1 for identity in ids.values()])) if ids else 0.0
+
+
+# --- retrieval -------------------------------------------------------------------------------
+
+Mark = tuple[float, float]  # rank-1, mAP
+
+
+def retrieval(visits: PerfectVisits, settings: TrackerSettings) -> tuple[Mark, Mark, Mark]:
+    """Rank-1 and mAP of P_v, of P_a as calibrated, and the best, each for itself, of P_v, of P_a at
+    any alpha and of P_v with a plain P_t at any alpha."""
+    gallery = visits.gallery
+    found = calibrate(gallery, settings, "bench")
+    directions = found.normalisation.directions(gallery.embeddings, gallery.cameras)
+    d = distances(directions, directions).astype(np.float64)
+    times = travel_times_s(gallery.spans[:, None], gallery.spans[None, :])
+    log_p_t = _calibrated_log_p_t(gallery, found, d, times)
+    plain = _plain_log_p_t(gallery, d, times)
+    p_v = _mark(visits, -d)
+    p_a = _mark(visits, log_p_t - found.alpha * d)
+    tried = [p_v, p_a]
+    for alpha in found.alpha * _ALPHAS:
+        tried += [_mark(visits, log_p_t - alpha * d), _mark(visits, plain - alpha * d)]
+    return p_v, p_a, (max(m[0] for m in tried), max(m[1] for m in tried))
+
+
+def _mark(visits: PerfectVisits, scores: Floats) -> Mark:
+    cameras = visits.gallery.cameras
+    ranking = Ranking(visits.people + 1, cameras)  # 0 is a distractor there
+    for row in range(len(scores)):
+        ranking.add(scores[row], int(visits.people[row]) + 1, int(cameras[row]))
+    try:
+        result = ranking.result()
+    except ValueError:  # nobody was seen by two cameras
+        return 1.0, 1.0
+    return result.rank(1), result.mAP
+
+
+def _calibrated_log_p_t(gallery: Gallery, found: Calibration, d: Floats, times: Floats) -> Floats:
+    names, at_alpha_0 = gallery.camera_names, replace(found, alpha=0.0)
+    rows = np.full(d.shape, -np.inf)
+    for row in range(len(d)):
+        camera = names[gallery.cameras[row]]
+        scores = at_alpha_0.score(camera, names, gallery.cameras, d[row], times[row])
+        with np.errstate(divide="ignore"):
+            rows[row] = np.log(scores.p_association)
+    return rows
+
+
+def _plain_log_p_t(gallery: Gallery, d: Floats, times: Floats) -> Floats:
+    """P_t counted from the best buddies of every camera pair, whatever they are worth."""
+    rows = np.full(d.shape, np.log(_PLAIN_FLOOR))
+    members: list[Integers] = [
+        np.flatnonzero(gallery.cameras == c) for c in range(len(gallery.camera_names))
+    ]
+    for a, mine in enumerate(members):
+        for other in members[a + 1 :]:
+            block = np.ix_(mine, other)
+            pairs = best_buddies(-d[block], iterated=False)
+            seen = np.sort(times[block][pairs[:, 0], pairs[:, 1]])
+            t = times[block]
+            near = np.searchsorted(seen, t + _PLAIN_EPSILON_S, side="right")
+            near = near - np.searchsorted(seen, t - _PLAIN_EPSILON_S, side="left")
+            share = np.log(near / max(len(seen), 1) + _PLAIN_FLOOR)
+            rows[block] = share
+            rows[np.ix_(other, mine)] = share.T
+    return rows
