@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-retrain test test-fast check docs release-check bench setup setup-test kafka clean
+.PHONY: demo demo-retrain test test-fast check docs release-check bench worlds setup setup-test kafka clean
 
 demo: $(VENV)/.run ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
@@ -30,8 +30,11 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts
+	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/worlds
 	$(BIN)/lint-imports --no-cache
+
+worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper bound: a quarter of an hour
+	$(BIN)/python tools/worlds $(ARGS)
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

@@ -189,14 +189,14 @@ class TrackerSettings:
     box_track_gap_s: float = _key(
         5.0, "Where a camera gives no tracks: boxes so far apart are not joined.", above=0
     )
-    first_calibration: int = _key(60, "Tracklets before the first calibration.", minimum=1)
+    first_calibration: int = _key(12, "Tracklets before the first calibration.", minimum=1)
     calibration_growth: float = _key(
-        0.5, "Calibrate again when this share of the window is new.", above=0
+        0.25, "Calibrate again when this share of the window is new.", above=0
     )
     calibration_tracklets: int = _key(
         4_000, "A calibration uses the newest so many tracklets.", minimum=1
     )
-    min_log_odds: float = _key(1.5, "Log odds at which a tracklet joins or identities merge.")
+    min_log_odds: float = _key(-0.5, "Log odds at which a tracklet joins or identities merge.")
     paper_alpha: float = _key(0.01, "Method `paper`: alpha of equation 1.", above=0)
     paper_epsilon_s: float = _key(10.0, "Method `paper`: epsilon of equation 4.", above=0)
 

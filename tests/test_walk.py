@@ -75,11 +75,11 @@ def test_every_name_of_the_glossary_is_there() -> None:
 
 def test_a_detection_walks_as_the_page_says(tmp_path: Path) -> None:
     parts = walk()
-    assert [len(part) for part in parts] == [10, 17, 11, 6]
+    assert [len(part) for part in parts] == [10, 17, 12, 6]
     config = simulated_config(tmp_path / "state")
     log = EmbeddedLog(tmp_path / "log")
     log.ensure_topics(topic_specs(config))
-    site = SimulatedSite(3, SiteLaw(n_people=25, duration_s=300.0, n_zones=3))
+    site = SimulatedSite(3, SiteLaw(n_people=40, duration_s=600.0, n_zones=3))
     replay(site, LogSink(log, config.topics.detections), start_s=1.7e9)
     daemon, end = Daemon(log, config), threading.Event()
     end.set()

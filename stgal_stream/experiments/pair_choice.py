@@ -42,7 +42,7 @@ def _pairs(
     members = [np.flatnonzero(gallery.cameras == c) for c in range(len(gallery.camera_names))]
     for camera, queries in enumerate(members):
         scores = [scored for _, scored in scorer.rows(queries.tolist())]
-        p = np.stack([s.p_association for s in scores])
+        p = np.stack([s.p_candidate for s in scores])
         odds = np.stack([s.log_odds for s in scores])
         sure = 1.0 / (1.0 + np.exp(-np.nan_to_num(odds, nan=-np.inf)))
         for other in members[camera + 1 :]:

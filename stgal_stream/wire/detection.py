@@ -225,7 +225,7 @@ def _checked(
         site=DEFAULT_SITE if site is None else _name(site, "site"),
         camera=_name(camera, "sensorId"),
         time_s=parse_time_s(timestamp),
-        track_id=_track(track_id),
+        track_id=track_of(track_id),
         box=None if box is None else _box(*box),
         confidence=confidence,
         crop=crop,
@@ -286,7 +286,7 @@ def _text(track: str | float | None) -> str | None:
     return None if track is None else str(track)
 
 
-def _track(value: str | None) -> str | None:
+def track_of(value: str | None) -> str | None:
     """The camera's track; None where it says, in whatever spelling, that there is none."""
     if value is None or value.strip().lower() in _UNTRACKED:
         return None

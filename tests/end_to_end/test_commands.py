@@ -207,7 +207,7 @@ def test_inspect_a_daemons_state(tmp_path: Path) -> None:
         return Snapshot(offset, {"yard": snapshot(tracker)}, MarkerState({}, {}))
 
     store.save(Partition("embeddings", 0), saved(1))
-    assert "needs about 60 more" in stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
+    assert "needs about 12 more" in stgal("inspect", "--state-dir", "state", cwd=tmp_path).stdout
     for detection in simulated_walk(1, n_people=80):
         tracker.observe(detection)
     store.save(Partition("embeddings", 0), saved(2))

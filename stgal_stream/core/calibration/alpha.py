@@ -4,44 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from stgal_stream.core.calibration.mixture import Fit
-from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS, WindowHistograms
+from stgal_stream.core.calibration.mixture import Mixture
+from stgal_stream.core.calibration.pair_histogram import WindowHistograms
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.types import Floats
 
 _N_SCORE_BINS = 4096  # a ranking of histogram cells in so many steps: 0.02 % of its range
-# What comes out is halved. Pairs of the same two visits are correlated, so the posterior is too
-# sure of distances. The best share was 0.35 to 0.7 on one real clock (tools/measure_alpha.py).
-_SHARE_OF_ALPHA = 0.5
+# Pairs of the same two visits are correlated, so the posterior is too sure of distances. Over the
+# worlds of tools/worlds and one real clock the best share lies between 0.5 and 1.2.
+_SHARE_OF_ALPHA = 0.7
 _SEARCH = ((50.0, 15), (1.6, 9))  # a span (as a factor) and steps: coarse, then about the best
 _LEAST_P_TRAVEL = 1e-12  # where P_t is 0, its logarithm is far below all others
 
 
 def choose_alpha(
-    linked: list[Fit], counts: WindowHistograms, epsilon_s: float, grid: TimeGrid
+    fitted: Mixture | None, counts: WindowHistograms, epsilon_s: float, grid: TimeGrid
 ) -> float:
     """The alpha under which the window's pairs, ranked by P_v P_t, have the highest expected
     average precision, with the posterior as soft labels.
 
     It is searched for directly. A slope read off log f1 / f0 ranks worse: the posterior knows more
     than a ranking needs (a slope that changes with distance, priors), and P_t is no likelihood
-    ratio. Without a linked camera pair it is one over the standard deviation of distances.
+    ratio. Where nothing is fitted it is one over the standard deviation of distances.
     """
-    centres = (np.arange(N_DISTANCE_BINS) + 0.5) * counts.width
-    if not linked:
+    if fitted is None:
         return 1.0 / counts.distance_sd
-    p_travel = grid.share_within(np.stack([f.g1 for f in linked]), epsilon_s)
-    log_travel = np.log(np.maximum(p_travel, _LEAST_P_TRAVEL))
-    same = np.stack([f.same for f in linked if f.same is not None])
-    total = np.stack([f.total for f in linked if f.total is not None])
-    cells = np.flatnonzero(total.ravel() > 0)
-    d = np.broadcast_to(centres[None, :, None], total.shape).ravel()[cells]
-    t = np.broadcast_to(log_travel[:, None, :], total.shape).ravel()[cells]
-    weights = same.ravel()[cells], total.ravel()[cells]
+    log_travel = np.log(np.maximum(grid.share_within(fitted.g1, epsilon_s), _LEAST_P_TRAVEL))
+    at = fitted.cells()
+    d = (fitted.distance[at] + 0.5) * counts.width
+    t = log_travel[fitted.pair[at], fitted.time[at]]
+    same, total = fitted.same[at], fitted.total[at]
     found = 1.0
     for span, n in _SEARCH:
         tried = found * np.geomspace(1 / span, span, n)
-        marks = [average_precision(t - a / counts.distance_sd * d, *weights) for a in tried]
+        marks = [average_precision(t - a / counts.distance_sd * d, same, total) for a in tried]
         found = float(tried[int(np.argmax(marks))])
     return _SHARE_OF_ALPHA * found / counts.distance_sd
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from stgal_stream.core.calibration.alpha import choose_alpha
 from stgal_stream.core.calibration.link_test import LinkStatus
-from stgal_stream.core.calibration.mixture import Fit, fit_mixture
+from stgal_stream.core.calibration.mixture import Mixture, fit_mixture
 from stgal_stream.core.calibration.model import Calibration, PairModel
 from stgal_stream.core.calibration.pair_histogram import (
     N_DISTANCE_BINS,
     HistogramGroup,
-    PairHistogram,
     count_pairs,
 )
+from stgal_stream.core.calibration.shared_light import shared_light
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
 from stgal_stream.core.calibration.within_person import WithinPersonScatter
@@ -29,9 +29,12 @@ from stgal_stream.core.gallery.known_negatives import known_negatives, negative_
 from stgal_stream.core.gallery.normalisation import camera_centred
 from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import CameraPair, Floats
+from stgal_stream.types import CameraPair, Floats, Integers
 
 _MIN_NEGATIVES = 50  # fewer say nothing about the far end of their distances
+# What light leaves after it was taken out makes neighbours in time depend on each other: three
+# of them are one fact.
+_TRUST_IN_LIGHT = 1 / 3
 _MIN_EPSILON_S = 1.0  # people's times of passing a door are known no better
 _HARDLY_ANY_SDS = 3.0  # below the median of known negatives lies 1 in 700 of them
 
@@ -41,19 +44,23 @@ def calibrate(
 ) -> Calibration:
     """Alpha, sigma, P_t and the log odds, estimated from the window alone."""
     grid = grid or TimeGrid()
-    newest = gallery.newest(settings.calibration_tracklets)
+    newest = independent_sightings(
+        gallery, gallery.newest(settings.calibration_tracklets), settings
+    )
     normalisation = camera_centred(gallery.embeddings[newest], gallery.cameras[newest])
-    counts = count_pairs(gallery, newest, grid, normalisation)
     negatives = known_negatives(gallery, first=int(newest[0]) if len(newest) else len(gallery))
-    match_distance = _match_distance(negative_distances(gallery, negatives, normalisation))
-    across = fit_mixture(counts.across.all, match_distance)
-    within = fit_mixture(counts.within.all, match_distance)
-    linked = [f for f in across if f.same is not None] or [f for f in within if f.same is not None]
-    epsilon_s = _epsilon_s(linked, grid)
-    alpha = choose_alpha(linked, counts, epsilon_s, grid)
+    apart = negative_distances(gallery, negatives, normalisation)
+    light = shared_light(gallery, newest, normalisation, grid, negatives)
+    counts = count_pairs(gallery, newest, grid, normalisation, light)
+    match_distance = _match_distance(apart)
+    trust = 1.0 if light is None else _TRUST_IN_LIGHT
+    fit = fit_mixture(counts.across.all, counts.within.all, grid, trust=trust)
+    fitted = fit if fit is not None and any(fit.is_fitted) else None
+    epsilon_s = _epsilon_s(fitted, grid)
+    alpha = choose_alpha(fitted, counts, epsilon_s, grid)
     pairs = [
-        *_pair_models(counts.across, across, epsilon_s, grid),
-        *_pair_models(counts.within, within, epsilon_s, grid),
+        *_pair_models(counts.across, fit, 0, epsilon_s, grid),
+        *_pair_models(counts.within, fit, len(counts.across.all), epsilon_s, grid),
     ]
     is_known = np.isfinite(match_distance)
     return Calibration(
@@ -66,8 +73,29 @@ def calibrate(
         counts.width,
         normalisation,
         epsilon_s,
-        _scatter(linked, counts.width),
+        _scatter(fitted, counts.width),
+        light,
     )
+
+
+def independent_sightings(gallery: Gallery, rows: Integers, settings: TrackerSettings) -> Integers:
+    """Those of some rows (N,) that are no repetition of another: of single boxes without a track
+    that follow each other in a camera, one every ``box_track_gap_s`` seconds.
+
+    Ten boxes a second of one person are one sighting, not fifty; which box stays says nothing about
+    who is in it.
+    """
+    kept = []
+    last_s: dict[str, float] = {}
+    for row in rows.tolist():
+        tracklet = gallery[row + gallery.first]
+        if tracklet.track_id is None and len(tracklet.detection_ids) == 1:
+            before_s = last_s.get(tracklet.camera)
+            if before_s is not None and tracklet.start_s - before_s < settings.box_track_gap_s:
+                continue
+            last_s[tracklet.camera] = tracklet.start_s
+        kept.append(row)
+    return np.array(kept, np.int64)
 
 
 def _match_distance(negatives: Floats) -> float:
@@ -83,53 +111,60 @@ def _match_distance(negatives: Floats) -> float:
     return float(max(0.0, middle - _HARDLY_ANY_SDS * (far - middle) / 0.6745))
 
 
-def _scatter(linked: list[Fit], width: float) -> WithinPersonScatter | None:
+def _scatter(fitted: Mixture | None, width: float) -> WithinPersonScatter | None:
     """How far apart one person's episodes lie, by what the mixture takes for one person."""
-    if not linked:
+    if fitted is None:
         return None
-    same = np.sum([fit.same.sum(axis=1) for fit in linked if fit.same is not None], axis=0)
-    total = np.sum([fit.total.sum(axis=1) for fit in linked if fit.total is not None], axis=0)
-    return WithinPersonScatter.of(np.arange(N_DISTANCE_BINS + 1.0) * width, same, total)
+    same, total = fitted.by_distance(N_DISTANCE_BINS, int(not fitted.is_fitted[0]))
+    within = fitted.by_distance(N_DISTANCE_BINS, 1)[0]
+    return WithinPersonScatter.of(np.arange(N_DISTANCE_BINS + 1.0) * width, same, total, within)
 
 
-def _epsilon_s(linked: list[Fit], grid: TimeGrid) -> float:
+def _epsilon_s(fitted: Mixture | None, grid: TimeGrid) -> float:
     """Epsilon of equation 4: half a bin of the time grid at the median travel time, so that it is
     short where people take seconds and long where they take minutes."""
-    if not linked:
+    if fitted is None:
         return _MIN_EPSILON_S
-    same = np.sum([fit.same.sum() * fit.g1 for fit in linked if fit.same is not None], axis=0)
-    shares = np.cumsum(same) / same.sum()
-    median_s = float(grid.centres_s()[np.searchsorted(shares, 0.5)])
+    same = fitted.by_time(grid.n)
+    shares = np.cumsum(same) / max(float(same.sum()), 1e-300)
+    median = min(int(np.searchsorted(shares, 0.5)), grid.n - 1)
+    median_s = float(grid.centres_s()[median])
     return max(_MIN_EPSILON_S, 0.5 * (grid.first_s + grid.ratio * median_s))
 
 
 def _pair_models(
-    group: HistogramGroup, fits: list[Fit], epsilon_s: float, grid: TimeGrid
+    group: HistogramGroup, fit: Mixture | None, start: int, epsilon_s: float, grid: TimeGrid
 ) -> Iterator[tuple[CameraPair, PairModel]]:
-    """A model of each camera pair; what all with too little data have together speaks for each."""
-    for part, fit in zip(group.apart, fits, strict=False):
-        yield part.pair, _pair_model(part, fit, epsilon_s, grid)
+    """A model of each camera pair, the first of which is the fit's number ``start``; what all with
+    too little data have together speaks for each."""
+    if fit is None:
+        return
+    for k, part in enumerate(group.apart, start):
+        yield part.pair, _pair_model(fit, k, part.buddy_times, epsilon_s, grid)
     if group.pooled is None:
         return
-    pooled = _pair_model(group.pooled, fits[-1], epsilon_s, grid)
+    times_s = group.pooled.buddy_times
+    pooled = _pair_model(fit, start + len(group.apart), times_s, epsilon_s, grid)
     for pair, times in group.few.items():
         link, seen = LinkStatus.TOO_LITTLE_DATA, _distribution(times, grid)
         yield pair, replace(pooled, link=link, n_buddies=len(times), distribution=seen)
 
 
-def _pair_model(part: PairHistogram, fit: Fit, epsilon_s: float, grid: TimeGrid) -> PairModel:
-    seen = _distribution(part.buddy_times, grid)
-    if fit.logit is None or fit.same is None:
-        return PairModel(fit.link, len(part.buddy_times), seen)
-    prior = float(fit.same.sum() / part.histogram.sum())
-    log_prior = float(np.log(prior / (1 - prior)))
+def _pair_model(
+    fit: Mixture, k: int, times_s: Floats, epsilon_s: float, grid: TimeGrid
+) -> PairModel:
+    seen = _distribution(times_s, grid)
+    kind = fit.kind(k)
+    if not fit.is_fitted[kind]:
+        return PairModel(fit.links[k], len(times_s), seen)
+    log_prior = float(np.log(fit.prior[k] / (1 - fit.prior[k])))
     return PairModel(
-        link=fit.link,
-        n_buddies=len(part.buddy_times),
+        link=fit.links[k],
+        n_buddies=len(times_s),
         distribution=seen,
-        p_travel=grid.share_within(fit.g1, epsilon_s),
-        log_time_ratio=np.log(fit.g1 / fit.g0),
-        log_distance_ratio=fit.logit - log_prior,
+        p_travel=grid.share_within(fit.g1[k], epsilon_s),
+        log_time_ratio=np.log(fit.g1[k] / fit.g0[k]),
+        log_distance_ratio=fit.distance_ratio[kind],
         log_prior_odds=log_prior,
     )
 

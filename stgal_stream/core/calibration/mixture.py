@@ -4,125 +4,307 @@ Model: given which of the two a pair is, its distance and its travel time are in
 camera pair's histogram (distance x travel time) is pi f1 g1 + (1 - pi) f0 g0, and expectation
 maximisation finds the parts.
 
-Two views alone do not identify pi: a part of f1 can be absorbed into f0 by changing pi. So
-log f1 / f0 is a quadratic in distance, shared by all camera pairs of a kind, and f0 is free (a
-density-ratio model; its M-step is a logistic regression). The densities of travel time are free.
+Shared by all camera pairs are f0, and f1 of one kind (across cameras, or within one); pi and g1
+are each camera pair's own. So where time says little, distance says how many pairs are of one
+person, and where distance says little, time does. What is assumed of f1 / f0 is that it falls.
+
+What nobody was seen to do yet is not impossible: f0 holds some of the same-person pairs and f1
+some of the others, and a camera pair borrows what it lacks from all: half of what its g1 starts
+from is g0, which says nothing, half is what all have together. Its own travel times count as much
+as they bet better than chance.
+
+Expectation maximisation runs until nothing changes, in long strides (SQUAREM, Varadhan and Roland
+2008): with few same-person pairs plain steps are so short that to stop early is to stop anywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stgal_stream.core.calibration.link_test import MIN_BUDDIES, LinkStatus, link_test
-from stgal_stream.core.calibration.pair_histogram import PairHistogram
+from stgal_stream.core.calibration.link_test import (
+    FALSE_LINK_CHANCE,
+    LinkStatus,
+    joint_evidence,
+    link_evidence,
+    link_test,
+)
+from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS, PairHistogram
 from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.measures.isotonic import isotonic_decreasing
-from stgal_stream.types import Floats
+from stgal_stream.core.measures.weighted_counts import weighted_counts
+from stgal_stream.types import Floats, Integers
 
-_STEPS = 40  # of EM; it has not always converged by then (a known limit, see docs/accuracy.md)
-_NEWTON_STEPS = 3  # in each M-step: a generalised EM needs progress, not the optimum
-_RIDGE = 1e-6  # keeps the normal equations solvable where one distance bin holds everything
-_LOGIT_LIMIT = 40.0  # exp(40) is still far from overflow
-_START_THETA = (-1.5, 0.0)  # closer pairs are likelier to be one person
-_START_PRIOR = (1e-6, 0.2)  # limits of the first guess of pi: best buddies over all pairs
+_STRIDES = 40  # of three steps each; a dozen are enough nearly always
+_TOLERANCE = 0.02  # of log odds, between two strides: no decision hangs on less
+_STRAY_SHARE = 2e-3  # of all same-person pairs, added as others to each distance bin
+_UNLIKE_SHARE = 0.005  # of a person's sightings look like nobody's, or anybody's
+_BORROWED_PAIRS = 20.0  # of f1 across cameras, that f1 within one starts from
+_PRIOR_PAIRS = 0.1  # of one person, that each camera pair starts from
+_OWN_TIMES = 9.0  # odds against a law of time of a camera pair's own, before it has bet
+_LIMIT = 40.0  # of log odds: exp(40) is still far from overflow
 
 
 @dataclass(slots=True)
-class Fit:
-    """The mixture of one camera pair: its link, and densities g0, g1 over the time grid.
+class Mixture:
+    """The fit of K camera pairs, the first ``n_across`` of them across cameras.
 
-    ``logit`` is the log odds of one person by distance alone (prior included), ``same`` the
-    expected histogram of same-person pairs and ``total`` that of all. Without a link the three are
-    None.
+    ``links`` and ``evidence`` (log e-values) are the link test's. ``g0`` and ``g1`` (K, T) are
+    densities over the time grid, ``prior`` (K,) is pi, ``distance_ratio`` (2, D) is log f1 / f0 by
+    kind. The cells of all histograms that hold pairs are listed: camera pair, distance bin, time
+    bin, how many pairs and how many of one person. ``is_fitted`` says of which kinds same-person
+    pairs are told apart: where nothing shows that people are seen twice, of none.
     """
 
-    link: LinkStatus
+    n_across: int
+    links: list[LinkStatus]
+    evidence: Floats
     g0: Floats
     g1: Floats
-    logit: Floats | None = None
-    same: Floats | None = None
-    total: Floats | None = None
+    prior: Floats
+    pair: Integers
+    distance: Integers
+    time: Integers
+    total: Floats
+    same: Floats
+    distance_ratio: Floats
+    is_fitted: tuple[bool, bool] = (False, False)
+
+    def kind(self, k: int) -> int:
+        """0 for a camera pair across cameras, 1 for one within a camera."""
+        return int(k >= self.n_across)
+
+    def cells(self) -> Integers:
+        """The cells that the fit is read off: across cameras where those are fitted."""
+        across = self.pair < self.n_across
+        return np.flatnonzero(across if self.is_fitted[0] else ~across)
+
+    def by_distance(self, n: int, kind: int) -> tuple[Floats, Floats]:
+        """How many pairs of one person are expected and how many there are, by distance bin, (n,)
+        each."""
+        at = np.flatnonzero((self.pair >= self.n_across) == bool(kind))
+        return (
+            weighted_counts(self.distance[at], self.same[at], n),
+            weighted_counts(self.distance[at], self.total[at], n),
+        )
+
+    def by_time(self, n: int) -> Floats:
+        """How many pairs of one person are expected by time bin, (n,)."""
+        at = self.cells()
+        return weighted_counts(self.time[at], self.same[at], n)
 
 
-def fit_mixture(counts: list[PairHistogram], match_distance: float) -> list[Fit]:
-    """Expectation maximisation over camera pairs of one kind (across cameras, or within one).
-
-    ``match_distance`` is that under which hardly any known negative lies. Camera pairs that are not
-    linked are marked so and left out.
-    """
-    fits = []
-    for part in counts:
-        g0 = smoothed(part.histogram.sum(axis=0), np.full(part.histogram.shape[1], 1.0))
-        link = link_test(part.buddy_times, g0, part.simultaneous)
-        fits.append(Fit(link, g0, _buddy_density(part, g0, match_distance)))
-    linked = [k for k, fit in enumerate(fits) if fit.link is LinkStatus.LINKED]
-    if linked:
-        _maximise([counts[k] for k in linked], [fits[k] for k in linked])
-    return fits
-
-
-def _maximise(counts: list[PairHistogram], fits: list[Fit]) -> None:
-    table = np.stack([c.histogram for c in counts])
-    by_distance = table.sum(axis=2)
-    total = by_distance.sum(axis=1)
-    phi = _quadratic(by_distance)
-    g0 = np.stack([fit.g0 for fit in fits])
-    g1 = np.stack([fit.g1 for fit in fits])
-    theta = np.array(_START_THETA)
-    prior = np.clip(np.array([len(c.buddy_times) for c in counts]) / total, *_START_PRIOR)
-    f0 = by_distance / total[:, None]
-    intercept = np.log(prior / (1 - prior)) - np.log((f0 * np.exp(phi @ theta)).sum(axis=1))
-    same = np.zeros_like(table)
-    for _ in range(_STEPS):
-        logit = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
-        odds = np.exp(logit)[:, :, None] * (g1 / g0)[:, None, :]
-        same = table * (odds / (1 + odds))
-        g1 = np.stack([smoothed(row, g0[k]) for k, row in enumerate(same.sum(axis=1))])
-        intercept, theta = _regress(phi, same.sum(axis=2), by_distance, intercept, theta)
-    logit = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
-    for k, fit in enumerate(fits):
-        fit.g1, fit.same, fit.total = g1[k], same[k], table[k]
-        fit.logit = isotonic_decreasing(logit[k], by_distance[k] + 1e-6)
+def fit_mixture(
+    across: Sequence[PairHistogram],
+    within: Sequence[PairHistogram],
+    grid: TimeGrid,
+    *,
+    trust: float = 1.0,
+) -> Mixture | None:
+    """Expectation maximisation over all camera pairs; None where there is none. Log evidence for
+    links counts ``trust`` times: less than one where best buddies depend on each other."""
+    counts = [*across, *within]
+    if not counts:
+        return None
+    made = _start(counts, len(across), grid.n, trust)
+    shown = (
+        _is_shown(made, across, slice(0, len(across)), trust),
+        _is_shown(made, within, slice(len(across), None), trust),
+    )
+    if shown[0]:
+        made.is_fitted = True, True
+        _maximise(made, counts)
+    elif shown[1]:
+        made.is_fitted = False, True
+        _maximise(made, counts)
+    return made
 
 
-def _quadratic(by_distance: Floats) -> Floats:
-    """(n, 2) the regressors z and z^2, z the distance in typical standard deviations."""
-    n = by_distance.shape[1]
-    x = (np.arange(n) + 0.5) / n
-    total = by_distance.sum(axis=1)
-    mean = by_distance @ x / total
-    deviation = np.sqrt((by_distance * (x[None, :] - mean[:, None]) ** 2).sum(axis=1) / total)
-    z = (x - np.median(mean)) / max(float(np.median(deviation)), 1.0 / n)
-    return np.stack([z, z * z], axis=1)
+def _is_shown(made: Mixture, counts: Sequence[PairHistogram], rows: slice, trust: float) -> bool:
+    """Whether anything shows that people are seen twice: one camera pair by itself, or all
+    together."""
+    if LinkStatus.LINKED in made.links[rows]:
+        return True
+    pairs = [part.pair for part in counts]
+    evidence = [link_evidence(c.facts, g0)[1] for c, g0 in zip(counts, made.g0[rows], strict=True)]
+    return bool(joint_evidence(pairs, trust * np.array(evidence)) >= -np.log(FALSE_LINK_CHANCE))
 
 
-def _regress(
-    phi: Floats, same: Floats, total: Floats, intercept: Floats, theta: Floats
-) -> tuple[Floats, Floats]:
-    """Newton steps of the logistic regression of "same" on distance, with an intercept for each
-    camera pair: its normal equations are an arrow, solved by eliminating the intercepts."""
-    for _ in range(_NEWTON_STEPS):
-        eta = np.clip(intercept[:, None] + phi @ theta, -_LOGIT_LIMIT, _LOGIT_LIMIT)
-        p = 1 / (1 + np.exp(-eta))
-        weight = total * p * (1 - p) + 1e-12
-        rest = same - total * p
-        diagonal, border = weight.sum(axis=1), weight @ phi
-        inner = phi.T @ (weight.sum(axis=0)[:, None] * phi) + _RIDGE * np.eye(len(theta))
-        slim = border / diagonal[:, None]
-        gradient = rest.sum(axis=0) @ phi - _RIDGE * theta - slim.T @ rest.sum(axis=1)
-        step = np.clip(np.linalg.solve(inner - slim.T @ border, gradient), -1.0, 1.0)
-        theta = theta + step
-        shift = (rest.sum(axis=1) - border @ step) / diagonal
-        intercept = intercept + np.clip(shift, -2.0, 2.0)
-    return intercept, theta
+def _start(counts: Sequence[PairHistogram], n_across: int, n_times: int, trust: float) -> Mixture:
+    sizes = [len(part.cells) for part in counts]
+    pair = np.repeat(np.arange(len(counts)), sizes)
+    distance, time = np.divmod(np.concatenate([part.cells for part in counts]), n_times)
+    total = np.concatenate([part.counts for part in counts])
+    seen = weighted_counts(pair * n_times + time, total, len(counts) * n_times)
+    g0 = smoothed(seen.reshape(len(counts), n_times), np.ones(n_times))
+    evidence = trust * np.array([link_evidence(c.facts, g0[k])[0] for k, c in enumerate(counts)])
+    n_asked = n_across, len(counts) - n_across
+    links = [
+        link_test(part.facts, float(evidence[k]), n_asked[int(k >= n_across)])
+        for k, part in enumerate(counts)
+    ]
+    buddies = [weighted_counts(part.facts.bins, None, n_times) for part in counts]
+    g1 = smoothed(np.stack(buddies), g0)
+    n_pairs = np.maximum(weighted_counts(pair, total, len(counts)), 1.0)
+    alike = np.array([max(len(c.facts), c.near.sum()) for c in counts])
+    prior = np.clip(alike / n_pairs, 1e-6, 0.2)
+    ratio = np.zeros((2, N_DISTANCE_BINS))
+    return Mixture(
+        n_across, links, evidence, g0, g1, prior, pair, distance, time, total,
+        np.zeros(len(total)), ratio,
+    )  # fmt: skip
 
 
-def _buddy_density(part: PairHistogram, base: Floats, match_distance: float) -> Floats:
-    """Where the search starts: the travel times of the best buddies, of the matched ones
-    (equation 3) where there are enough."""
-    matched = part.buddy_distances < match_distance
-    times = part.buddy_times[matched] if matched.sum() >= MIN_BUDDIES else part.buddy_times
-    grid = TimeGrid(n=len(base))
-    return smoothed(np.bincount(grid.bins(times), minlength=grid.n).astype(np.float64), base)
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """Log odds of pi (K,), log f0 (D,), log f1 / f0 (2, D) and log g1 (K, T)."""
+
+    prior: Floats
+    log_f0: Floats
+    ratio: Floats
+    log_g1: Floats
+
+    @property
+    def flat(self) -> Floats:
+        parts = (self.prior, self.log_f0, self.ratio.ravel(), self.log_g1.ravel())
+        return np.concatenate(parts)
+
+    def like(self, flat: Floats) -> _Parameters:
+        """Others, from one row."""
+        k, d = len(self.prior), len(self.log_f0)
+        log_f0 = flat[k : k + d]
+        log_g1 = flat[k + 3 * d :].reshape(self.log_g1.shape)
+        return _Parameters(
+            np.clip(flat[:k], -_LIMIT, _LIMIT),
+            log_f0 - np.logaddexp.reduce(log_f0),
+            np.clip(flat[k + d : k + 3 * d].reshape(2, d), -_LIMIT, _LIMIT),
+            log_g1 - np.logaddexp.reduce(log_g1, axis=1, keepdims=True),
+        )
+
+
+class _Problem:
+    """The data of one fit, and one step of expectation maximisation."""
+
+    def __init__(self, made: Mixture) -> None:
+        self.made = made
+        self.n_times = made.g0.shape[1]
+        self.n_distances = made.distance_ratio.shape[1]
+        self.kind = (np.arange(len(made.prior)) >= made.n_across).astype(np.int64)
+        self.cell_kind = self.kind[made.pair]
+        self.n_pairs = np.maximum(weighted_counts(made.pair, made.total, len(made.prior)), 1.0)
+        self.log_g0 = np.log(made.g0)
+        # Pairs of a kind that nothing is known of are different people.
+        fitted = np.array(made.is_fitted)
+        self.open = fitted[self.cell_kind]
+        self.own_times = 1.0 / (1.0 + _OWN_TIMES * np.exp(-made.evidence))
+        self.same = made.same
+
+    def expect(self, x: _Parameters) -> float:
+        """Finds the expected pairs of one person; the log likelihood."""
+        made = self.made
+        eta = x.prior[made.pair] + x.ratio[self.cell_kind, made.distance]
+        eta = eta + (x.log_g1 - self.log_g0)[made.pair, made.time]
+        eta = np.where(self.open, eta, -_LIMIT)
+        self.same = made.total / (1.0 + np.exp(-np.clip(eta, -700, 700)))
+        other = x.log_f0[made.distance] - np.logaddexp(0.0, x.prior)[made.pair]
+        return float(made.total @ (other + np.logaddexp(0.0, eta)))
+
+    def maximise(self) -> _Parameters:
+        """The parameters that fit the expected pairs."""
+        made, n = self.made, self.n_distances
+        same = np.zeros((2, n))
+        for kind in (0, 1):
+            at = self.cell_kind == kind
+            same[kind] = weighted_counts(made.distance[at], self.same[at], n)
+        total = weighted_counts(made.distance, made.total, n)
+        other = np.maximum(total - same.sum(axis=0), 0.0) + 1e-9
+        log_f0 = np.log(other / other.sum())
+        borrowed = _BORROWED_PAIRS * same[0] / max(same[0].sum(), 1e-9)
+        ratio = np.stack([_falling(same[0], other), _falling(same[1] + borrowed, other)])
+        by_pair = weighted_counts(made.pair, self.same, len(self.kind))
+        by_kind = weighted_counts(self.kind, by_pair, 2)
+        usual = (by_kind + 1e-9) / np.maximum(weighted_counts(self.kind, self.n_pairs, 2), 1.0)
+        usual = usual[self.kind]
+        prior = (by_pair + _PRIOR_PAIRS) / (self.n_pairs + _PRIOR_PAIRS / usual)
+        prior = np.clip(prior, 1e-9, 0.5)
+        log_g1 = np.log(self._time_densities())
+        return _Parameters(np.log(prior / (1 - prior)), log_f0, ratio, log_g1)
+
+    def _time_densities(self) -> Floats:
+        """(K, T) g1 of each camera pair."""
+        made, t = self.made, self.n_times
+        k = len(self.kind)
+        times = weighted_counts(made.pair * t + made.time, self.same, k * t).reshape(k, t)
+        found = np.empty_like(made.g0)
+        for kind in (0, 1):
+            mine = np.flatnonzero(self.kind == kind)
+            if not len(mine):
+                continue
+            # What bets no better than chance has no law of time of its own.
+            times[mine] *= self.own_times[mine, None]
+            pool = smoothed(times[mine].sum(axis=0), made.g0[mine].mean(axis=0))
+            found[mine] = smoothed(times[mine], 0.5 * made.g0[mine] + 0.5 * pool)
+        return found
+
+
+def _falling(same: Floats, other: Floats) -> Floats:
+    """log f1 / f0 by distance bin, (D,), from expected pairs: any law that falls."""
+    share = float(same.sum() / (same.sum() + other.sum()))
+    share = min(max(share, 1e-9), 0.5)
+    n = same + other + _STRAY_SHARE * same.sum() + 1e-9
+    p = np.clip(isotonic_decreasing(same / n, n), 1e-12, 1 - 1e-12)
+    found = np.log(p / (1 - p)) - np.log(share / (1 - share))
+    return np.asarray(np.logaddexp(np.minimum(found, _LIMIT), np.log(_UNLIKE_SHARE)))
+
+
+def _maximise(made: Mixture, counts: Sequence[PairHistogram]) -> None:
+    problem = _Problem(made)
+    x = _first(problem, counts)
+    for _ in range(_STRIDES):
+        before = x
+        x = _stride(problem, x)
+        if np.abs(x.prior - before.prior)[problem.n_pairs > 1].max(initial=0.0) < _TOLERANCE:
+            break
+    problem.expect(x)
+    made.same, made.g1, made.distance_ratio = problem.same, np.exp(x.log_g1), x.ratio
+    made.prior = 1 / (1 + np.exp(-x.prior))
+
+
+def _first(problem: _Problem, counts: Sequence[PairHistogram]) -> _Parameters:
+    """Where the search starts: the best buddies of the link test, and whoever is closer than
+    strangers are, are one person."""
+    made, n = problem.made, problem.n_distances
+    total = weighted_counts(made.distance, made.total, n)
+    same = np.zeros(n)
+    for k, part in enumerate(counts):
+        if made.is_fitted[made.kind(k)] and made.evidence[k] > 1.0:
+            bins = np.minimum(part.buddy_distances / part.width, n - 1).astype(np.int64)
+            same += np.maximum(weighted_counts(bins, None, n), part.near)
+    other = np.maximum(total - same, 0.0) + 1e-9
+    ratio = _falling(np.minimum(same, total), other)
+    prior = np.log(made.prior / (1 - made.prior))
+    return _Parameters(
+        prior, np.log(other / other.sum()), np.stack([ratio, ratio]), np.log(made.g1)
+    )
+
+
+def _stride(problem: _Problem, x: _Parameters) -> _Parameters:
+    """Two steps of expectation maximisation, a leap along them, and a third from there; where the
+    leap led down, the two steps alone."""
+    problem.expect(x)
+    first = problem.maximise()
+    reached = problem.expect(first)
+    second = problem.maximise()
+    r = first.flat - x.flat
+    v = second.flat - first.flat - r
+    length = float(np.linalg.norm(v))
+    if length < 1e-9:
+        return second
+    leap = max(-16.0, min(-1.0, -float(np.linalg.norm(r)) / length))
+    y = x.like(x.flat - 2.0 * leap * r + leap * leap * v)
+    leapt = problem.expect(y)
+    if not np.isfinite(leapt) or leapt < reached:
+        return second
+    return problem.maximise()

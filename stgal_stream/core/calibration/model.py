@@ -8,6 +8,7 @@ import numpy as np
 
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
+from stgal_stream.core.calibration.shared_light import SharedLight
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
 from stgal_stream.core.calibration.within_person import WithinPersonScatter
@@ -15,6 +16,8 @@ from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
 from stgal_stream.types import CameraPair, Floats, Integers, Mask, camera_pair
+
+_LEAST_LOG_ODDS = -2.2  # one to nine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class Scores:
     def log_odds(self) -> Floats:
         """The log posterior odds, from appearance and travel time."""
         return np.clip(self.log_appearance + self.log_time, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+
+    @property
+    def p_candidate(self) -> Floats:
+        """P_a of what may be a pseudo-pair: 0 where a pair is wrong nine times in ten."""
+        return np.where(self.log_odds < _LEAST_LOG_ODDS, 0.0, self.p_association)
 
     @classmethod
     def unknown(cls, times_s: Floats) -> Scores:
@@ -87,11 +95,12 @@ class Calibration:
     normalisation: Normalisation = field(default_factory=Normalisation)
     epsilon_s: float = 10.0
     scatter: WithinPersonScatter | None = None
+    light: SharedLight | None = None
 
     @property
     def has_learned(self) -> bool:
-        """Whether any camera pair is known to share people."""
-        return any(model.link is LinkStatus.LINKED for model in self.pairs.values())
+        """Whether people are known to go from camera to camera."""
+        return any(model.is_scored for (a, b), model in self.pairs.items() if a != b)
 
     def log_time(self, first: str, second: str, time_s: float) -> float:
         """What a travel time says for one person: its log ratio, 0 where nothing is known."""
@@ -126,6 +135,8 @@ class Calibration:
         distances, ``t`` (N,) travel times in seconds. Pairs that are ``excluded`` (N,) cannot be
         one person, or cannot be compared: their P_a is 0 and their log odds are NaN.
         """
+        if self.light is not None:
+            d = self.light.seen(d, self.grid.bins(t))
         p_visual = visual_probability(d, self.alpha)
         p_travel = np.zeros(len(d))
         log_appearance = np.full(len(d), np.nan)

@@ -1,58 +1,61 @@
 """All pairs of the window, counted by distance and travel time: what the mixture is fitted to.
 
-Law: memory is bounded by the histograms, one for each camera pair that has enough best buddies and
-one for all others together, whatever the number of pairs. Distances are taken block by block.
+Law: memory is bounded by the histograms' cells that hold pairs, of a camera pair each, and of all
+beyond a most together. Distances are taken block by block.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from stgal_stream.core.calibration.link_test import MIN_BUDDIES
+from stgal_stream.core.calibration.link_test import BuddyTimes
+from stgal_stream.core.calibration.shared_light import SharedLight
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.best_buddies import MutualNearest
 from stgal_stream.core.measures.distance import distances
-from stgal_stream.core.measures.travel_time import Spans, gaps_s, travel_times_s
-from stgal_stream.types import CameraPair, Floats, Integers, Vectors, camera_pair
+from stgal_stream.core.measures.travel_time import Spans, travel_times_s
+from stgal_stream.core.measures.weighted_counts import weighted_counts
+from stgal_stream.types import CameraPair, Floats, Integers, Mask, Vectors, camera_pair
 
 N_DISTANCE_BINS = 96  # of the window's range of distances: 1 % steps, finer than a fit can tell
+_MAX_APART = 2_000  # camera pairs of one kind: the memory of a fit
 _BLOCK = 256  # queries at a time
 _N_SAMPLE = 256  # tracklets that the range and spread of distances are read from
+_STRANGERS = 0.02  # so many are expected among the equally close candidates of a tracklet
+_QUARTILE = 0.6745  # of a standard Gaussian
 
 
 @dataclass(slots=True)
 class PairHistogram:
-    """All pairs of one camera pair, (distance bins, time bins), and its best buddies by P_v: their
-    distances and travel times (seconds).
+    """All pairs of one camera pair, and its best buddies by distance, the closest first: their
+    distances, travel times (seconds), and what the link test is told.
 
-    How many of all pairs, and of the best buddies, were in view at one time is counted by parts of
-    tracks: that shows views that overlap better than whole tracks do, which overlap by chance too.
+    The histogram is sparse: ``cells`` (M,) of distance and time (distance bin times the number of
+    time bins, plus the time bin), and how many pairs are in each, ``counts`` (M,). ``width`` is
+    that of a distance bin, ``near`` how many pairs are closer than strangers are, by distance bin.
     """
 
     pair: CameraPair
-    histogram: Floats
+    cells: Integers
+    counts: Floats
     buddy_distances: Floats
     buddy_times: Floats
-    n_simultaneous: int = 0
-    n_buddies_simultaneous: int = 0
-
-    @property
-    def simultaneous(self) -> tuple[int, float]:
-        """How many best buddies were in view at one time, and the chance of it for any pair."""
-        n = float(self.histogram.sum())
-        return self.n_buddies_simultaneous, (self.n_simultaneous + 1.0) / (n + 1.0)
+    facts: BuddyTimes
+    width: float
+    near: Floats
 
 
 @dataclass(slots=True)
 class HistogramGroup:
     """Camera pairs of one kind.
 
-    ``apart`` are those with enough best buddies, ``pooled`` all others together (None if there are
-    none), ``few`` the best buddies' travel times (seconds) of those others.
+    ``apart`` are those with a best buddy, up to a most; ``pooled`` all others together (None if
+    there are none), ``few`` the best buddies' travel times (seconds) of those others.
     """
 
     apart: list[PairHistogram] = field(default_factory=list)
@@ -65,20 +68,26 @@ class HistogramGroup:
         return self.apart + ([] if self.pooled is None else [self.pooled])
 
     def add(self, found: PairHistogram) -> None:
-        """Keeps a camera pair apart, or adds it to those with too little data."""
-        if len(found.buddy_times) >= MIN_BUDDIES:
+        """Keeps a camera pair apart; without a best buddy, or beyond the most, with all others."""
+        if len(found.facts) and len(self.apart) < _MAX_APART:
             self.apart.append(found)
             return
         self.few[found.pair] = found.buddy_times
-        pooled = self.pooled
-        if pooled is None:
+        if self.pooled is None:
             self.pooled = found
             return
-        pooled.histogram += found.histogram
+        pooled = self.pooled
+        cells = np.concatenate([pooled.cells, found.cells])
+        pooled.cells, index = np.unique(cells, return_inverse=True)
+        both = np.concatenate([pooled.counts, found.counts])
+        pooled.counts = weighted_counts(index, both, len(pooled.cells))
         pooled.buddy_distances = np.concatenate([pooled.buddy_distances, found.buddy_distances])
+        pooled.near = pooled.near + found.near
         pooled.buddy_times = np.concatenate([pooled.buddy_times, found.buddy_times])
-        pooled.n_simultaneous += found.n_simultaneous
-        pooled.n_buddies_simultaneous += found.n_buddies_simultaneous
+        pooled.facts = BuddyTimes(
+            np.concatenate([pooled.facts.bins, found.facts.bins]),
+            np.concatenate([pooled.facts.n_equal, found.facts.n_equal]),
+        )
 
 
 @dataclass(slots=True)
@@ -94,15 +103,20 @@ class WindowHistograms:
 
 @dataclass(slots=True)
 class _Members:
-    """One camera's tracklets."""
+    """One camera's tracklets; ``tracks`` (M,) numbers the whole tracks that they are parts of."""
 
     directions: Vectors
     squares: Vectors
     spans: Spans
+    tracks: Integers
 
 
 def count_pairs(
-    gallery: Gallery, rows: Integers, grid: TimeGrid, normalisation: Normalisation
+    gallery: Gallery,
+    rows: Integers,
+    grid: TimeGrid,
+    normalisation: Normalisation,
+    light: SharedLight | None = None,
 ) -> WindowHistograms:
     """Counts all pairs of the tracklets in ``rows`` (N,)."""
     cameras = gallery.cameras[rows]
@@ -111,19 +125,38 @@ def count_pairs(
     counts = WindowHistograms(width, distance_sd)
     if not len(directions):
         return counts
-    spans = gallery.spans[rows]
+    spans, tracks = whole_tracks(gallery, rows)
     members = {}
     for i, name in enumerate(gallery.camera_names):
         mine = np.flatnonzero(cameras == i)
         if len(mine):
             squares = np.einsum("nd,nd->n", directions[mine], directions[mine])
-            members[name] = _Members(directions[mine], squares, spans[mine])
+            members[name] = _Members(directions[mine], squares, spans[mine], tracks[mine])
     for first in sorted(members):
         for second in sorted(members):
             if first <= second:
                 group = counts.within if first == second else counts.across
-                group.add(_count_pair((first, second), members, width, grid))
+                group.add(_count_pair((first, second), members, width, grid, light))
     return counts
+
+
+def whole_tracks(gallery: Gallery, rows: Integers) -> tuple[Spans, Integers]:
+    """When the tracklets in some rows were in view, each from the start of its whole track to the
+    end of it, and the numbers of those tracks.
+
+    A long track is cut; travel begins where the whole of it ends, not where a part does.
+    """
+    numbers: dict[tuple[str, str, float], int] = {}
+    tracks = np.empty(len(rows), np.int64)
+    for k, row in enumerate(rows.tolist()):
+        tracklet = gallery[row + gallery.first]
+        name = tracklet.track_id if tracklet.track_id is not None else f"\x00{row}"
+        key = tracklet.camera, name, tracklet.in_view_from_s
+        tracks[k] = numbers.setdefault(key, len(numbers))
+    spans = gallery.spans[rows]
+    ends = np.full(len(numbers), -np.inf)
+    np.maximum.at(ends, tracks, spans.end_s)
+    return Spans(spans.camera, spans.start_s, spans.track_start_s, ends[tracks]), tracks
 
 
 def _scale(directions: Vectors) -> tuple[float, float]:
@@ -137,7 +170,11 @@ def _scale(directions: Vectors) -> tuple[float, float]:
 
 
 def _count_pair(
-    pair: CameraPair, members: dict[str, _Members], width: float, grid: TimeGrid
+    pair: CameraPair,
+    members: dict[str, _Members],
+    width: float,
+    grid: TimeGrid,
+    light: SharedLight | None,
 ) -> PairHistogram:
     queries, gallery = members[pair[0]], members[pair[1]]
     within = pair[0] == pair[1]
@@ -145,34 +182,107 @@ def _count_pair(
     buddies = MutualNearest(len(queries.spans), len(gallery.spans))
     for start in range(0, len(queries.spans), _BLOCK):
         block = slice(start, start + _BLOCK)
-        d = distances(queries.directions[block], gallery.directions, gallery.squares)
-        t = travel_times_s(queries.spans[block][:, None], gallery.spans[None, :])
+        d, t = _block(queries, gallery, block, within, grid, light)
         cells = np.minimum((d * (1 / width)).astype(np.int32), N_DISTANCE_BINS - 1) * grid.n
         cells += grid.bins(t)
-        if within:  # in one camera at one time they are two people, or a tracklet and itself
-            cells = cells[t > 0]
-            d[t == 0] = np.inf
+        if within:  # of one track, or in one camera at one time: nothing to be learned
+            apart = _are_apart(queries, gallery, block, t)
+            cells = cells[apart]
+            d[~apart] = np.inf
         table += np.bincount(cells.ravel(), minlength=len(table))
         buddies.take(start, d)
     mutual = buddies.mutual()
     if within:
         mutual &= np.arange(len(mutual)) < buddies.nearest
-    histogram = table.reshape(N_DISTANCE_BINS, grid.n) / (2.0 if within else 1.0)
-    one, other = queries.spans[np.flatnonzero(mutual)], gallery.spans[buddies.nearest[mutual]]
-    parts = gaps_s(one.start_s, one.end_s, other.start_s, other.end_s)
-    return PairHistogram(
-        camera_pair(*pair),
-        histogram,
-        buddies.distance[mutual],
-        travel_times_s(one, other),
-        _n_simultaneous(queries.spans, gallery.spans),
-        int((parts == 0).sum()),
-    )
+    cells = np.flatnonzero(table)
+    counts = table[cells] / (2.0 if within else 1.0)
+    by_distance = weighted_counts(cells // grid.n, counts, N_DISTANCE_BINS)
+    rows = np.flatnonzero(mutual)
+    rows = rows[np.argsort(buddies.distance[rows], kind="stable")]
+    others = buddies.nearest[rows]
+    reach = _reach(by_distance, width, len(gallery.spans))
+    alike = np.where((np.arange(N_DISTANCE_BINS) + 1) * width <= reach, by_distance, 0.0)
+    facts, near, times = _facts(queries, gallery, rows, others, reach, within, grid, light)
+    return PairHistogram(camera_pair(*pair), cells, counts, near, times, facts, width, alike)
 
 
-def _n_simultaneous(first: Spans, second: Spans) -> int:
-    """How many combinations were at one time: all but those of which one was over before the other
-    began."""
-    before = np.searchsorted(np.sort(first.end_s), second.start_s, side="left").sum()
-    after = np.searchsorted(np.sort(second.end_s), first.start_s, side="left").sum()
-    return len(first) * len(second) - int(before) - int(after)
+def _block(
+    queries: _Members,
+    gallery: _Members,
+    block: slice | Integers,
+    within: bool,
+    grid: TimeGrid,
+    light: SharedLight | None,
+) -> tuple[Vectors, Floats]:
+    """Distances and travel times (B, G) of some queries."""
+    d = distances(queries.directions[block], gallery.directions, gallery.squares)
+    t = travel_times_s(queries.spans[block][:, None], gallery.spans[None, :])
+    if light is not None:
+        d = light.seen(d, grid.bins(t)).astype(np.float32)
+    return d, t
+
+
+def _are_apart(queries: _Members, gallery: _Members, block: slice | Integers, t: Floats) -> Mask:
+    return np.asarray((t > 0) & (queries.tracks[block][:, None] != gallery.tracks[None, :]))
+
+
+def _reach(by_distance: Floats, width: float, n_candidates: int) -> float:
+    """The distance under which hardly any stranger is expected among so many candidates.
+
+    The cube root of a squared distance is nearly Gaussian (Wilson and Hilferty 1931); its spread is
+    read off the far half, where nobody is the same person.
+    """
+    n = by_distance.sum()
+    if n < 2:
+        return 0.0
+    edges = np.arange(len(by_distance) + 1.0) * width
+    reached = np.concatenate([[0.0], np.cumsum(by_distance) / n])
+    middle, far = np.cbrt(np.interp((0.5, 0.75), reached, edges) ** 2)
+    deviations = math.sqrt(2.0 * math.log(max(2.0, n_candidates / _STRANGERS)))
+    return float(max(0.0, middle - deviations * (far - middle) / _QUARTILE) ** 1.5)
+
+
+def _facts(
+    queries: _Members,
+    gallery: _Members,
+    rows: Integers,
+    others: Integers,
+    reach: float,
+    within: bool,
+    grid: TimeGrid,
+    light: SharedLight | None,
+) -> tuple[BuddyTimes, Floats, Floats]:
+    """What the link test is told of best buddies (``rows`` and ``others``, the closest first), and
+    their distances and travel times (seconds)."""
+    bins, n_equal, found_d, times = [], [], [], []
+    counted: list[int] = []
+    counted_others: list[int] = []
+    for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+        if _is_counted(queries, row, counted, reach):
+            continue
+        if _is_counted(gallery, other, counted_others, reach):
+            continue
+        counted.append(row)
+        counted_others.append(other)
+        d, t = (part[0] for part in _block(queries, gallery, np.array([row]), within, grid, light))
+        equal = d <= max(float(d[other]), reach)
+        if within:
+            equal &= _are_apart(queries, gallery, np.array([row]), t[None, :])[0]
+        near = float(t[equal].min())
+        bins.append(int(grid.bins(near)))
+        n_equal.append(len(np.unique(gallery.tracks[equal])))
+        times.append(near)
+        found_d.append(float(d[other]))
+    facts = BuddyTimes(np.array(bins, np.int64), np.array(n_equal, np.int64))
+    return facts, np.array(found_d), np.array(times)
+
+
+def _is_counted(members: _Members, row: int, counted: list[int], reach: float) -> bool:
+    """Whether a tracklet is of a track or, as far as looks go, of a person that was counted."""
+    if not counted:
+        return False
+    before = np.array(counted)
+    if (members.tracks[before] == members.tracks[row]).any():
+        return True
+    apart = members.directions[before] - members.directions[row]
+    return bool((np.einsum("nd,nd->n", apart, apart) <= reach * reach).any())

@@ -68,18 +68,37 @@ def _bin_table(grid: TimeGrid) -> NDArray[np.int16]:
 
 
 def smoothed(counts: Floats, base: Floats, *, pseudo: float = 4.0) -> Floats:
-    """A probability for each bin, (n,), from counts (n,).
+    """A probability for each bin, (..., n), from counts (..., n).
 
     A Gaussian kernel over neighbouring bins, narrower with more counts (as n^-1/5, Silverman's
-    rate), then ``pseudo`` counts of the ``base`` density (n,), so that nothing is impossible. Zero
-    is kept apart: simultaneous views are a matter of geometry, not of pace.
+    rate), then ``pseudo`` counts of the ``base`` density (..., n), so that nothing is impossible.
+    Zero is kept apart: simultaneous views are a matter of geometry, not of pace.
     """
-    n = float(counts.sum())
-    width = float(np.clip(2.0 * (100.0 / max(n, 1.0)) ** 0.2, 0.8, 4.0))
+    rows = np.atleast_2d(counts)
+    n = rows.sum(axis=1)
+    widths = np.clip(2.0 * (100.0 / np.maximum(n, 1.0)) ** 0.2, 0.8, 4.0)
+    tenths = np.round(widths * 10).astype(np.int64)
+    blurred = np.empty_like(rows)
+    blurred[:, 0] = rows[:, 0]
+    for width in np.unique(tenths).tolist():
+        mine = tenths == width
+        blurred[mine, 1:] = rows[mine, 1:] @ _blur(rows.shape[1] - 1, width)
+    result = blurred + pseudo * base / base.sum(axis=-1, keepdims=True)
+    result = result / result.sum(axis=1, keepdims=True)
+    return np.asarray(result.reshape(np.shape(counts)))
+
+
+@lru_cache(maxsize=64)
+def _blur(n: int, tenths: int) -> Floats:
+    """(n, n) a Gaussian kernel of so many tenths of a bin, reflected at the ends: every row sums
+    to one."""
+    width = tenths / 10.0
     reach = int(np.ceil(3 * width))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     kernel /= kernel.sum()
-    inner = np.pad(counts[1:], reach, mode="symmetric")
-    blurred = np.convolve(inner, kernel, mode="valid")
-    result = np.concatenate([counts[:1], blurred]) + pseudo * base / base.sum()
-    return np.asarray(result / result.sum())
+    at = np.arange(n)[:, None] + np.arange(-reach, reach + 1)[None, :]
+    at = at % (2 * n)
+    at = np.where(at < n, at, 2 * n - 1 - at)  # symmetric: the edge is there twice
+    made = np.zeros((n, n))
+    np.add.at(made, (np.repeat(np.arange(n), len(kernel)), at.ravel()), np.tile(kernel, n))
+    return made

@@ -32,7 +32,8 @@ def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
     begins = np.concatenate([[0], np.flatnonzero(new) + 1])
     sums = np.add.reduceat(gallery.directions(at).astype(np.float64), begins, axis=0)
     episodes = sums / np.diff(begins, append=len(at))[:, None]
-    return GroupMean(episodes.mean(axis=0), len(episodes))
+    n_cameras = len(np.unique(gallery.cameras[at]))
+    return GroupMean(episodes.mean(axis=0), len(episodes), n_cameras)
 
 
 def are_too_far(

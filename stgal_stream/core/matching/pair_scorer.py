@@ -60,7 +60,7 @@ class PairScorer:
             return others, np.zeros(0)
         row = np.array([number - gallery.first])
         d, times = gallery.distances(row, others), gallery.travel_times_s(row, others)
-        return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_association
+        return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_candidate
 
     def pairs_of_one_camera(self, mine: Integers, others: Integers) -> Scores:
         """Scores pair by pair, of tracklets of one camera in rows ``mine`` (M,) with those in rows

@@ -11,6 +11,7 @@ of the arrays.
 - ``best_buddies``  BBP and IBBS on a matrix of scores, and mutual nearest neighbours block by block
 - ``isotonic``      isotonic regression
 - ``log_odds``      the limit of evidence
+- ``weighted_counts``  a histogram with weights
 
 Change here: a faster kernel. The property tests in ``tests/core/measures`` hold the meaning.
 """

@@ -19,7 +19,7 @@ from stgal_stream.core.tracklets.seen_ids import SeenIds
 from stgal_stream.settings import TrackerSettings
 
 # Another version is another mathematics or another shape: its snapshots are left aside.
-STATE_VERSION = "10"
+STATE_VERSION = "11"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from stgal_stream.core.calibration.calibrate import calibrate
+from stgal_stream.core.calibration.calibrate import calibrate, independent_sightings
 from stgal_stream.core.calibration.history import CalibrationHistory
 from stgal_stream.core.calibration.model import Calibration, Scores
 from stgal_stream.core.calibration.paper import calibrate_paper
@@ -111,7 +111,7 @@ class AssociationWindow:
             events += self._resolver.identify(number, before, scores[number], added, at_s)
         if self._resolver.by_chains:
             events += self._resolver.merge_chains(added, at_s)
-        self.n_until_calibration -= len(settled)
+        self.n_until_calibration -= self._n_sightings(settled)
         if self.n_until_calibration <= 0 and settled:
             events += self._recalibrate(at_s)
         return events
@@ -194,6 +194,16 @@ class AssociationWindow:
         gap_s = done.start_s - self.gallery[before].end_s
         return before if gap_s <= self.settings.tracklet_gap_s else None
 
+    def _n_sightings(self, numbers: Iterable[int]) -> int:
+        """How many sightings have settled: single boxes without a track, of one camera and step,
+        are one."""
+        found = set()
+        for number in numbers:
+            tracklet = self.gallery[number]
+            is_single = tracklet.track_id is None and len(tracklet.detection_ids) == 1
+            found.add((tracklet.camera, None) if is_single else (tracklet.camera, number))
+        return len(found)
+
     def _settle(self, done: OpenTracklet, at_s: float) -> tuple[int, int | None]:
         """The number of the tracklet, and that of its track's part before."""
         number, before = self.gallery.next, self._part_before(done)
@@ -229,7 +239,7 @@ class AssociationWindow:
                 int(gallery.cameras[row]),
                 gallery.numbers[:row],
                 gallery.cameras[:row],
-                found.p_association,
+                found.p_candidate,
             )
             gallery.add_partner_evidence(number, self._prior.evidence(found.log_odds))
         return scores
@@ -303,8 +313,10 @@ class AssociationWindow:
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
         estimate = calibrate_paper if self._resolver.by_chains else calibrate
         self.scorer.use(estimate(self.gallery, self.settings, version))
-        growth = math.ceil(self.settings.calibration_growth * len(self.gallery))
-        self.n_until_calibration = max(self.settings.first_calibration // 2, growth)
+        newest = self.gallery.newest(self.settings.max_tracklets)
+        n = len(independent_sightings(self.gallery, newest, self.settings))
+        growth = math.ceil(self.settings.calibration_growth * n)
+        self.n_until_calibration = max(self.settings.first_calibration // 6, growth)
 
     def _judge_pairs(self, at_s: float) -> tuple[list[Event], LinkageTable]:
         """Judges every pair under the calibration in force; what it says of identities."""
@@ -332,7 +344,7 @@ class AssociationWindow:
                 int(gallery.cameras[row]),
                 gallery.numbers[done],
                 gallery.cameras[done],
-                scores.p_association[done],
+                scores.p_candidate[done],
             )
             done[row] = True
             partners.add(row, scores.log_odds)
