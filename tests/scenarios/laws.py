@@ -7,24 +7,14 @@ embedding adds noise for the visit and for the image. No law knows of the tracke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
+from stgal_stream.experiments.worlds.looks import DIM, drift
+from stgal_stream.experiments.worlds.movement import Visit
 from stgal_stream.types import Detection, Floats
 
-DIM = 64
 _START_S = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A person in view of a camera, in seconds."""
-
-    person: int
-    camera: str
-    start_s: float
-    end_s: float
 
 
 Light = Callable[[str, float], Floats | float]
@@ -37,15 +27,10 @@ def no_light(camera: str, time_s: float) -> float:
 
 def drifting_light(seed: int, size: float, constant_s: float = 180.0) -> Light:
     """One smooth random path, common to all cameras: standard deviation ``size`` a dimension."""
-    rng = np.random.default_rng((seed, 9))
-    n = 64
-    knots = rng.normal(size=(n, DIM))
+    path = drift(np.random.default_rng((seed, 9)), size, constant_s)
 
     def light(camera: str, time_s: float) -> Floats:
-        at = time_s / constant_s % (n - 1)
-        k, share = int(at), at - int(at)
-        mixed = np.cos(share * np.pi / 2) * knots[k] + np.sin(share * np.pi / 2) * knots[k + 1]
-        return np.asarray(size * mixed)
+        return path(time_s)
 
     return light
 

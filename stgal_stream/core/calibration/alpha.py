@@ -10,8 +10,9 @@ from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.types import Floats
 
 _N_SCORE_BINS = 4096  # a ranking of histogram cells in so many steps: 0.02 % of its range
-# Pairs of the same two visits are correlated, so the posterior is too sure of distances. Over the
-# worlds of tools/worlds and one real clock the best share lies between 0.5 and 1.2.
+# Pairs of the same two visits are correlated, so the posterior is too sure of distances. Chosen on
+# seed 1 of tools/worlds and on one real clock (tools/measure_alpha.py): the whole of it ranks worse
+# where embeddings are weak, half of it where they are good.
 _SHARE_OF_ALPHA = 0.7
 _SEARCH = ((50.0, 15), (1.6, 9))  # a span (as a factor) and steps: coarse, then about the best
 _LEAST_P_TRAVEL = 1e-12  # where P_t is 0, its logarithm is far below all others

@@ -50,7 +50,7 @@ def calibrate(
     normalisation = camera_centred(gallery.embeddings[newest], gallery.cameras[newest])
     negatives = known_negatives(gallery, first=int(newest[0]) if len(newest) else len(gallery))
     apart = negative_distances(gallery, negatives, normalisation)
-    light = shared_light(gallery, newest, normalisation, grid, negatives)
+    light = shared_light(gallery, newest, normalisation, grid, negatives, apart)
     counts = count_pairs(gallery, newest, grid, normalisation, light)
     match_distance = _match_distance(apart)
     trust = 1.0 if light is None else _TRUST_IN_LIGHT

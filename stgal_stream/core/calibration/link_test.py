@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -108,6 +109,7 @@ def nearest_of(background: Floats, n_equal: Integers) -> Floats:
     return np.asarray(powers[:, :-1] - powers[:, 1:])
 
 
+@lru_cache(maxsize=4)
 def _kernels(n: int) -> Floats:
     """(n, n) how a bet is spread about a travel time in each bin; zero is a point of its own."""
     bins = np.arange(1, n)

@@ -35,7 +35,7 @@ from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS, PairHi
 from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.measures.isotonic import isotonic_decreasing
 from stgal_stream.core.measures.weighted_counts import weighted_counts
-from stgal_stream.types import Floats, Integers
+from stgal_stream.types import CameraPair, Floats, Integers
 
 _STRIDES = 40  # of three steps each; a dozen are enough nearly always
 _TOLERANCE = 0.02  # of log odds, between two strides: no decision hangs on less
@@ -44,6 +44,7 @@ _UNLIKE_SHARE = 0.005  # of a person's sightings look like nobody's, or anybody'
 _BORROWED_PAIRS = 20.0  # of f1 across cameras, that f1 within one starts from
 _PRIOR_PAIRS = 0.1  # of one person, that each camera pair starts from
 _OWN_TIMES = 9.0  # odds against a law of time of a camera pair's own, before it has bet
+_HINT = 1.0  # log e-value: from there on best buddies are worth to start from
 _LIMIT = 40.0  # of log odds: exp(40) is still far from overflow
 
 
@@ -108,38 +109,35 @@ def fit_mixture(
     counts = [*across, *within]
     if not counts:
         return None
-    made = _start(counts, len(across), grid.n, trust)
-    shown = (
-        _is_shown(made, across, slice(0, len(across)), trust),
-        _is_shown(made, within, slice(len(across), None), trust),
-    )
-    if shown[0]:
-        made.is_fitted = True, True
-        _maximise(made, counts)
-    elif shown[1]:
-        made.is_fitted = False, True
+    made, e_values = _start(counts, len(across), grid.n, trust)
+    pairs, n = [part.pair for part in counts], len(across)
+    across_shown = _is_shown(made.links[:n], pairs[:n], e_values[:n])
+    if across_shown or _is_shown(made.links[n:], pairs[n:], e_values[n:]):
+        made.is_fitted = across_shown, True
         _maximise(made, counts)
     return made
 
 
-def _is_shown(made: Mixture, counts: Sequence[PairHistogram], rows: slice, trust: float) -> bool:
+def _is_shown(links: list[LinkStatus], pairs: list[CameraPair], e_values: Floats) -> bool:
     """Whether anything shows that people are seen twice: one camera pair by itself, or all
-    together."""
-    if LinkStatus.LINKED in made.links[rows]:
+    together, by their log e-values (K,)."""
+    if LinkStatus.LINKED in links:
         return True
-    pairs = [part.pair for part in counts]
-    evidence = [link_evidence(c.facts, g0)[1] for c, g0 in zip(counts, made.g0[rows], strict=True)]
-    return bool(joint_evidence(pairs, trust * np.array(evidence)) >= -np.log(FALSE_LINK_CHANCE))
+    return bool(joint_evidence(pairs, e_values) >= -np.log(FALSE_LINK_CHANCE))
 
 
-def _start(counts: Sequence[PairHistogram], n_across: int, n_times: int, trust: float) -> Mixture:
+def _start(
+    counts: Sequence[PairHistogram], n_across: int, n_times: int, trust: float
+) -> tuple[Mixture, Floats]:
+    """The mixture before it is fitted, and the log e-value of each camera pair (K,)."""
     sizes = [len(part.cells) for part in counts]
     pair = np.repeat(np.arange(len(counts)), sizes)
     distance, time = np.divmod(np.concatenate([part.cells for part in counts]), n_times)
     total = np.concatenate([part.counts for part in counts])
     seen = weighted_counts(pair * n_times + time, total, len(counts) * n_times)
     g0 = smoothed(seen.reshape(len(counts), n_times), np.ones(n_times))
-    evidence = trust * np.array([link_evidence(c.facts, g0[k])[0] for k, c in enumerate(counts)])
+    bets = [link_evidence(part.facts, g0[k]) for k, part in enumerate(counts)]
+    evidence, e_values = trust * np.array(bets).T
     n_asked = n_across, len(counts) - n_across
     links = [
         link_test(part.facts, float(evidence[k]), n_asked[int(k >= n_across)])
@@ -151,10 +149,11 @@ def _start(counts: Sequence[PairHistogram], n_across: int, n_times: int, trust: 
     alike = np.array([max(len(c.facts), c.near.sum()) for c in counts])
     prior = np.clip(alike / n_pairs, 1e-6, 0.2)
     ratio = np.zeros((2, N_DISTANCE_BINS))
-    return Mixture(
+    made = Mixture(
         n_across, links, evidence, g0, g1, prior, pair, distance, time, total,
         np.zeros(len(total)), ratio,
     )  # fmt: skip
+    return made, e_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +278,7 @@ def _first(problem: _Problem, counts: Sequence[PairHistogram]) -> _Parameters:
     total = weighted_counts(made.distance, made.total, n)
     same = np.zeros(n)
     for k, part in enumerate(counts):
-        if made.is_fitted[made.kind(k)] and made.evidence[k] > 1.0:
+        if made.is_fitted[made.kind(k)] and made.evidence[k] > _HINT:
             bins = np.minimum(part.buddy_distances / part.width, n - 1).astype(np.int64)
             same += np.maximum(weighted_counts(bins, None, n), part.near)
     other = np.maximum(total - same, 0.0) + 1e-9

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.gallery.gallery import Gallery
-from stgal_stream.core.gallery.known_negatives import negative_distances
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.distance import distances
 from stgal_stream.core.measures.isotonic import isotonic_decreasing
@@ -56,16 +55,16 @@ def shared_light(
     normalisation: Normalisation,
     grid: TimeGrid,
     negatives: Sequence[tuple[int, int]],
+    distances_apart: Floats,
 ) -> SharedLight | None:
-    """What light does in a window, from the tracklets in ``rows`` (N,) and known negatives (pairs
-    of rows); None where it does nothing that can be told.
+    """What light does in a window, from the tracklets in ``rows`` (N,), known negatives (M pairs of
+    rows) and their distances (M,); None where it does nothing that can be told.
 
     Single boxes of which no place is known take no part: two of one moment may be one person.
     """
     sure = _are_sure(gallery)
     rows = rows[sure[rows]]
-    pairs = [(i, j) for i, j in negatives if sure[i] and sure[j]]
-    apart = negative_distances(gallery, pairs, normalisation)
+    apart = distances_apart[np.array([sure[i] and sure[j] for i, j in negatives], bool)]
     bins, d = _own_pairs(gallery, rows, normalisation, grid)
     if len(d) < _MIN_PAIRS:
         return None

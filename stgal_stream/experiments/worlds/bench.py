@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 
 from stgal_stream.core.calibration.calibrate import calibrate
@@ -24,6 +25,8 @@ from stgal_stream.experiments.worlds.movement import Movement, Visit
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, Event, Floats, IdentityEvent, Integers, Tracklet
 from stgal_stream.wire.detection import track_of
+from stgal_stream.wire.events import encode_identity
+from stgal_stream.wire.mapping import Mapping
 
 START_S = 1_700_000_000.0
 _EXTRACTOR = "simulated"
@@ -134,15 +137,17 @@ class Published:
 def track(detections: Sequence[Detection], settings: TrackerSettings) -> Published:
     """A stream through the tracker, from its first detection to its last."""
     tracker = SiteTracker("world", settings)
-    found = Published({}, {}, 0.0, [], float("inf"))
-    members: dict[str, set[str]] = {}
+    found, mapping = Published({}, {}, 0.0, [], float("inf")), Mapping()
     for detection in detections:
-        _note(found, members, tracker.observe(detection))
+        _note(mapping, tracker.observe(detection))
         calibration = tracker.window.scorer.calibration
         if calibration is not None and calibration.has_learned and np.isinf(found.first_link_s):
             found.first_link_s = detection.time_s - detections[0].time_s
     end_s = detections[-1].time_s + 2 * settings.tracklet_max_s + settings.allowed_lateness_s
-    _note(found, members, tracker.tick(end_s))
+    _note(mapping, tracker.tick(end_s))
+    for row in mapping:
+        found.first[row.detection_id] = row.first_global_id
+        found.final[row.detection_id] = row.global_id
     gallery = tracker.window.gallery
     found.expected = tracker.window.accepted.expected_precision
     found.accepted = [
@@ -153,22 +158,10 @@ def track(detections: Sequence[Detection], settings: TrackerSettings) -> Publish
     return found
 
 
-def _note(found: Published, members: dict[str, set[str]], events: Sequence[Event]) -> None:
+def _note(mapping: Mapping, events: Sequence[Event]) -> None:
     for event in events:
-        if not isinstance(event, IdentityEvent):
-            continue
-        if event.kind in ("created", "joined"):
-            assert event.tracklet is not None
-            for name in event.tracklet.detection_ids:
-                found.first[name] = found.final[name] = event.global_id
-            members.setdefault(event.global_id, set()).update(event.tracklet.detection_ids)
-        elif event.kind == "renamed":
-            assert event.from_id is not None
-            tracklet = event.tracklet
-            moved = set(members[event.from_id] if tracklet is None else tracklet.detection_ids)
-            found.final.update(dict.fromkeys(moved, event.global_id))
-            members[event.from_id] -= moved
-            members.setdefault(event.global_id, set()).update(moved)
+        if isinstance(event, IdentityEvent):
+            mapping.take(msgspec.json.decode(encode_identity("world", event)))
 
 
 def perfect_visits(stream: Stream) -> PerfectVisits:
@@ -262,10 +255,11 @@ def retrieval(visits: PerfectVisits, settings: TrackerSettings) -> tuple[Mark, M
     log_p_t = _calibrated_log_p_t(gallery, found, d, times)
     plain = _plain_log_p_t(gallery, d, times)
     p_v = _mark(visits, -d)
-    p_a = _mark(visits, log_p_t - found.alpha * d)
+    seen = d if found.light is None else found.light.seen(d, found.grid.bins(times))
+    p_a = _mark(visits, log_p_t - found.alpha * seen)
     tried = [p_v, p_a]
     for alpha in found.alpha * _ALPHAS:
-        tried += [_mark(visits, log_p_t - alpha * d), _mark(visits, plain - alpha * d)]
+        tried += [_mark(visits, log_p_t - alpha * seen), _mark(visits, plain - alpha * d)]
     return p_v, p_a, (max(m[0] for m in tried), max(m[1] for m in tried))
 
 

@@ -8,7 +8,7 @@ import pytest
 from stgal_stream.core.calibration.shared_light import shared_light
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.gallery.gallery import Gallery
-from stgal_stream.core.gallery.known_negatives import known_negatives
+from stgal_stream.core.gallery.known_negatives import known_negatives, negative_distances
 from stgal_stream.core.gallery.normalisation import camera_centred
 from stgal_stream.core.measures.distance import distances
 from stgal_stream.experiments.worlds.looks import drift
@@ -36,8 +36,9 @@ def test_strangers_lie_as_far_apart_at_every_time(seed: int, size: float) -> Non
     gallery = strangers(seed, size)
     rows = np.arange(len(gallery))
     normalisation = camera_centred(gallery.embeddings, gallery.cameras)
-    apart = known_negatives(gallery)
-    light = shared_light(gallery, rows, normalisation, GRID, apart)
+    negatives = known_negatives(gallery)
+    apart = negative_distances(gallery, negatives, normalisation)
+    light = shared_light(gallery, rows, normalisation, GRID, negatives, apart)
     assert light is not None
     directions = normalisation.directions(gallery.embeddings, gallery.cameras)
     upper = np.triu_indices(len(gallery), 1)
@@ -52,6 +53,7 @@ def test_strangers_lie_as_far_apart_at_every_time(seed: int, size: float) -> Non
 def test_in_constant_light_nothing_is_changed(seed: int) -> None:
     gallery = strangers(seed, 0.0)
     normalisation = camera_centred(gallery.embeddings, gallery.cameras)
-    apart = known_negatives(gallery)
+    negatives = known_negatives(gallery)
+    apart = negative_distances(gallery, negatives, normalisation)
     rows = np.arange(len(gallery))
-    assert shared_light(gallery, rows, normalisation, GRID, apart) is None
+    assert shared_light(gallery, rows, normalisation, GRID, negatives, apart) is None
