@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chi2, multivariate_normal, norm
@@ -108,3 +111,36 @@ def test_log_odds_are_the_gaussian_likelihood_ratio() -> None:
         for variance in (1 / 3 + 1 / 5, 1 / 3 + 1 / 5 + 2.0)
     )
     assert scatter.log_odds(first, second) == pytest.approx(same - other - 5.0)
+
+
+def test_a_lasting_difference_between_cameras_does_not_average_out() -> None:
+    """Front in one camera, back in the other: fifty looks at each are still one person's."""
+    rng, noise, lasting = np.random.default_rng(5), 0.3, 0.5
+    n_people, n_looks = 300, 50
+    side = lasting * rng.normal(size=(n_people, 2, DIM))
+    means = side + noise * rng.normal(size=(n_people, 2, DIM)) / math.sqrt(n_looks)
+    scatter = WithinPersonScatter(
+        2 * DIM * (noise**2 + lasting**2), DIM, 4 * DIM, -5.0, 2 * DIM * lasting**2
+    )
+    groups = [[GroupMean(mean, n_looks) for mean in both] for both in means]
+    parted = [_are_too_far(scatter, one, other) for one, other in groups]
+    assert np.mean(parted) < 0.02
+    averages_out = replace(scatter, lasting=0.0)
+    assert np.mean([_are_too_far(averages_out, one, other) for one, other in groups]) > 0.98
+
+
+def test_what_lasts_is_what_one_persons_looks_in_one_camera_do_not_explain() -> None:
+    rng = np.random.default_rng(6)
+    edges = np.linspace(0.0, 40.0, 401)
+
+    def counted(variance: float) -> np.ndarray:
+        d = np.sqrt(2 * variance * rng.chisquare(DIM, 20_000))
+        return np.histogram(d, edges)[0].astype(np.float64)
+
+    across, within = counted(0.34), counted(0.09)
+    found = WithinPersonScatter.of(edges, across, across + counted(2.0), within)
+    assert found is not None
+    assert found.lasting == pytest.approx(2 * DIM * 0.25, rel=0.05)
+    unknown = WithinPersonScatter.of(edges, across, across + counted(2.0), within * 0.0)
+    assert unknown is not None
+    assert unknown.lasting == unknown.mean_square_same
