@@ -182,7 +182,7 @@ def _count_pair(
     buddies = MutualNearest(len(queries.spans), len(gallery.spans))
     for start in range(0, len(queries.spans), _BLOCK):
         block = slice(start, start + _BLOCK)
-        d, t = _block(queries, gallery, block, within, grid, light)
+        d, t = _block(queries, gallery, block, grid, light)
         cells = np.minimum((d * (1 / width)).astype(np.int32), N_DISTANCE_BINS - 1) * grid.n
         cells += grid.bins(t)
         if within:  # of one track, or in one camera at one time: nothing to be learned
@@ -210,7 +210,6 @@ def _block(
     queries: _Members,
     gallery: _Members,
     block: slice | Integers,
-    within: bool,
     grid: TimeGrid,
     light: SharedLight | None,
 ) -> tuple[Vectors, Floats]:
@@ -254,35 +253,43 @@ def _facts(
 ) -> tuple[BuddyTimes, Floats, Floats]:
     """What the link test is told of best buddies (``rows`` and ``others``, the closest first), and
     their distances and travel times (seconds)."""
-    bins, n_equal, found_d, times = [], [], [], []
-    counted: list[int] = []
-    counted_others: list[int] = []
-    for row, other in zip(rows.tolist(), others.tolist(), strict=True):
-        if _is_counted(queries, row, counted, reach):
-            continue
-        if _is_counted(gallery, other, counted_others, reach):
-            continue
-        counted.append(row)
-        counted_others.append(other)
-        d, t = (part[0] for part in _block(queries, gallery, np.array([row]), within, grid, light))
-        equal = d <= max(float(d[other]), reach)
+    once = _once(_are_one(queries, rows, reach) | _are_one(gallery, others, reach))
+    rows, others = rows[once], others[once]
+    n_equal = np.zeros(len(rows), np.int64)
+    found_d, times = np.zeros(len(rows)), np.zeros(len(rows))
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        d, t = _block(queries, gallery, rows[block], grid, light)
+        found_d[block] = d[np.arange(len(d)), others[block]]
+        equal = d <= np.maximum(found_d[block], reach)[:, None]
         if within:
-            equal &= _are_apart(queries, gallery, np.array([row]), t[None, :])[0]
-        near = float(t[equal].min())
-        bins.append(int(grid.bins(near)))
-        n_equal.append(len(np.unique(gallery.tracks[equal])))
-        times.append(near)
-        found_d.append(float(d[other]))
-    facts = BuddyTimes(np.array(bins, np.int64), np.array(n_equal, np.int64))
-    return facts, np.array(found_d), np.array(times)
+            equal &= _are_apart(queries, gallery, rows[block], t)
+        times[block] = np.where(equal, t, np.inf).min(axis=1)
+        n_equal[block] = _n_tracks(equal, gallery.tracks)
+    return BuddyTimes(grid.bins(times).astype(np.int64), n_equal), found_d, times
 
 
-def _is_counted(members: _Members, row: int, counted: list[int], reach: float) -> bool:
-    """Whether a tracklet is of a track or, as far as looks go, of a person that was counted."""
-    if not counted:
-        return False
-    before = np.array(counted)
-    if (members.tracks[before] == members.tracks[row]).any():
-        return True
-    apart = members.directions[before] - members.directions[row]
-    return bool((np.einsum("nd,nd->n", apart, apart) <= reach * reach).any())
+def _are_one(members: _Members, rows: Integers, reach: float) -> Mask:
+    """(M, M) whether tracklets are of one track or, as far as looks go, of one person."""
+    d = distances(members.directions[rows], members.directions[rows])
+    tracks = members.tracks[rows]
+    return np.asarray((d <= reach) | (tracks[:, None] == tracks[None, :]))
+
+
+def _once(are_one: Mask) -> Integers:
+    """Which of M stay, in their order, where each one that stays rules out those that are one with
+    it, (M, M)."""
+    out, kept = np.zeros(len(are_one), bool), []
+    for k in range(len(are_one)):
+        if not out[k]:
+            kept.append(k)
+            out |= are_one[k]
+    return np.array(kept, np.int64)
+
+
+def _n_tracks(equal: Mask, tracks: Integers) -> Integers:
+    """(B,) how many tracks are among those that are ``equal`` (B, G), of tracks (G,)."""
+    n = int(tracks.max()) + 1
+    row, column = np.nonzero(equal)
+    distinct = np.unique(row * n + tracks[column])
+    return np.bincount(distinct // n, minlength=len(equal))
