@@ -136,8 +136,9 @@ class EmbedSettings:
     max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)
     max_crop_pixels: int = _key(4_000_000, "Pictures with more pixels are refused.", minimum=1)
     max_future_s: float = _key(
-        60.0,
-        "Detections dated so far beyond their arrival are refused.",
+        86_400.0,
+        "Detections dated so far beyond their arrival are refused. A clock that is less off is "
+        "found and corrected.",
         minimum=0,
         may_be_infinite=True,
     )
@@ -170,7 +171,7 @@ class TrackerSettings:
         choices=METHODS,
     )
     allowed_lateness_s: float = _key(
-        10.0, "Detections so far behind the newest are still used.", minimum=0
+        10.0, "Decisions wait so long for detections that come in another order.", minimum=0
     )
     window_s: float = _key(3600.0, "Tracklets are compared for so long.", above=0)
     max_tracklets: int = _key(20_000, "Tracklets in the window; the oldest leave first.", minimum=1)

@@ -42,7 +42,8 @@ class Detection:
 
     ``time_s`` is event time in Unix seconds, ``track_id`` the camera's own track (None where the
     camera does not track), ``embedding`` has shape (D,), ``extractor`` is the version that made
-    it, ``position`` where the crop lies in the log.
+    it, ``position`` where the crop lies in the log, ``late_s`` how far behind the site's watermark
+    the detection came.
     """
 
     id: str
@@ -54,13 +55,20 @@ class Detection:
     box: Box | None = None
     confidence: float | None = None
     position: Position | None = None
+    late_s: float = 0.0
+
+    @property
+    def due_s(self) -> float:
+        """The event time at which it counts."""
+        return self.time_s + self.late_s
 
 
 @dataclass(frozen=True, slots=True)
 class Tracklet:
     """One person in one camera without a break: ``start_s`` and ``end_s`` are its first and last
     detection; ``embedding`` (D,) is the detections' mean; ``position`` is its best crop's. Where a
-    long track was cut, ``track_start_s`` is when the whole of it began."""
+    long track was cut, ``track_start_s`` is when the whole of it began. ``late_s`` is how far
+    behind the watermark its detections came, at most."""
 
     number: int
     camera: str
@@ -73,6 +81,7 @@ class Tracklet:
     box: Box | None = None
     position: Position | None = None
     track_start_s: float | None = None
+    late_s: float = 0.0
 
     @property
     def id(self) -> str:
@@ -130,11 +139,11 @@ REASONS = {
     ),
     Reason.FUTURE_TIMESTAMP: (
         "The timestamp lies ahead of the record's arrival by more than `embed.max_future_s`.",
-        "Set the camera's clock.",
+        "Set the camera's clock; a smaller error is found and corrected.",
     ),
     Reason.LATE: (
-        "The detection is older than what the site has decided already.",
-        "Look for a slow producer; `associate.allowed_lateness_s` can be raised.",
+        "The detection is older than the window: what it belongs to is forgotten.",
+        "Look for a producer that was offline; `associate.window_s` can be raised.",
     ),
     Reason.DUPLICATE_ID: (
         "A detection of this id was used already.",

@@ -73,8 +73,9 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
     calibration = window.scorer.calibration
     facts: dict[str, Any] = {
         "extractor": tracker.extractor,
-        "event_time_s": tracker.watermark.value_s if len(window.gallery) else None,
+        "event_time_s": tracker.watermark_s if len(window.gallery) else None,
         "cameras": sorted(filter(None, window.gallery.camera_names)),
+        "clocks_off_s": dict(tracker.clock.odd_s),
         "n_tracklets": len(window.gallery),
         "n_identities": len(window.identities),
         "n_associations": len(window.accepted),
@@ -84,7 +85,7 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
     }
     if calibration is None:
         return facts
-    before = window.history.a_day_before(tracker.watermark.value_s)
+    before = window.history.a_day_before(tracker.watermark_s)
     facts["calibration"] = {
         "version": calibration.version,
         "method": calibration.method,
@@ -93,7 +94,7 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
         "epsilon_s": calibration.epsilon_s,
         "expected_precision": window.accepted.expected_precision,
         "learned": calibration.has_learned,
-        "compared_with_s_ago": None if before is None else tracker.watermark.value_s - before.at_s,
+        "compared_with_s_ago": None if before is None else tracker.watermark_s - before.at_s,
         "alpha_before": None if before is None else before.alpha,
     }
     facts["pairs"] = [
@@ -128,6 +129,12 @@ def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
         f"tracklets in the window, {facts['n_identities']} identities, "
         f"{facts['n_associations']} associations, extractor {facts['extractor']}"
     )
+    for camera, off_s in facts["clocks_off_s"].items():
+        way = "ahead of" if off_s > 0 else "behind"
+        console.print(
+            f"the clock of camera {camera} is {abs(off_s):.0f} s {way} the others: its times are "
+            "corrected by that"
+        )
     found = facts["calibration"]
     if found is None:
         console.print(

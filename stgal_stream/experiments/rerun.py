@@ -35,6 +35,7 @@ def _events(
             continue  # a change of the extractor is no part of the comparison
         tracker = trackers.setdefault(content.site, SiteTracker(content.site, settings))
         if isinstance(content, TickRecord):
-            yield content.site, tracker.tick(content.time_s)
+            is_end, time_s = content.is_end, content.time_s
+            yield content.site, tracker.close() if is_end else tracker.tick(time_s)
         else:
             yield content.site, tracker.observe(as_detection(content))

@@ -88,6 +88,13 @@ DEFINITIONS = (
         ("site",),
     ),
     Definition(
+        "clock_offset",
+        Gauge,
+        "stgal_camera_clock_offset_seconds",
+        "What a camera's clock shows more than most of its site's, where it is 10 s or more",
+        ("site", "camera"),
+    ),
+    Definition(
         "lag", Gauge, "stgal_consumer_lag_records", "Records not yet read", ("stage", "partition")
     ),
     Definition(
@@ -217,6 +224,7 @@ class Metrics:
     active: Gauge
     conflicts: Gauge
     watermark_delay: Gauge
+    clock_offset: Gauge
     lag: Gauge
     latency: Histogram
     batch_size: Histogram
@@ -246,6 +254,7 @@ class Metrics:
             setattr(self, definition.attribute, definition.made(self.registry))
         self._extractors: set[tuple[str, str]] = set()
         self._lagging: set[tuple[str, int]] = set()
+        self._odd_clocks: dict[str, set[str]] = {}
         # A disk that never takes a snapshot shows as well: the age counts from the start.
         self._snapshot_s = time.time()
 
@@ -266,6 +275,17 @@ class Metrics:
         for version, provider in self._extractors - used:
             self.extractor.remove(version, provider)
         self._extractors = used
+
+    def note_clocks(self, site: str, odd_s: Mapping[str, float]) -> set[str]:
+        """The cameras of a site whose clocks are off, in seconds; those that were not before."""
+        for camera, off_s in odd_s.items():
+            self.clock_offset.labels(site, camera).set(off_s)
+        before = self._odd_clocks.pop(site, set())
+        for camera in before - set(odd_s):
+            self.clock_offset.remove(site, camera)
+        if odd_s:
+            self._odd_clocks[site] = set(odd_s)
+        return set(odd_s) - before
 
     def note_lags(self, stage: str, lags: Mapping[int, int]) -> None:
         """How far a stage is behind in each partition that it holds; what others hold now is theirs

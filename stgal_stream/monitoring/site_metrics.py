@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.types import AssociationEvent, Event, IdentityEvent
+
+logger = logging.getLogger(__name__)
 
 
 def observe_event(metrics: Metrics, site: str, event: Event) -> None:
@@ -32,8 +36,18 @@ def observe_site(metrics: Metrics, site: str, tracker: SiteTracker, append_time_
     n = len(window.gallery)
     metrics.window.labels(site).set(n)
     metrics.active.labels(site).set(len(window.identities))
-    if tracker.watermark.value_s > 0:
-        metrics.watermark_delay.labels(site).set(append_time_s - tracker.watermark.value_s)
+    if tracker.watermark_s > 0:
+        metrics.watermark_delay.labels(site).set(append_time_s - tracker.watermark_s)
+    odd_s = tracker.clock.odd_s
+    for camera in sorted(metrics.note_clocks(site, odd_s)):
+        logger.warning(
+            "site %s: the clock of camera %s, or what sends its records, is %.0f s %s the others; "
+            "its times are corrected by that",
+            site,
+            camera,
+            abs(odd_s[camera]),
+            "ahead of" if odd_s[camera] > 0 else "behind",
+        )
     metrics.association_rate.labels(site).set(window.accepted.n_tracklets / max(1, n))
     metrics.conflicts.labels(site).set(window.conflict_share)
     calibration = window.scorer.calibration

@@ -28,6 +28,7 @@ from stgal_stream.streaming.event_time_merge import EventTimeMerge
 from stgal_stream.streaming.extractor_rollout.worker import Embed, RolloutWorker
 from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, tick_record
 from stgal_stream.types import Vector, Vectors
+from stgal_stream.wire.detection import DetectionMessage
 
 _IDLE_POLL_S = 0.2
 _BUSY_POLL_S = 0.01
@@ -118,7 +119,8 @@ class _Loop:
             _side_by_side(self._network, self._n_parallel),
         )
         after_s = config.embed.tick_after_s
-        self._clocks = SiteClocks(after_s, config.associate.window_s + 10 * after_s)
+        forget_s = config.associate.window_s + 10 * after_s
+        self._clocks = SiteClocks(after_s, forget_s, config.associate.max_cameras)
         self._held: dict[Partition, int] = {}
         self._gathered: list[Item] = []
         self._in_network: deque[tuple[list[Item], Future[list[Vector | None]]]] = deque()
@@ -174,15 +176,15 @@ class _Loop:
 
     def _switch(self) -> bool:
         """A bit of the way to another extractor, if there is one to go; whether there was."""
-        rollout, newest_s = self._rollout, self._clocks.newest_s
+        rollout = self._rollout
         if self._stop.is_set():
             return False
         if not rollout.is_ready:
-            return not rollout.is_at_rest and rollout.step(self._subscription, newest_s)
+            return not rollout.is_at_rest and rollout.step(self._subscription)
         if not self._in_network:
             rollout.poll()  # it may have been taken back meanwhile
             if rollout.is_ready:
-                rollout.switch(self._subscription, newest_s)
+                rollout.switch(self._subscription)
         return True
 
     # --- one batch ---------------------------------------------------------------------------
@@ -244,7 +246,7 @@ class _Loop:
             delay_s = max(0.0, now - item.record.append_time_s)
             metrics.latency.labels(stage.name).observe(delay_s)
             if item.message is not None and item.fault is None:
-                self._clocks.hear(item.message.site, item.message.time_s)
+                self._hear(item.message)
 
     # --- partitions and time -----------------------------------------------------------------
 
@@ -265,7 +267,10 @@ class _Loop:
             for record in records(self._stage.log, at.topic, at.number, start, committed):
                 message = Item.read(record, self._limits)[1].message
                 if message is not None:
-                    self._clocks.hear(message.site, message.time_s)
+                    self._hear(message)
+
+    def _hear(self, message: DetectionMessage) -> None:
+        self._clocks.hear(message.site, message.camera, message.time_s)
 
     def _tick_silent_sites(self) -> None:
         """Lets event time go on at sites that are silent, as long as anything can wait for it."""
@@ -278,7 +283,7 @@ class _Loop:
 
     def close_sites(self) -> None:
         """The stream is over: lets everything out that waits for time."""
-        ticks = closing_ticks(self._stage.log, self._stage.config)
+        ticks = closing_ticks(self._stage.log, self._topics.embeddings)
         if ticks:
             self._subscription.commit(ticks, {})
 

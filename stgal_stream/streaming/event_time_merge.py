@@ -2,11 +2,13 @@
 
 Each camera's partition is in order, but a backlog comes partition by partition: read as it comes,
 one camera would run minutes ahead and make all others late. So partitions are merged by event time,
-and one that is empty here but not in the log is waited for.
+and one that is empty here but not in the log is waited for. A partition stays in the order of its
+log: it is as far as the least event time that it holds, so a record of the future holds nothing up.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -32,6 +34,40 @@ class _Waiting(Generic[Item]):
     n_bytes: int
 
 
+class _Queue(Generic[Item]):
+    """What waits of one partition, in the order of its log. ``minima`` are the event times that no
+    later one is below, so the first is the least of all."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting[Item]] = deque()
+        self._minima: deque[float] = deque()
+        self.n_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def time_s(self) -> float:
+        """How far the partition is; minus infinity where its first item has no time."""
+        has_time = math.isfinite(self._waiting[0].time_s)
+        return self._minima[0] if has_time else -math.inf
+
+    def push(self, waiting: _Waiting[Item]) -> None:
+        self._waiting.append(waiting)
+        self.n_bytes += waiting.n_bytes
+        if math.isfinite(waiting.time_s):
+            while self._minima and self._minima[-1] > waiting.time_s:
+                self._minima.pop()
+            self._minima.append(waiting.time_s)
+
+    def pop(self) -> _Waiting[Item]:
+        first = self._waiting.popleft()
+        self.n_bytes -= first.n_bytes
+        if self._minima and first.time_s == self._minima[0]:
+            self._minima.popleft()
+        return first
+
+
 class EventTimeMerge(Generic[Item]):
     """Merges what a subscription gives.
 
@@ -52,7 +88,7 @@ class EventTimeMerge(Generic[Item]):
         self._read = read
         self._max_buffered = max_buffered
         self._max_bytes = max_bytes
-        self._waiting: dict[Partition, deque[_Waiting[Item]]] = {}
+        self._waiting: dict[Partition, _Queue[Item]] = {}
         self._epochs: dict[Partition, int] = {}
 
     @property
@@ -75,8 +111,8 @@ class EventTimeMerge(Generic[Item]):
             full = {p: items for p, items in self._waiting.items() if items}
             if not full:
                 break
-            first = min(full, key=lambda p: (full[p][0].time_s, p))
-            out = full[first].popleft()
+            first = min(full, key=lambda p: (full[p].time_s, p))
+            out = full[first].pop()
             taken.append(out.item)
             if not full[first] and len(full) > 1 and out.time_s > float("-inf"):
                 break  # it may hold more that comes before what the others have
@@ -90,21 +126,21 @@ class EventTimeMerge(Generic[Item]):
     def _is_full(self) -> bool:
         if self.n_buffered >= self._max_buffered:
             return True
-        return sum(w.n_bytes for q in self._waiting.values() for w in q) >= self._max_bytes
+        return sum(queue.n_bytes for queue in self._waiting.values()) >= self._max_bytes
 
     def _fill(self, n: int, timeout_s: float) -> None:
         for record in self._poll(n, timeout_s):
             items = self._waiting.get(record.partition)
             if items is not None:
                 time_s, item = self._read(record)
-                items.append(_Waiting(time_s, item, len(record.value)))
+                items.push(_Waiting(time_s, item, len(record.value)))
 
     def _poll(self, n: int, timeout_s: float) -> list[Record]:
         records = self._subscription.poll(n, timeout_s)
         epochs = dict(self._subscription.assignment())
         # What was read under another epoch is read again.
         self._waiting = {
-            p: self._waiting[p] if self._epochs.get(p) == epoch else deque()
+            p: self._waiting[p] if self._epochs.get(p) == epoch else _Queue()
             for p, epoch in sorted(epochs.items())
         }
         self._epochs = epochs

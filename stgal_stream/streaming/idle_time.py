@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 import msgspec
 
+from stgal_stream.core.tracklets.site_clock import SiteClock
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.reading import values
-from stgal_stream.settings import Config
 from stgal_stream.wire.embedding import EmbeddingRecord, TickRecord, decode, encode
 
 
 @dataclass(slots=True)
 class _Clock:
-    """A site's event time, and when (by this machine's clock) it was heard and ticked."""
+    """A site's clock, and when (by this machine's clock) it was heard and ticked."""
 
-    time_s: float
+    site: SiteClock
     heard_s: float
     ticked_s: float
 
@@ -28,29 +28,23 @@ class SiteClocks:
     """A site is ticked after ``after_s`` seconds of silence, and forgotten after ``forget_s``, when
     nothing can wait for it any more."""
 
-    def __init__(self, after_s: float, forget_s: float) -> None:
+    def __init__(self, after_s: float, forget_s: float, max_cameras: int) -> None:
         self._after_s = after_s
         self._forget_s = forget_s
+        self._max_cameras = max_cameras
         self._clocks: dict[str, _Clock] = {}
 
     def clear(self) -> None:
         """Forgets all sites."""
         self._clocks.clear()
 
-    def hear(self, site: str, time_s: float) -> None:
-        """A detection at an event time was read."""
+    def hear(self, site: str, camera: str, stamp_s: float) -> None:
+        """A detection of a camera was read, stamped so by it."""
         now = time.monotonic()
-        clock = self._clocks.get(site)
-        if clock is None:
-            self._clocks[site] = _Clock(time_s, now, now)
-        else:
-            clock.time_s = max(clock.time_s, time_s)
-            clock.heard_s = clock.ticked_s = now
-
-    @property
-    def newest_s(self) -> dict[str, float]:
-        """Each site's event time."""
-        return {site: clock.time_s for site, clock in self._clocks.items()}
+        clock = self._clocks.setdefault(site, _Clock(SiteClock(), now, now))
+        clock.heard_s = clock.ticked_s = now
+        if clock.site.has_room(camera, self._max_cameras):
+            clock.site.observe(camera, stamp_s)
 
     def due(self, busy: Iterable[str]) -> list[tuple[str, float]]:
         """Sites that are to be ticked, and their event time now; not the ``busy`` ones, from which
@@ -64,7 +58,7 @@ class SiteClocks:
                 del self._clocks[site]
             elif site not in left_alone and now - clock.ticked_s >= self._after_s:
                 clock.ticked_s = now
-                found.append((site, clock.time_s + silent_s))
+                found.append((site, clock.site.time_s + silent_s))
         return found
 
 
@@ -73,25 +67,21 @@ def tick_record(topic: str, site: str, time_s: float) -> NewRecord:
     return NewRecord(topic, site.encode(), encode(TickRecord(site, time_s)))
 
 
-def closing_ticks(log: Log, config: Config) -> list[NewRecord]:
+def closing_ticks(log: Log, topic: str) -> list[NewRecord]:
     """The stream is over: ticks that let everything out that waits for time.
 
-    How far each site is stands in the embeddings topic itself (what retention has left of it, which
-    is more than a window), so this is the same after a restart.
+    Whether a site has had its own stands in the embeddings topic itself, so this is the same after
+    a restart.
     """
-    associate, topic = config.associate, config.topics.embeddings
-    beyond_s = associate.allowed_lateness_s + associate.tracklet_max_s + 2 * associate.step_s
-    seen: dict[str, float] = {}
-    ticked: dict[str, float] = {}
+    open_sites: dict[str, float] = {}
     for value in values(log, topic):
         with suppress(msgspec.MsgspecError):  # the associate stage refuses it, aloud
             record = decode(value)
-            if isinstance(record, EmbeddingRecord | TickRecord):
-                times = ticked if isinstance(record, TickRecord) else seen
-                times[record.site] = max(times.get(record.site, 0.0), record.time_s)
-    ends = {site: time_s + beyond_s for site, time_s in sorted(seen.items())}
+            if isinstance(record, EmbeddingRecord):
+                open_sites[record.site] = record.time_s
+            elif isinstance(record, TickRecord) and record.is_end:
+                open_sites.pop(record.site, None)
     return [
-        tick_record(topic, site, end_s)
-        for site, end_s in ends.items()
-        if ticked.get(site, 0.0) < end_s
+        NewRecord(topic, site.encode(), encode(TickRecord(site, time_s, is_end=True)))
+        for site, time_s in sorted(open_sites.items())
     ]

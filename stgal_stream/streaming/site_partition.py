@@ -131,16 +131,20 @@ class SitePartition:
             out.done(self.partition, record.offset)
 
     def _events(self, content: EmbeddingRecord | TickRecord) -> list[Event]:
-        detection = None
         if isinstance(content, EmbeddingRecord):
             detection = self.markers.as_seen(content.site, _detection(content))
-        tracker = self.trackers.get(content.site)
+            return self._tracker(content.site).observe(detection)
+        tracker = self._tracker(content.site)
+        return tracker.close() if content.is_end else tracker.tick(content.time_s)
+
+    def _tracker(self, site: str) -> SiteTracker:
+        tracker = self.trackers.get(site)
         if tracker is None:
             if len(self.trackers) >= self.settings.max_sites:
                 detail = f"{len(self.trackers)} sites are known already"
                 raise BadRecord(Reason.TOO_MANY_SITES, detail)
-            tracker = self.trackers[content.site] = SiteTracker(content.site, self.settings)
-        return tracker.tick(content.time_s) if detection is None else tracker.observe(detection)
+            tracker = self.trackers[site] = SiteTracker(site, self.settings)
+        return tracker
 
     # --- changes of the extractor ------------------------------------------------------------
 

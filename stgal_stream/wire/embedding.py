@@ -29,10 +29,12 @@ class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
 
 
 class TickRecord(msgspec.Struct, tag="tick", array_like=True):
-    """Event time of a site has come to ``time_s``."""
+    """Event time of a site has come to ``time_s``; or, at the end of a stream, to where nothing
+    waits for it any more."""
 
     site: str
     time_s: float
+    is_end: bool = False
 
 
 class ReembeddedRecord(msgspec.Struct, tag="reembedded", array_like=True):

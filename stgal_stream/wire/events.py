@@ -63,6 +63,8 @@ def _tracklet(tracklet: Tracklet, *, members: bool) -> dict[str, Any]:
         "end": format_time(tracklet.end_s),
         "extractor": tracklet.extractor,
     }
+    if tracklet.late_s:
+        body["lateSeconds"] = tracklet.late_s
     if tracklet.track_id is not None:
         body["trackId"] = tracklet.track_id
     if tracklet.position is not None:

@@ -106,3 +106,13 @@ def test_memory_is_bounded_whatever_the_backlog() -> None:
         small.take(2, 0.0)
         assert few.n_buffered <= 12
         assert small.n_buffered <= 12
+
+
+def test_a_record_of_the_future_holds_nothing_up() -> None:
+    """Its partition is as far as the records behind it."""
+    stray = [0.0, 59.0, *np.arange(1.0, 20.0)]
+    even = list(np.arange(0.5, 20.0))
+    found = drain(Backlog([stray, even]), 8)
+    assert sorted(found) == sorted(stray + even)
+    good = [t for t in found if t != 59.0]
+    assert good == sorted(good)

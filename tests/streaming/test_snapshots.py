@@ -28,7 +28,7 @@ def at_offset(offset: int) -> Snapshot:
 
 
 def where(found: Snapshot | None) -> float | None:
-    return None if found is None else found.sites["s"].watermark_s + 10.0
+    return None if found is None else found.sites["s"].clock.time_s
 
 
 def test_the_newest_good_one_is_taken(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def _head() -> bytes:
         lambda b: b[:60] + b"?" + b[61:],
         lambda b: resealed(b"nonsense"),
         lambda b: resealed(msgspec.msgpack.encode({"fingerprint": "f", "snapshot": {"offset": 1}})),
-        lambda b: resealed(b[len(_head()) + 32 :].replace(b"watermark_s", b"watermark_x")),
+        lambda b: resealed(b[len(_head()) + 32 :].replace(b"speaker", b"speakex")),
     ],
 )
 def test_a_broken_one_is_left_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:

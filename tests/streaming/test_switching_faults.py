@@ -295,7 +295,7 @@ def test_a_partition_that_comes_back_is_read_from_what_the_group_committed(
     member.commit = lambda records, offsets: asked.extend(
         json.loads(record.value)["offset"] for record in records
     )
-    while switching.step(member, {}) and not asked:
+    while switching.step(member) and not asked:
         pass
     assert asked == [100]
     switching.close()

@@ -101,5 +101,6 @@ def _run(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
+    tempfile.tempdir = None  # it is where this environment says
     sys.argv = ["stgal-stream", *arguments]
     main()

@@ -23,7 +23,7 @@ class ExtractorChange:
     def __init__(self, tracker: SiteTracker, extractor: str) -> None:
         self._tracker = tracker
         self._extractor = extractor
-        step_s, watermark_s = tracker.settings.step_s, tracker.watermark.value_s
+        step_s, watermark_s = tracker.settings.step_s, tracker.watermark_s
         self._at_s = math.floor(watermark_s / step_s) * step_s if watermark_s > 0 else 0.0
         # What is open is complete here: a camera's track goes on as the next part of itself.
         self._events = tracker.window.step(tracker.builder.cut(), self._at_s)

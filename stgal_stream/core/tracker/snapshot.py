@@ -16,10 +16,11 @@ from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.core.tracker.window import AssociationWindow, WindowState
 from stgal_stream.core.tracklets.builder import BuilderState, TrackletBuilder
 from stgal_stream.core.tracklets.seen_ids import SeenIds
+from stgal_stream.core.tracklets.site_clock import SiteClock, SiteClockState
 from stgal_stream.settings import TrackerSettings
 
 # Another version is another mathematics or another shape: its snapshots are left aside.
-STATE_VERSION = "11"
+STATE_VERSION = "12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class SiteState:
     """All that a ``SiteTracker`` knows."""
 
     site: str
-    watermark_s: float
+    clock: SiteClockState
     extractor: str | None
     dim: int | None
     seen_ids: list[tuple[float, int]]
@@ -39,7 +40,7 @@ def snapshot(tracker: SiteTracker) -> SiteState:
     """Everything that the tracker knows. Write it before the tracker goes on: it is no copy."""
     return SiteState(
         tracker.site,
-        tracker.watermark.value_s,
+        tracker.clock.state(),
         tracker.extractor,
         tracker.dim,
         tracker.seen_ids.entries,
@@ -51,7 +52,7 @@ def snapshot(tracker: SiteTracker) -> SiteState:
 def restore(state: SiteState, settings: TrackerSettings) -> SiteTracker:
     """A tracker that goes on where ``snapshot`` was taken, under the same settings."""
     tracker = SiteTracker(state.site, settings)
-    tracker.watermark.value_s = state.watermark_s
+    tracker.clock = SiteClock(state.clock)
     tracker.extractor, tracker.dim = state.extractor, state.dim
     tracker.seen_ids = SeenIds(settings.window_s, state.seen_ids)
     tracker.builder = TrackletBuilder.restore(settings, state.builder)

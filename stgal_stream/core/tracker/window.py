@@ -7,7 +7,7 @@ again. After every step the accepted pairs are those of best-buddies search on t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -99,10 +99,10 @@ class AssociationWindow:
         a tracklet's two partners were in one camera at one time, so one of the two is false."""
         return self._n_conflicts / self._n_judged if self._n_judged else 0.0
 
-    def step(self, closed: Iterable[OpenTracklet], at_s: float) -> list[Event]:
+    def step(self, closed: Sequence[OpenTracklet], at_s: float) -> list[Event]:
         """One step of event time: expires what is old, settles the tracklets that are complete,
         matches and identifies them, and calibrates when it is time."""
-        events = self._expire(at_s)
+        events = self._expire(at_s, keep=max(0, self.settings.max_tracklets - len(closed)))
         settled = dict(self._settle(done, at_s) for done in closed)
         scores = self._match(list(settled))
         added, withdrawn = self.buddies.settle()
@@ -173,9 +173,8 @@ class AssociationWindow:
 
     # --- tracklets ---------------------------------------------------------------------------
 
-    def _expire(self, at_s: float, keep: int | None = None) -> list[Event]:
+    def _expire(self, at_s: float, keep: int) -> list[Event]:
         slots, first = self.gallery.slots.copy(), self.gallery.first
-        keep = self.settings.max_tracklets if keep is None else keep
         gone = self.gallery.expire(at_s - self.settings.window_s, keep)
         self.buddies.expire(gone)
         for number in gone:
@@ -219,6 +218,7 @@ class AssociationWindow:
             done.box,
             done.position,
             None if before is None else self.gallery[before].in_view_from_s,
+            done.late_s,
         )
         self.gallery.add(tracklet, at_s)
         if tracklet.track_id is not None:

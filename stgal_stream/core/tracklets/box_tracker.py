@@ -183,18 +183,17 @@ class BoxTracker:
         return fit_box_pairs(tuple(self._sample), self.settings.box_track_gap_s, null_s)
 
     def _closes_s(self, track: BoxTrack) -> float:
-        return min(
-            track.tracklet.end_s + self.settings.box_track_gap_s,
-            track.tracklet.start_s + self.settings.tracklet_max_s,
-        )
+        settings = self.settings
+        return track.tracklet.closes_s(settings.box_track_gap_s, settings.tracklet_max_s)
 
     def _best_track(self, detection: Detection, tracks: list[BoxTrack]) -> BoxTrack | None:
         """The open track to which a box most probably belongs, if to any."""
+        limits = self.settings.box_track_gap_s, self.settings.tracklet_max_s
         able = [
             track
             for track in tracks
             if track.tracklet.extractor == detection.extractor
-            and self._closes_s(track) >= detection.time_s
+            and track.tracklet.goes_on(detection.time_s, *limits)
         ]
         if not able:
             return None
@@ -210,7 +209,7 @@ class BoxTracker:
         assert self.model is not None
         others = np.stack([box.embedding for box in boxes])
         d = distances(detection.embedding[None, :], others)[0].astype(np.float64)
-        t = detection.time_s - np.array([box.time_s for box in boxes])
+        t = np.abs(detection.time_s - np.array([box.time_s for box in boxes]))
         overlaps = [_overlap(detection, box) for box in boxes]
         same_place = np.array([o is not None and o >= SAME_BOX_IOU for o in overlaps])
         elsewhere = np.array([o is not None and o < SAME_BOX_IOU for o in overlaps])

@@ -36,7 +36,7 @@ class TrackletBuilder:
 
     settings: TrackerSettings
     boxes: BoxTracker
-    _pending: list[tuple[float, str, str, Detection]] = field(default_factory=list)
+    _pending: list[tuple[float, float, str, str, Detection]] = field(default_factory=list)
     _open: dict[TrackKey, OpenTracklet] = field(default_factory=dict)
     # Tracks that were in two places at once, and when each was last heard of.
     _doubted: dict[TrackKey, float] = field(default_factory=dict)
@@ -45,21 +45,48 @@ class TrackletBuilder:
         return len(self._pending) + len(self._open) + len(self.boxes)
 
     def observe(self, detection: Detection) -> None:
-        """Takes a detection that is not late."""
-        key = (detection.time_s, detection.camera, detection.id, detection)
-        heapq.heappush(self._pending, key)
+        """Takes a detection; it counts when the watermark has passed it."""
+        heapq.heappush(self._pending, (*_arrival(detection), detection))
+
+    def retime(self, camera: str, after_s: float, by_s: float) -> None:
+        """A camera's clock was found to be ahead: its detections beyond an event time are of
+        ``by_s`` seconds earlier."""
+        waiting = [entry[-1] for entry in self._pending]
+        self._pending.clear()
+        for detection in waiting:
+            is_ahead = detection.camera == camera and detection.time_s > after_s
+            moved_s = detection.time_s - by_s
+            self.observe(replace(detection, time_s=moved_s) if is_ahead else detection)
 
     def next_s(self) -> float:
         """The earliest event time at which something can happen; infinite if nothing waits."""
-        first = self._pending[0][0] if self._pending else float("inf")
         tracks_s = (self._closes_s(t) for t in self._open.values())
-        return min([first, self.boxes.next_s(), *tracks_s])
+        return min([self.earliest_s, self.boxes.next_s(), *tracks_s])
+
+    def drop_furthest(self) -> Detection | None:
+        """Takes out the waiting detection of the latest event time, if any waits."""
+        if not self._pending:
+            return None
+        furthest = max(self._pending)
+        self._pending.remove(furthest)
+        heapq.heapify(self._pending)
+        return furthest[-1]
+
+    @property
+    def earliest_s(self) -> float:
+        """The earliest event time for which a detection waits; infinite if none does."""
+        return self._pending[0][0] if self._pending else float("inf")
+
+    @property
+    def latest_s(self) -> float:
+        """The latest event time for which a detection waits; minus infinity if none does."""
+        return max((entry[0] for entry in self._pending), default=float("-inf"))
 
     def close(self, before_s: float) -> list[OpenTracklet]:
         """The tracklets that are complete at an event time, by end, camera and first id."""
         done: list[OpenTracklet] = []
         while self._pending and self._pending[0][0] < before_s:
-            detection = heapq.heappop(self._pending)[3]
+            detection = heapq.heappop(self._pending)[-1]
             done += self._take(detection)
         done += self.boxes.close(before_s)
         oldest_s = before_s - self.settings.window_s
@@ -82,7 +109,7 @@ class TrackletBuilder:
     @property
     def detection_ids(self) -> set[str]:
         """The detections whose own embeddings are still needed: those that wait and the sample."""
-        return {entry[3].id for entry in self._pending} | self.boxes.sample_ids
+        return {entry[-1].id for entry in self._pending} | self.boxes.sample_ids
 
     def reembed(self, extractor: str, vectors: Mapping[str, Vector]) -> list[Detection]:
         """Puts everything into another extractor's version; what is open must be cut before.
@@ -90,7 +117,7 @@ class TrackletBuilder:
         ``vectors`` are embeddings (D,) by detection id. Gives the waiting detections that have
         none: they are dropped.
         """
-        waiting = sorted((entry[3] for entry in self._pending), key=_arrival)
+        waiting = sorted((entry[-1] for entry in self._pending), key=_arrival)
         self._pending.clear()
         for detection in waiting:
             vector = vectors.get(detection.id)
@@ -101,7 +128,7 @@ class TrackletBuilder:
 
     def state(self) -> BuilderState:
         """Everything known, to go on from."""
-        pending = sorted((entry[3] for entry in self._pending), key=_arrival)
+        pending = sorted((entry[-1] for entry in self._pending), key=_arrival)
         return BuilderState(
             pending, list(self._open.values()), self.boxes.state(), dict(self._doubted)
         )
@@ -124,10 +151,10 @@ class TrackletBuilder:
         done = []
         if key in self._open and _are_two_places(self._open[key], detection):
             done.append(self._open.pop(key))
-            self._doubted[key] = detection.time_s
+            self._doubted[key] = detection.due_s
         heard_s = self._doubted.get(key)
-        if heard_s is not None and detection.time_s - heard_s <= self.settings.window_s:
-            self._doubted[key] = detection.time_s
+        if heard_s is not None and detection.due_s - heard_s <= self.settings.window_s:
+            self._doubted[key] = detection.due_s
             return done + self._without_track(replace(detection, track_id=None))
         complete = self._extend_track(detection, detection.track_id)
         return [complete] if complete is not None else []
@@ -150,17 +177,12 @@ class TrackletBuilder:
         return current
 
     def _continues(self, current: OpenTracklet, detection: Detection) -> bool:
-        return (
-            detection.time_s - current.end_s <= self.settings.tracklet_gap_s
-            and detection.time_s - current.start_s <= self.settings.tracklet_max_s
-            and detection.extractor == current.extractor
-        )
+        limits = self.settings.tracklet_gap_s, self.settings.tracklet_max_s
+        goes_on = current.goes_on(detection.time_s, *limits)
+        return goes_on and detection.extractor == current.extractor
 
     def _closes_s(self, tracklet: OpenTracklet) -> float:
-        return min(
-            tracklet.end_s + self.settings.tracklet_gap_s,
-            tracklet.start_s + self.settings.tracklet_max_s,
-        )
+        return tracklet.closes_s(self.settings.tracklet_gap_s, self.settings.tracklet_max_s)
 
 
 def _are_two_places(track: OpenTracklet, detection: Detection) -> bool:
@@ -173,8 +195,8 @@ def _are_two_places(track: OpenTracklet, detection: Detection) -> bool:
     return intersection_over_union(detection.box, track.last_box) < SAME_BOX_IOU
 
 
-def _arrival(detection: Detection) -> tuple[float, str, str]:
-    return detection.time_s, detection.camera, detection.id
+def _arrival(detection: Detection) -> tuple[float, float, str, str]:
+    return detection.due_s, detection.time_s, detection.camera, detection.id
 
 
 def _ordered(done: Iterable[OpenTracklet]) -> list[OpenTracklet]:

@@ -14,7 +14,8 @@ class OpenTracklet:
     """A tracklet that may still grow.
 
     ``total`` (D,) sums the embeddings and ``lengths`` their norms; ``best`` is the quality of the
-    best crop, ``box`` and ``position`` are that crop's; ``last_box`` is the newest detection's.
+    best crop, ``box`` and ``position`` are that crop's; ``last_box`` is the newest detection's;
+    ``late_s`` is how far behind the watermark a detection came, at most.
     """
 
     camera: str
@@ -29,6 +30,7 @@ class OpenTracklet:
     box: Box | None
     position: Position | None
     last_box: Box | None = None
+    late_s: float = 0.0
 
     @classmethod
     def of(cls, detection: Detection) -> OpenTracklet:
@@ -47,18 +49,31 @@ class OpenTracklet:
             detection.box,
             detection.position,
             detection.box,
+            detection.late_s,
         )
 
     def add(self, detection: Detection) -> None:
         """Adds the next detection of the same track."""
         vector = detection.embedding.astype(np.float64)
-        self.end_s, self.last_box = detection.time_s, detection.box
+        if detection.time_s >= self.end_s:
+            self.end_s, self.last_box = detection.time_s, detection.box
+        self.start_s = min(self.start_s, detection.time_s)  # late ones come in any order
+        self.late_s = max(self.late_s, detection.late_s)
         self.total = self.total + vector
         self.lengths += float(np.linalg.norm(vector))
         self.ids.append(detection.id)
         if _quality(detection) > self.best:
             self.best = _quality(detection)
             self.box, self.position = detection.box, detection.position
+
+    def closes_s(self, gap_s: float, longest_s: float) -> float:
+        """The event time at which no further detection can belong to it: after a gap, or when it
+        is as long as one may be."""
+        return min(self.end_s + gap_s, self.start_s + longest_s) + self.late_s
+
+    def goes_on(self, time_s: float, gap_s: float, longest_s: float) -> bool:
+        """Whether a detection of an event time can belong to it."""
+        return abs(time_s - self.end_s) <= gap_s and time_s - self.start_s <= longest_s
 
     def mean_embedding(self) -> Vector:
         """The mean direction at the mean length, (D,)."""

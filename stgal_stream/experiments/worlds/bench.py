@@ -20,6 +20,7 @@ from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.evaluation.stream_quality import PairQuality, pair_quality
 from stgal_stream.experiments.worlds.bound import PerfectVisits, best_identities
 from stgal_stream.experiments.worlds.boxes import BoxesLaw, images_of
+from stgal_stream.experiments.worlds.delivery import IN_TIME, DeliveryLaw
 from stgal_stream.experiments.worlds.looks import LooksLaw, Path, drift
 from stgal_stream.experiments.worlds.movement import Movement, Visit
 from stgal_stream.settings import TrackerSettings
@@ -49,19 +50,23 @@ class World:
     seed: int
     light: float = 0.0
     light_of: str = "all"
+    delivery: DeliveryLaw = IN_TIME
 
     @property
     def name(self) -> str:
         """What it is, in words."""
         lit = f", light {self.light:g} in {self.light_of}" if self.light else ""
-        return f"{self.movement.__name__}, {self.looks.__name__}, {self.boxes.name}{lit}"
+        sent = "" if self.delivery is IN_TIME else f", {self.delivery.name}"
+        return f"{self.movement.__name__}, {self.looks.__name__}, {self.boxes.name}{lit}{sent}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The detections of a world, whose visit each is (by its id), and the visits."""
+    """The detections of a world, as they were seen and as they arrive; whose visit each is (by its
+    id), and the visits."""
 
     detections: list[Detection]
+    arriving: list[Detection]
     visit_of: dict[str, int]
     visits: list[Visit]
 
@@ -69,7 +74,8 @@ class Stream:
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Of one world. F1 is of pairs of detections across cameras; ``rank1`` and ``mean_ap`` of P_a
-    are shares of the best form in hindsight, ``over_p_v`` is rank-1 less that of P_v."""
+    are shares of the best form in hindsight, ``over_p_v`` is rank-1 less that of P_v. ``lost`` is
+    the number of detections that got no identity."""
 
     name: str
     n_detections: int
@@ -85,6 +91,7 @@ class Figures:
     true: float
     across: float
     first_link_s: float
+    lost: int
     seconds: float
 
     @property
@@ -99,7 +106,7 @@ class Figures:
 
 
 def stream_of(world: World) -> Stream:
-    """The detections of a world, in order of time."""
+    """The detections of a world."""
     rng = np.random.default_rng(world.seed)
     visits = world.movement(rng, world.n_people, world.minutes * 60.0)
     visits.sort(key=lambda v: (v.start_s, v.camera, v.person))
@@ -119,7 +126,7 @@ def stream_of(world: World) -> Stream:
         at_s = START_S + image.time_s
         vector = seen.astype(np.float32)
         detections.append(Detection(name, image.camera, at_s, vector, _EXTRACTOR, track_of(track)))
-    return Stream(detections, visit_of, visits)
+    return Stream(detections, world.delivery.arriving(rng, detections), visit_of, visits)
 
 
 @dataclass(slots=True)
@@ -135,7 +142,7 @@ class Published:
 
 
 def track(detections: Sequence[Detection], settings: TrackerSettings) -> Published:
-    """A stream through the tracker, from its first detection to its last."""
+    """A stream through the tracker, from the first detection that arrives to the last."""
     tracker = SiteTracker("world", settings)
     found, mapping = Published({}, {}, 0.0, [], float("inf")), Mapping()
     for detection in detections:
@@ -143,8 +150,7 @@ def track(detections: Sequence[Detection], settings: TrackerSettings) -> Publish
         calibration = tracker.window.scorer.calibration
         if calibration is not None and calibration.has_learned and np.isinf(found.first_link_s):
             found.first_link_s = detection.time_s - detections[0].time_s
-    end_s = detections[-1].time_s + 2 * settings.tracklet_max_s + settings.allowed_lateness_s
-    _note(mapping, tracker.tick(end_s))
+    _note(mapping, tracker.close())
     for row in mapping:
         found.first[row.detection_id] = row.first_global_id
         found.final[row.detection_id] = row.global_id
@@ -193,7 +199,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
     settings = settings or TrackerSettings()
     stream = stream_of(world)
     started = time.process_time()
-    published = track(stream.detections, settings)
+    published = track(stream.arriving, settings)
     seconds = time.process_time() - started
     visits = perfect_visits(stream)
     best = best_identities(visits)
@@ -227,6 +233,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
         float(np.mean(right)) if right else 1.0,
         share_across(published.final, cameras),
         published.first_link_s,
+        len(cameras) - len(published.final),
         seconds,
     )
 

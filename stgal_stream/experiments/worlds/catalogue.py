@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stgal_stream.experiments.worlds import boxes, looks, movement
+from stgal_stream.experiments.worlds import boxes, delivery, looks, movement
 from stgal_stream.experiments.worlds.bench import World
 from stgal_stream.experiments.worlds.boxes import BoxesLaw
 from stgal_stream.experiments.worlds.looks import LooksLaw
@@ -107,6 +107,16 @@ def qualities(seed: int) -> Iterator[World]:
         )
 
 
+def deliveries(seed: int) -> Iterator[World]:
+    """Late records and wrong clocks, each after the same world in time."""
+    for k, (law, box) in enumerate(
+        ((movement.hub, boxes.TRACKED), (movement.campus, boxes.UNTRACKED_1HZ))
+    ):
+        n_people, minutes = SIZES[law]
+        for sent in (delivery.IN_TIME, *delivery.LAWS):
+            yield World(law, looks.isotropic, box, n_people, minutes, 0.7, seed + k, delivery=sent)
+
+
 GROUPS = {
     "movements": movements,
     "boxes": box_laws,
@@ -115,4 +125,5 @@ GROUPS = {
     "trials": trials,
     "densities": densities,
     "qualities": qualities,
+    "deliveries": deliveries,
 }

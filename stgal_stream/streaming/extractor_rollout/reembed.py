@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,25 +85,24 @@ def window_start(
     partition: Partition,
     reach: tuple[int, int],
     window_s: float,
-    newest_s: Mapping[str, float],
     limits: EmbedSettings,
 ) -> int:
     """The offset from which on a partition can hold detections of a site's window, looking back
-    over the offsets ``reach``. ``newest_s`` is how far each site's event time is known to be."""
-    newest = dict(newest_s)
+    over the offsets ``reach``. Each camera's records count by its own clock."""
+    newest: dict[tuple[str, str], float] = {}
     beginning, start = reach
     while start > beginning:
         first = max(beginning, start - _CHUNK)
         records = log.read(partition.topic, partition.number, first, _CHUNK)
         times = [
-            (message.site, message.time_s)
+            ((message.site, message.camera), message.time_s)
             for record in records
             if record.offset < start and (message := readable(record, limits)) is not None
         ]
-        for site, time_s in times:
-            newest[site] = max(newest.get(site, -math.inf), time_s)
+        for camera, time_s in times:
+            newest[camera] = max(newest.get(camera, -math.inf), time_s)
         start = first
-        if times and all(time_s < newest[site] - window_s for site, time_s in times):
+        if times and all(time_s < newest[camera] - window_s for camera, time_s in times):
             break
     return start
 

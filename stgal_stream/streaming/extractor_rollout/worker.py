@@ -183,13 +183,13 @@ class RolloutWorker:
 
     # --- switching ---------------------------------------------------------------------------
 
-    def step(self, subscription: Subscription, newest_s: Mapping[str, float]) -> bool:
+    def step(self, subscription: Subscription) -> bool:
         """A bit of the way to the target; whether there was anything to do. ``newest_s`` is each
         site's event time."""
         if self._target not in self._loaded:
             return False
         for partition in self._pending:
-            reader = self._reader(subscription, partition, newest_s)
+            reader = self._reader(subscription, partition)
             behind = self._committed[partition] - reader.next_offset
             prepared = self._state.prepared(self._target, partition.number) is not None
             if behind > (self._batch if prepared else 0):
@@ -202,12 +202,12 @@ class RolloutWorker:
                 return True
         return False
 
-    def switch(self, subscription: Subscription, newest_s: Mapping[str, float]) -> None:
+    def switch(self, subscription: Subscription) -> None:
         """Switches all of this worker's partitions; no batch may be in the network."""
         records: list[NewRecord] = []
         pending = self._pending
         for partition in pending:
-            reader = self._reader(subscription, partition, newest_s)
+            reader = self._reader(subscription, partition)
             while reader.next_offset < self._committed[partition]:
                 records += self._reembed(partition, reader)
         records += self._markers(pending)
@@ -252,9 +252,7 @@ class RolloutWorker:
         at = reader.next_offset if reader is not None else prepared
         return self._committed[partition] - (at or 0)
 
-    def _reader(
-        self, subscription: Subscription, partition: Partition, newest_s: Mapping[str, float]
-    ) -> WindowReader:
+    def _reader(self, subscription: Subscription, partition: Partition) -> WindowReader:
         reader = self._readers.get(partition)
         if reader is not None:
             return reader
@@ -271,7 +269,7 @@ class RolloutWorker:
                 + associate.step_s
             )
             reach = subscription.beginning(partition), self._committed[partition]
-            start = window_start(self._log, partition, reach, window_s, newest_s, limits)
+            start = window_start(self._log, partition, reach, window_s, limits)
         reader = WindowReader(self._log, partition, start, extractor.form, limits)
         self._readers[partition] = reader
         return reader

@@ -166,7 +166,7 @@ def test_what_is_late_twice_or_foreign_is_refused_with_its_reason() -> None:
     tracker = SiteTracker("s", SMALL)
     run(detections, tracker)
     last = detections[-1]
-    late = replace(last, id="late", time_s=last.time_s - 100)
+    late = replace(last, id="late", time_s=last.time_s - 500)
     foreign = replace(last, id="foreign", extractor="other")
     narrow = replace(last, id="narrow", embedding=last.embedding[:5])
     reasons = []

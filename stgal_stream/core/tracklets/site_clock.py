@@ -1,0 +1,175 @@
+"""Event time of a site, told by camera clocks of which any one may be wrong.
+
+Laws. No camera alone moves the site's time by more than time has passed. It never goes back. Only
+differences count: a camera whose clock is off by a constant is set right by that constant, so where
+all clocks are off together, none is.
+
+A camera is as far as the lower median of its newest stamps. The site is as far as the second of its
+cameras, and a leap needs more than half of those that speak. A camera that speaks alone moves it by
+its own progress. Where all cameras that speak are far behind the site, all clocks were set back.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stgal_stream.core.tracklets.camera_clock import LEAST_OFF_S, CameraClock
+
+_LEAP_S = 60.0  # further than the second camera's word is trusted, forwards or back
+_NEW_OFF_S = 120.0  # a new camera so far behind has another clock, not a long way for its records
+_TURNS_PER_CAMERA = 8  # a camera that is silent for so many turns of each is not asked
+_TICKER = ""  # no camera's name can be empty
+
+
+@dataclass(frozen=True, slots=True)
+class SiteClockState:
+    """All that a ``SiteClock`` knows."""
+
+    time_s: float
+    turn: int
+    speaker: str | None
+    cameras: dict[str, CameraClock]
+
+
+class SiteClock:
+    """The site's event time, ``time_s`` (s), and how far each camera's clock is off."""
+
+    def __init__(self, state: SiteClockState | None = None) -> None:
+        self.time_s = state.time_s if state else -math.inf
+        self._turn = state.turn if state else 0
+        self._speaker = state.speaker if state else None
+        self._cameras = dict(state.cameras) if state else {}
+        # Cameras that are further than the site; at most one of them between two records.
+        self._ahead = {c: k.front_s for c, k in self._cameras.items() if self._is_ahead(c, k)}
+
+    @property
+    def odd_s(self) -> Mapping[str, float]:
+        """The cameras whose clocks are off, and how many seconds more they show than most."""
+        found = {c: k.offset_s for c, k in self._cameras.items() if c != _TICKER}
+        ordered = sorted(found.values())  # of two in the middle, the one that the site goes by
+        middle = min(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1], key=abs, default=0.0)
+        off = {camera: offset_s - middle for camera, offset_s in sorted(found.items())}
+        return {camera: off_s for camera, off_s in off.items() if abs(off_s) >= LEAST_OFF_S}
+
+    def has_room(self, camera: str, most: int) -> bool:
+        """Whether a camera is one of the ``most`` that it listens to."""
+        return camera in self._cameras or len(self._cameras) < most
+
+    def in_site_time(self, camera: str, stamp_s: float) -> float:
+        """A camera's stamp as the site's clock shows it."""
+        clock = self._cameras.get(camera)
+        return stamp_s if clock is None else stamp_s - clock.offset_s
+
+    def observe(self, camera: str, stamp_s: float) -> float:
+        """Takes note of a camera's record; by how much (s) the camera's own clock is now held to
+        show more than before."""
+        clock = self._cameras.setdefault(camera, CameraClock())
+        shifted_s = 0.0
+        if camera != self._speaker:
+            shifted_s = self._begin_turn(camera, clock, stamp_s)
+        clock.hear(stamp_s)
+        shifted_s += self._advance(camera, clock)
+        return shifted_s
+
+    def tick(self, time_s: float) -> None:
+        """Time has gone on to ``time_s`` without a record, by the clock of those who read them."""
+        clock = self._cameras.setdefault(_TICKER, CameraClock())
+        lead_s = time_s - clock.offset_s - self.time_s
+        if lead_s < -_NEW_OFF_S:  # it goes by what cameras show, who are behind together
+            clock.shift(lead_s)
+        self.go_on(time_s - clock.offset_s)
+
+    def go_on(self, to_s: float) -> None:
+        """The site's time has come to ``to_s``, if it was not there before."""
+        if to_s > self.time_s:
+            self.time_s = to_s
+            self._ahead = {c: front_s for c, front_s in self._ahead.items() if front_s > to_s}
+
+    def forget(self, before_s: float) -> None:
+        """Forgets cameras that were nowhere near an event time."""
+        for camera, clock in list(self._cameras.items()):
+            if camera != _TICKER and (not clock.stamps or clock.front_s < before_s):
+                del self._cameras[camera]
+
+    def state(self) -> SiteClockState:
+        """Everything known, to go on from."""
+        return SiteClockState(self.time_s, self._turn, self._speaker, dict(self._cameras))
+
+    def _begin_turn(self, camera: str, clock: CameraClock, stamp_s: float) -> float:
+        self._turn += 1
+        self._speaker = camera
+        if math.isinf(self.time_s):
+            clock.turn = self._turn
+            return 0.0
+        is_new = not clock.stamps
+        clock.begin_turn(self._turn, stamp_s, self.time_s)
+        if is_new and clock.turn_lead_s < -_NEW_OFF_S:
+            return clock.shift(clock.turn_lead_s, is_guess=True)
+        off_s = self._off_s(clock, least_s=0.0 if clock.is_guess else LEAST_OFF_S)
+        return clock.shift(off_s) if off_s else 0.0
+
+    def _off_s(self, clock: CameraClock, least_s: float) -> float:
+        """By how much a camera's clock is off, 0 where nothing speaks for it.
+
+        Who is always behind is off. Who always leads is so only where no other camera leads as far:
+        where little happens the site's time stands still until somebody speaks.
+        """
+        others = [k for k in self._speaking() if k is not clock and k.leads]
+        if not clock.is_steady or not others:
+            return 0.0
+        off_s = clock.lead_s - max(0.0, statistics.median(k.lead_s for k in others))
+        if abs(off_s) < least_s:
+            return 0.0
+        least, most = (statistics.median(k.lead_range_s[i] for k in others) for i in (0, 1))
+        is_apart = (
+            clock.lead_range_s[0] > max(0.0, most) if off_s > 0 else clock.lead_range_s[1] < 0
+        )
+        return off_s if (is_apart and abs(off_s) >= most - least) or not least_s else 0.0
+
+    def _advance(self, camera: str, clock: CameraClock) -> float:
+        """Moves the site's time by what one camera has just shown."""
+        front_s = clock.front_s
+        if math.isinf(self.time_s):
+            self.go_on(front_s)
+        if front_s <= self.time_s:
+            self._ahead.pop(camera, None)
+            return self._set_back(clock) if front_s < self.time_s - _LEAP_S else 0.0
+        if not clock.counts:
+            return 0.0
+        self._ahead[camera] = front_s
+        second_s = heapq.nlargest(2, self._ahead.values())[1] if len(self._ahead) > 1 else -math.inf
+        if second_s > self.time_s + _LEAP_S:
+            second_s = self._most_are_past_s()
+        self.go_on(max(second_s, clock.own_progress_s))
+        return 0.0
+
+    def _is_ahead(self, camera: str, clock: CameraClock) -> bool:
+        return camera != _TICKER and clock.counts and clock.front_s > self.time_s
+
+    def _speaking(self) -> list[CameraClock]:
+        """The cameras that were heard of lately."""
+        since = self._turn - _TURNS_PER_CAMERA * len(self._cameras)
+        return [k for k in self._cameras.values() if k.stamps and k.turn >= since]
+
+    def _most_are_past_s(self) -> float:
+        """The time that more than half of the cameras that speak have come to."""
+        fronts = sorted((clock.front_s for clock in self._speaking()), reverse=True)
+        return fronts[len(fronts) // 2]
+
+    def _set_back(self, clock: CameraClock) -> float:
+        """A camera is far behind the site. Where all that speak are, all clocks were set back; by
+        how much (s) that camera's was set forward."""
+        furthest_s = max(other.front_s for other in self._speaking())
+        if furthest_s >= self.time_s - _LEAP_S:
+            return 0.0
+        back_s = furthest_s - self.time_s
+        for other in self._cameras.values():
+            other.shift(back_s)
+            if other.stamps and other.front_s > self.time_s:
+                other.stamps = []  # from before
+        self._ahead = {}
+        return back_s
