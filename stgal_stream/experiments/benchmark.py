@@ -15,6 +15,7 @@ from stgal_stream.core.calibration.calibrate import calibrate
 from stgal_stream.core.calibration.model import Calibration
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
 from stgal_stream.core.calibration.paper import calibrate_paper
+from stgal_stream.core.calibration.score_tables import ScoreTables
 from stgal_stream.core.calibration.time_grid import smoothed
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.matching.partner_prior import PartnerEvidence
@@ -337,7 +338,8 @@ def _reach(calibration: Calibration) -> float:
 def _log_odds(calibration: Calibration, c: Candidates, pairs: Integers) -> Floats:
     i, j = pairs[:, 0], pairs[:, 1]
     index = np.zeros(len(pairs), np.int64)
-    found = calibration.score(c.first, (c.second,), index, c.seen[i, j], c.time_s[i, j])
+    tables = ScoreTables(calibration)
+    found = tables.score(c.first, (c.second,), index, c.seen[i, j], c.time_s[i, j])
     return np.nan_to_num(found.log_odds, nan=-np.inf)
 
 

@@ -8,6 +8,7 @@ import pytest
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.calibration.model import Calibration, PairModel
 from stgal_stream.core.calibration.paper import calibrate_paper, largest_negative
+from stgal_stream.core.calibration.score_tables import ScoreTables
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.known_negatives import are_known_negatives
@@ -29,7 +30,7 @@ def test_equation_1_and_5() -> None:
     seen = TravelTimeDistribution.of([30.0, 90.0], 10.0)
     model = PairModel(LinkStatus.LINKED, 2, seen)
     found = Calibration("v", "paper", 0.01, 1.0, {("A", "B"): model})
-    scores = found.score(
+    scores = ScoreTables(found).score(
         "A", ("A", "B"), np.array([1, 1]), np.array([100.0, 100.0]), np.array([30.0, 60.0])
     )
     assert scores.p_association == pytest.approx([0.5 * np.exp(-1), 0.0])
@@ -49,7 +50,8 @@ def test_paper_calibration_worked_by_hand() -> None:
     # (0, 2): 30 s, (1, 3): 60 s, (1, 2): d = 9 and 29 s, (0, 3): d = 8 and 61 s.
     assert seen.times_s == [29.0, 30.0, 60.0, 61.0]
     assert seen.probability([25.0, 70.0, 45.0]).tolist() == [0.5, 0.5, 0.0]
-    scores = found.score("A", ("A", "B"), np.array([1]), np.array([1.0]), np.array([30.0]))
+    tables = ScoreTables(found)
+    scores = tables.score("A", ("A", "B"), np.array([1]), np.array([1.0]), np.array([30.0]))
     assert scores.p_association[0] == pytest.approx(np.exp(-0.01) * 0.5)
 
 

@@ -62,6 +62,9 @@ def calibrate(
         *_pair_models(counts.across, fit, 0, epsilon_s, grid),
         *_pair_models(counts.within, fit, len(counts.across.all), epsilon_s, grid),
     ]
+    rest = _rest(counts.across, fit, 0, epsilon_s, grid)
+    rest_within = _rest(counts.within, fit, len(counts.across.all), epsilon_s, grid)
+    names = gallery.camera_names
     is_known = np.isfinite(match_distance)
     return Calibration(
         version,
@@ -75,6 +78,8 @@ def calibrate(
         epsilon_s,
         _scatter(fitted, counts.width),
         light,
+        (rest, rest_within),
+        frozenset(names[i] for i in np.unique(gallery.cameras[newest])),
     )
 
 
@@ -141,13 +146,32 @@ def _pair_models(
         return
     for k, part in enumerate(group.apart, start):
         yield part.pair, _pair_model(fit, k, part.buddy_times, epsilon_s, grid)
-    if group.pooled is None:
+    pooled = _pooled(group, fit, start, epsilon_s, grid)
+    if pooled is None:
         return
-    times_s = group.pooled.buddy_times
-    pooled = _pair_model(fit, start + len(group.apart), times_s, epsilon_s, grid)
     for pair, times in group.few.items():
         link, seen = LinkStatus.TOO_LITTLE_DATA, _distribution(times, grid)
         yield pair, replace(pooled, link=link, n_buddies=len(times), distribution=seen)
+
+
+def _rest(
+    group: HistogramGroup, fit: Mixture | None, start: int, epsilon_s: float, grid: TimeGrid
+) -> PairModel | None:
+    """The model of camera pairs that were not looked at one by one, if there are any."""
+    if fit is None or group.is_whole:
+        return None
+    pooled = _pooled(group, fit, start, epsilon_s, grid)
+    return None if pooled is None else replace(pooled, link=LinkStatus.TOO_LITTLE_DATA)
+
+
+def _pooled(
+    group: HistogramGroup, fit: Mixture, start: int, epsilon_s: float, grid: TimeGrid
+) -> PairModel | None:
+    """The model of all camera pairs with too little data of their own."""
+    if group.pooled is None:
+        return None
+    times_s = group.pooled.buddy_times
+    return _pair_model(fit, start + len(group.apart), times_s, epsilon_s, grid)
 
 
 def _pair_model(

@@ -1,4 +1,4 @@
-"""A calibration, and scoring pairs with it: equations 1, 4 and 5, and log odds."""
+"""A calibration: what is known of each camera pair, and of how to compare."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stgal_stream.core.calibration.link_test import LinkStatus
-from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
 from stgal_stream.core.calibration.shared_light import SharedLight
 from stgal_stream.core.calibration.time_grid import TimeGrid
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
 from stgal_stream.core.calibration.within_person import WithinPersonScatter
 from stgal_stream.core.gallery.normalisation import Normalisation
-from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
-from stgal_stream.types import CameraPair, Floats, Integers, Mask, camera_pair
+from stgal_stream.types import CameraPair, Floats, camera_pair
 
 _LEAST_LOG_ODDS = -2.2  # one to nine
 
@@ -81,8 +79,9 @@ class Calibration:
     """Everything the tracker needs to score a pair; one travel-time version.
 
     ``alpha`` is that of equation 1, ``sigma`` of equation 3, ``epsilon_s`` of equation 4. Camera
-    pairs are unordered and sorted; a pair that is absent was never seen. ``scatter`` is None where
-    nothing is known of it.
+    pairs are unordered and sorted; a pair that is absent has of its own no more than what ``rest``
+    says of all such pairs, across cameras and within one, if it is of ``cameras`` that were seen.
+    ``scatter`` is None where nothing is known of it.
     """
 
     version: str
@@ -96,6 +95,15 @@ class Calibration:
     epsilon_s: float = 10.0
     scatter: WithinPersonScatter | None = None
     light: SharedLight | None = None
+    rest: tuple[PairModel | None, PairModel | None] = (None, None)
+    cameras: frozenset[str] = frozenset()
+
+    def model(self, first: str, second: str) -> PairModel | None:
+        """What is known of two cameras, in any order; None where one was never seen."""
+        found = self.pairs.get(camera_pair(first, second))
+        if found is None and first in self.cameras and second in self.cameras:
+            return self.rest[first == second]
+        return found
 
     @property
     def has_learned(self) -> bool:
@@ -104,7 +112,7 @@ class Calibration:
 
     def log_time(self, first: str, second: str, time_s: float) -> float:
         """What a travel time says for one person: its log ratio, 0 where nothing is known."""
-        model = self.pairs.get(camera_pair(first, second))
+        model = self.model(first, second)
         if model is None or model.log_time_ratio is None or self.method == "appearance":
             return 0.0
         return float(model.log_time_ratio[self.grid.bins(time_s)])
@@ -112,64 +120,10 @@ class Calibration:
     def log_odds_table(self, first: str, second: str) -> Floats | None:
         """The log posterior odds (distance bins, time bins); None where nothing is known about the
         two cameras."""
-        model = self.pairs.get(camera_pair(first, second))
+        model = self.model(first, second)
         if model is None or model.log_distance_ratio is None or model.log_time_ratio is None:
             return None
         by_distance = model.log_distance_ratio + model.log_prior_odds
         by_distance = np.clip(by_distance, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
         odds = by_distance[:, None] + model.log_time_ratio[None, :]
         return np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
-
-    def score(
-        self,
-        camera: str,
-        others: tuple[str, ...],
-        index: Integers,
-        d: Floats,
-        t: Floats,
-        excluded: Mask | None = None,
-    ) -> Scores:
-        """Scores of tracklets of one camera against N others, pair by pair.
-
-        ``others`` names cameras by index, ``index`` (N,) is each other one's camera, ``d`` (N,) are
-        distances, ``t`` (N,) travel times in seconds. Pairs that are ``excluded`` (N,) cannot be
-        one person, or cannot be compared: their P_a is 0 and their log odds are NaN.
-        """
-        if self.light is not None:
-            d = self.light.seen(d, self.grid.bins(t))
-        p_visual = visual_probability(d, self.alpha)
-        p_travel = np.zeros(len(d))
-        log_appearance = np.full(len(d), np.nan)
-        log_time = np.zeros(len(d))
-        models = {
-            i: model
-            for i, other in enumerate(others)
-            if (model := self.pairs.get(camera_pair(camera, other))) and model.is_scored
-        }
-        is_scored = np.zeros(len(others), bool)
-        is_scored[list(models)] = True
-        scored = np.flatnonzero(is_scored[index])
-        cameras, bins = index[scored], self.grid.bins(t[scored])
-        for i, model in models.items():
-            mine = np.flatnonzero(cameras == i)
-            rows = scored[mine]
-            if model.p_travel is None or model.log_time_ratio is None:
-                p_travel[rows] = model.distribution.probability(t[rows])
-                continue
-            odds = self._by_distance(model, d[rows]) + model.log_prior_odds
-            if self.method == "appearance":
-                p_travel[rows] = 1.0
-            else:
-                p_travel[rows] = model.p_travel[bins[mine]]
-                log_time[rows] = model.log_time_ratio[bins[mine]]
-            log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
-        p_association = p_visual * p_travel  # equation 5
-        if excluded is not None:
-            p_association[excluded] = 0.0
-            log_appearance[excluded] = np.nan
-        return Scores(p_visual, p_travel, p_association, log_appearance, log_time, t)
-
-    def _by_distance(self, model: PairModel, d: Floats) -> Floats:
-        assert model.log_distance_ratio is not None
-        centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.distance_width
-        return np.interp(d, centres, model.log_distance_ratio)

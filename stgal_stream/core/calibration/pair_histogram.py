@@ -1,16 +1,23 @@
 """All pairs of the window, counted by distance and travel time: what the mixture is fitted to.
 
 Law: memory is bounded by the histograms' cells that hold pairs, of a camera pair each, and of all
-beyond a most together. Distances are taken block by block.
+beyond a most together. Distances are taken block by block. Cost grows with the pairs of tracklets,
+and with camera pairs up to that most.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from stgal_stream.core.calibration.camera_pairs import (
+    SortedTracklets,
+    all_across,
+    telling_pairs,
+)
 from stgal_stream.core.calibration.link_test import BuddyTimes
 from stgal_stream.core.calibration.shared_light import SharedLight
 from stgal_stream.core.calibration.time_grid import TimeGrid
@@ -24,10 +31,14 @@ from stgal_stream.types import CameraPair, Floats, Integers, Mask, Vectors, came
 
 N_DISTANCE_BINS = 96  # of the window's range of distances: 1 % steps, finer than a fit can tell
 _MAX_APART = 2_000  # camera pairs of one kind: the memory of a fit
+_MAX_CAMERAS = 63  # as many have no more camera pairs than that
 _BLOCK = 256  # queries at a time
 _N_SAMPLE = 256  # tracklets that the range and spread of distances are read from
 _STRANGERS = 0.02  # so many are expected among the equally close candidates of a tracklet
 _QUARTILE = 0.6745  # of a standard Gaussian
+
+
+ALL_OTHERS: CameraPair = ("", "")  # that were not looked at one by one
 
 
 @dataclass(slots=True)
@@ -55,12 +66,14 @@ class HistogramGroup:
     """Camera pairs of one kind.
 
     ``apart`` are those with a best buddy, up to a most; ``pooled`` all others together (None if
-    there are none), ``few`` the best buddies' travel times (seconds) of those others.
+    there are none), ``few`` the best buddies' travel times (seconds) of those others that were
+    looked at; ``is_whole`` is False where others were not.
     """
 
     apart: list[PairHistogram] = field(default_factory=list)
     pooled: PairHistogram | None = None
     few: dict[CameraPair, Floats] = field(default_factory=dict)
+    is_whole: bool = True
 
     @property
     def all(self) -> list[PairHistogram]:
@@ -72,7 +85,8 @@ class HistogramGroup:
         if len(found.facts) and len(self.apart) < _MAX_APART:
             self.apart.append(found)
             return
-        self.few[found.pair] = found.buddy_times
+        if found.pair != ALL_OTHERS:
+            self.few[found.pair] = found.buddy_times
         if self.pooled is None:
             self.pooled = found
             return
@@ -132,12 +146,61 @@ def count_pairs(
         if len(mine):
             squares = np.einsum("nd,nd->n", directions[mine], directions[mine])
             members[name] = _Members(directions[mine], squares, spans[mine], tracks[mine])
-    for first in sorted(members):
-        for second in sorted(members):
-            if first <= second:
-                group = counts.within if first == second else counts.across
-                group.add(_count_pair((first, second), members, width, grid, light))
+    names = sorted(members)
+    for name in names:
+        if len(members[name].tracks) > 1 or len(names) <= _MAX_CAMERAS:
+            counts.within.add(_count_pair((name, name), members, width, grid, light))
+        else:
+            counts.within.is_whole = False
+    if len(names) <= _MAX_CAMERAS:
+        for pair in itertools.combinations(names, 2):
+            counts.across.add(_count_pair(pair, members, width, grid, light))
+    else:
+        _count_most_telling(counts.across, members, width, grid, light)
     return counts
+
+
+def _count_most_telling(
+    group: HistogramGroup,
+    members: dict[str, _Members],
+    width: float,
+    grid: TimeGrid,
+    light: SharedLight | None,
+) -> None:
+    """Of many camera pairs those with the most best buddies, and all others together."""
+    names = sorted(members)
+    parts = [members[name] for name in names]
+    sizes = [len(part.tracks) for part in parts]
+    found = SortedTracklets(
+        np.concatenate([part.directions for part in parts]),
+        Spans.joined([part.spans for part in parts]),
+        np.repeat(np.arange(len(names)), sizes),
+        np.cumsum([0, *sizes[:-1]]),
+    )
+    left = all_across(found, grid, light, width, N_DISTANCE_BINS)
+    for a, b in telling_pairs(found, grid, light, _MAX_APART):
+        counted = _count_pair((names[a], names[b]), members, width, grid, light)
+        left[counted.cells] -= counted.counts
+        group.add(counted)
+    group.is_whole = False
+    cells = np.flatnonzero(left)
+    group.add(_of_no_buddies(ALL_OTHERS, cells, left[cells], width, grid, max(sizes)))
+
+
+def _of_no_buddies(
+    pair: CameraPair, cells: Integers, counts: Floats, width: float, grid: TimeGrid, most: int
+) -> PairHistogram:
+    """Pairs that tell nothing by themselves, of cameras of ``most`` tracklets."""
+    by_distance = weighted_counts(cells // grid.n, counts, N_DISTANCE_BINS)
+    facts = BuddyTimes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    near = _near(by_distance, width, most)
+    return PairHistogram(pair, cells, counts, np.zeros(0), np.zeros(0), facts, width, near)
+
+
+def _near(by_distance: Floats, width: float, n_candidates: int) -> Floats:
+    """How many pairs are closer than strangers are, by distance bin."""
+    reach = _reach(by_distance, width, n_candidates)
+    return np.where((np.arange(N_DISTANCE_BINS) + 1) * width <= reach, by_distance, 0.0)
 
 
 def whole_tracks(gallery: Gallery, rows: Integers) -> tuple[Spans, Integers]:
@@ -201,7 +264,7 @@ def _count_pair(
     rows = rows[np.argsort(buddies.distance[rows], kind="stable")]
     others = buddies.nearest[rows]
     reach = _reach(by_distance, width, len(gallery.spans))
-    alike = np.where((np.arange(N_DISTANCE_BINS) + 1) * width <= reach, by_distance, 0.0)
+    alike = _near(by_distance, width, len(gallery.spans))
     facts, near, times = _facts(queries, gallery, rows, others, reach, within, grid, light)
     return PairHistogram(camera_pair(*pair), cells, counts, near, times, facts, width, alike)
 

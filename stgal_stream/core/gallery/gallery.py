@@ -63,6 +63,7 @@ class Gallery:
         self._cameras: list[str | None] = list(cameras)
         self._camera_index = {name: i for i, name in enumerate(self._cameras) if name is not None}
         self._n_of_camera = [0] * len(self._cameras)
+        self._names: tuple[str, ...] | None = None
         self._low = 0
         self._columns = dict(_EMPTY)
 
@@ -95,7 +96,9 @@ class Gallery:
     @property
     def camera_names(self) -> tuple[str, ...]:
         """Cameras by index; an empty name where an index is free."""
-        return tuple(name or "" for name in self._cameras)
+        if self._names is None:
+            self._names = tuple(name or "" for name in self._cameras)
+        return self._names
 
     @property
     def n_cameras(self) -> int:
@@ -282,6 +285,7 @@ class Gallery:
         made = cls()
         made.first = state.first
         made._cameras = list(state.cameras)
+        made._names = None
         made._n_of_camera = [0] * len(state.cameras)
         made._camera_index = {name: i for i, name in enumerate(state.cameras) if name is not None}
         for tracklet, settled_s in zip(state.tracklets, state.settled_s, strict=True):
@@ -305,7 +309,7 @@ class Gallery:
             if index == len(self._cameras):
                 self._cameras.append(None)
                 self._n_of_camera.append(0)
-            self._cameras[index] = camera
+            self._cameras[index], self._names = camera, None
             self._camera_index[camera] = index
             self.normalisation = self.normalisation.without(index)
         self._n_of_camera[index] += 1
@@ -316,7 +320,7 @@ class Gallery:
         self._n_of_camera[index] -= 1
         if not self._n_of_camera[index]:
             del self._camera_index[camera]
-            self._cameras[index] = None
+            self._cameras[index] = self._names = None
 
     # --- columns -----------------------------------------------------------------------------
 

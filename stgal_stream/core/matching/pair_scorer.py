@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from stgal_stream.core.calibration.model import Calibration, Scores
+from stgal_stream.core.calibration.score_tables import ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.travel_time import travel_times_s
@@ -24,15 +25,17 @@ class PairScorer:
     def __init__(self, gallery: Gallery, calibration: Calibration | None = None) -> None:
         self.gallery = gallery
         self.calibration = calibration
+        self._tables = None if calibration is None else ScoreTables(calibration)
 
     def use(self, calibration: Calibration) -> None:
         """Puts a calibration in force, its normalisation too."""
         self.calibration = calibration
+        self._tables = ScoreTables(calibration)
         self.gallery.normalise(calibration.normalisation)
 
     def forget(self) -> None:
         """Nothing is known any more."""
-        self.calibration = None
+        self.calibration = self._tables = None
         self.gallery.normalise(Normalisation())
 
     def rows(self, numbers: Sequence[int], *, before: bool = False) -> Iterator[tuple[int, Scores]]:
@@ -74,14 +77,14 @@ class PairScorer:
     def _scores(
         self, mine: np.int64 | Integers, others: slice | Integers, d: Vectors, times: Floats
     ) -> Scores:
-        if self.calibration is None:
+        if self._tables is None:
             return Scores.unknown(times)
         gallery = self.gallery
         camera = int(np.atleast_1d(gallery.cameras[mine])[0])
         # In one camera at one time they are two people (or one tracklet and itself).
         excluded = (times == 0) & (gallery.cameras[others] == camera)
         excluded |= ~(gallery.comparable[others] & gallery.comparable[mine])
-        return self.calibration.score(
+        return self._tables.score(
             gallery.camera_names[camera],
             gallery.camera_names,
             gallery.cameras[others],

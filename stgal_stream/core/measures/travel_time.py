@@ -8,6 +8,7 @@ travel to the parts of a track that began before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,12 @@ class Spans:
         """Some of them; any index of numpy, ``None`` included, as in ``spans[:, None]``."""
         columns = (self.camera, self.start_s, self.track_start_s, self.end_s)
         return Spans(*(column[at] for column in columns))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Spans]) -> Spans:
+        """Those of all parts, one after the other."""
+        names = ("camera", "start_s", "track_start_s", "end_s")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def __len__(self) -> int:
         return len(self.start_s)

@@ -45,12 +45,16 @@ class CameraClock:
         return bool(self.stamps) and (not self.is_guess or len(self.leads) == _N_LEADS)
 
     @property
-    def own_progress_s(self) -> float:
-        """The site time that the camera alone vouches for: it may have been ahead of the others
-        before, but what it runs on beyond that is time that has passed. A leap is so too where
-        nobody else speaks for long."""
-        leads = [lead_s for _, lead_s in self.leads]
-        return self.front_s - max(0.0, self.turn_lead_s, *leads) - self.leapt_s
+    def latest_s(self) -> float:
+        """The newest stamp, in site time."""
+        return self.stamps[-1] - self.offset_s
+
+    @property
+    def unproven_s(self) -> float:
+        """What of its progress is not time that has passed, as far as the camera alone can vouch
+        for it: it may have been ahead of the others before. A leap counts where nobody else speaks
+        for long."""
+        return max(0.0, self.turn_lead_s, *(lead_s for _, lead_s in self.leads)) + self.leapt_s
 
     def hear(self, stamp_s: float) -> None:
         """Takes note of a record's stamp."""

@@ -33,6 +33,7 @@ class SiteClockState:
     turn: int
     speaker: str | None
     cameras: dict[str, CameraClock]
+    ahead: dict[str, float]
 
 
 class SiteClock:
@@ -43,8 +44,8 @@ class SiteClock:
         self._turn = state.turn if state else 0
         self._speaker = state.speaker if state else None
         self._cameras = dict(state.cameras) if state else {}
-        # Cameras that are further than the site; at most one of them between two records.
-        self._ahead = {c: k.front_s for c, k in self._cameras.items() if self._is_ahead(c, k)}
+        # Cameras that are further than the site.
+        self._ahead = dict(state.ahead) if state else {}
 
     @property
     def odd_s(self) -> Mapping[str, float]:
@@ -92,12 +93,13 @@ class SiteClock:
     def forget(self, before_s: float) -> None:
         """Forgets cameras that were nowhere near an event time."""
         for camera, clock in list(self._cameras.items()):
-            if camera != _TICKER and (not clock.stamps or clock.front_s < before_s):
+            if camera != _TICKER and (not clock.stamps or clock.latest_s < before_s):
                 del self._cameras[camera]
 
     def state(self) -> SiteClockState:
         """Everything known, to go on from."""
-        return SiteClockState(self.time_s, self._turn, self._speaker, dict(self._cameras))
+        cameras, ahead = dict(self._cameras), dict(self._ahead)
+        return SiteClockState(self.time_s, self._turn, self._speaker, cameras, ahead)
 
     def _begin_turn(self, camera: str, clock: CameraClock, stamp_s: float) -> float:
         self._turn += 1
@@ -132,23 +134,22 @@ class SiteClock:
 
     def _advance(self, camera: str, clock: CameraClock) -> float:
         """Moves the site's time by what one camera has just shown."""
-        front_s = clock.front_s
+        front_s, latest_s = clock.front_s, clock.latest_s
+        if latest_s <= self.time_s + LEAST_OFF_S:  # nothing unlikely: no need of a median
+            front_s = max(front_s, latest_s)
         if math.isinf(self.time_s):
             self.go_on(front_s)
         if front_s <= self.time_s:
             self._ahead.pop(camera, None)
-            return self._set_back(clock) if front_s < self.time_s - _LEAP_S else 0.0
+            return self._set_back(clock) if latest_s < self.time_s - _LEAP_S else 0.0
         if not clock.counts:
             return 0.0
         self._ahead[camera] = front_s
         second_s = heapq.nlargest(2, self._ahead.values())[1] if len(self._ahead) > 1 else -math.inf
         if second_s > self.time_s + _LEAP_S:
             second_s = self._most_are_past_s()
-        self.go_on(max(second_s, clock.own_progress_s))
+        self.go_on(max(second_s, front_s - clock.unproven_s))
         return 0.0
-
-    def _is_ahead(self, camera: str, clock: CameraClock) -> bool:
-        return camera != _TICKER and clock.counts and clock.front_s > self.time_s
 
     def _speaking(self) -> list[CameraClock]:
         """The cameras that were heard of lately."""
@@ -157,19 +158,19 @@ class SiteClock:
 
     def _most_are_past_s(self) -> float:
         """The time that more than half of the cameras that speak have come to."""
-        fronts = sorted((clock.front_s for clock in self._speaking()), reverse=True)
-        return fronts[len(fronts) // 2]
+        latest = sorted((clock.latest_s for clock in self._speaking()), reverse=True)
+        return latest[len(latest) // 2]
 
     def _set_back(self, clock: CameraClock) -> float:
         """A camera is far behind the site. Where all that speak are, all clocks were set back; by
         how much (s) that camera's was set forward."""
-        furthest_s = max(other.front_s for other in self._speaking())
+        furthest_s = max(other.latest_s for other in self._speaking())
         if furthest_s >= self.time_s - _LEAP_S:
             return 0.0
         back_s = furthest_s - self.time_s
         for other in self._cameras.values():
             other.shift(back_s)
             if other.stamps and other.front_s > self.time_s:
-                other.stamps = []  # from before
+                other.stamps = other.stamps[-1:] if other.latest_s <= self.time_s else []
         self._ahead = {}
         return back_s

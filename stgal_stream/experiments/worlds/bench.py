@@ -11,6 +11,7 @@ import numpy as np
 
 from stgal_stream.core.calibration.calibrate import calibrate
 from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.calibration.score_tables import ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.measures.best_buddies import best_buddies
 from stgal_stream.core.measures.distance import distances
@@ -283,7 +284,7 @@ def _mark(visits: PerfectVisits, scores: Floats) -> Mark:
 
 
 def _calibrated_log_p_t(gallery: Gallery, found: Calibration, d: Floats, times: Floats) -> Floats:
-    names, at_alpha_0 = gallery.camera_names, replace(found, alpha=0.0)
+    names, at_alpha_0 = gallery.camera_names, ScoreTables(replace(found, alpha=0.0))
     rows = np.full(d.shape, -np.inf)
     for row in range(len(d)):
         camera = names[gallery.cameras[row]]

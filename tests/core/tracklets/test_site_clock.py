@@ -119,7 +119,7 @@ def test_what_an_outage_has_kept_is_no_wrong_clock() -> None:
         clock, times = told(order)
         assert not clock.odd_s
         arrives = np.maximum.accumulate(sorted(a for a, _, _ in sent))
-        assert (np.array(times) <= arrives + 1e-6).all()
+        assert (np.array(times) <= arrives + LEAST_OFF_S).all()
 
 
 @given(st.integers(0, 2**32), st.integers(1, 400))
