@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 METHODS = ("calibrated", "paper", "appearance")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -142,6 +143,14 @@ class EmbedSettings:
         minimum=0,
         may_be_infinite=True,
     )
+    timestamp_zone: str = _key(
+        "", "Time zone of timestamps that name none, as `Europe/Berlin`; empty: they are refused."
+    )
+    person_types: tuple[str, ...] = _key(
+        ("person", "pedestrian", "human"),
+        "Values of `object.type` that are people, in lower case; class numbers as text.",
+    )
+    upstream_model: str = _key("", "Names what made the vectors that come without a model's name.")
     tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
     providers: tuple[str, ...] = _key(
         PROVIDERS, "onnxruntime's providers, the preferred one first.", choices=PROVIDERS
@@ -149,6 +158,12 @@ class EmbedSettings:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.timestamp_zone:
+            try:
+                ZoneInfo(self.timestamp_zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+                detail = f"timestamp_zone: {self.timestamp_zone!r} is no time zone"
+                raise ValueError(f"{detail}; `Europe/Berlin` is one") from error
 
     @property
     def loading(self) -> dict[str, Any]:

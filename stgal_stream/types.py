@@ -134,8 +134,10 @@ REASONS = {
     Reason.RECORD_TOO_LARGE: ("The record has too many bytes.", "As above."),
     Reason.BAD_BOX: ("The box has no area or impossible coordinates.", "Check the detector."),
     Reason.BAD_TIMESTAMP: (
-        "The timestamp is no RFC 3339 time with an offset, or lies before 1970 or after 2199.",
-        "Send for example `2026-01-31T12:00:00.250Z`.",
+        "The timestamp is no RFC 3339 time with an offset and no Unix time, or lies before 1970 or "
+        "after 2199.",
+        "Send for example `2026-01-31T12:00:00.250Z`; `embed.timestamp_zone` is for times without "
+        "an offset.",
     ),
     Reason.FUTURE_TIMESTAMP: (
         "The timestamp lies ahead of the record's arrival by more than `embed.max_future_s`.",

@@ -9,7 +9,7 @@ import pytest
 
 from stgal_stream.configuration import RENAMED, load_config
 from stgal_stream.errors import ConfigError
-from stgal_stream.settings import Config
+from stgal_stream.settings import Config, EmbedSettings
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "deploy" / "stgal.toml"
 
@@ -108,3 +108,10 @@ def test_every_key_refuses_what_is_out_of_its_range() -> None:
                 n_checked += 1
             assert about["meaning"].endswith(".")
     assert n_checked > 30
+
+
+@pytest.mark.parametrize("name", ["Nowhere/At_All", "../etc/passwd", "/etc/localtime", "Berlin"])
+def test_a_zone_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="timestamp_zone"):
+        EmbedSettings(timestamp_zone=name)
+    assert EmbedSettings(timestamp_zone="Europe/Berlin").timestamp_zone

@@ -22,7 +22,7 @@ import numpy as np
 
 from stgal_stream.experiments.simulation.embeddings import EmbeddingLaw, simulate_embeddings
 from stgal_stream.experiments.simulation.schedule import ScheduleRow, read_schedule
-from stgal_stream.wire.detection import format_time
+from stgal_stream.wire.fields import format_time
 
 START_S = 1_700_000_000.0
 

@@ -1,23 +1,40 @@
-"""A file of detections -> a log. A file has an end, so it is taken in order of event time: nothing
-in it is late, however its lines lie."""
+"""A file of detections -> a log: JSON Lines, or JSON values of any layout, also compressed by gzip.
+
+A file whose lines lie as cameras send them, each camera in order and many in turns, is taken as it
+is: a clock that is off shows in it as it does in a stream. Any other file (camera after camera, or
+shuffled) is taken in order of event time. It has an end, so nothing in it is late.
+"""
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC
+from itertools import pairwise
 from pathlib import Path
+from typing import IO, Any
 
 from rich.console import Console
 
 from stgal_stream.errors import DataError
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.wire.detection import BadRecord, parse_time_s
+from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 _BATCH = 500
 _MAX_LINE_BYTES = 64 * 1024 * 1024
+_MAX_DOCUMENT_BYTES = 512 * 1024 * 1024  # what is not in lines is read as a whole
 _HEAD_BYTES = 4096
+_GZIP = b"\x1f\x8b"
+_TURNS = 4  # of each camera: a file with fewer is one of camera after camera
+_OUT_OF_ORDER = 0.2  # of a camera's lines: strays and clocks that are set back, but no shuffle
 # How files begin that hold detections in another wrapping, and what makes JSON Lines of them.
 _WRAPPED = (
-    (b"\x1f\x8b", "compressed by gzip", "gunzip it first"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unzstd it first"),
     (b"BZh", "compressed by bzip2", "bunzip2 it first"),
     (b"\xfd7zXZ", "compressed by xz", "unxz it first"),
@@ -25,34 +42,71 @@ _WRAPPED = (
     (b"\xff\xfe", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
     (b"\xfe\xff", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
 )
+_Line = tuple[str, float, int, int]  # camera, event time, offset, length
 
 
 def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
-    """Appends every line of a JSON Lines file; how many there are. Blank lines do not count.
+    """Appends every detection of a file; how many there are. Blank lines do not count.
 
     Raises:
         DataError: the file cannot be read or holds nothing.
     """
     try:
-        with path.open("rb") as lines:
-            _refuse_foreign(path, lines.read(_HEAD_BYTES))
-            lines.seek(0)
-            order = _by_time(lines)
-            batch: list[NewRecord] = []
-            for _, offset, length in order:
-                lines.seek(offset)
-                batch.append(NewRecord(topic, None, lines.read(length)))
-                if len(batch) == _BATCH:
-                    log.append(batch)
-                    batch = []
-            if batch:
-                log.append(batch)
+        with ExitStack() as files:
+            lines = _as_lines(path, files)
+            found = list(_lines(lines))
+            _append(log, topic, lines, _in_order(found))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not order:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not found:
         raise DataError(f"{path} holds no detection", hint="one JSON object per line is expected")
-    console.print(f"{len(order)} records read from {path}")
-    return len(order)
+    console.print(f"{len(found)} records read from {path}")
+    return len(found)
+
+
+def _append(log: Log, topic: str, lines: IO[bytes], order: list[_Line]) -> None:
+    for start in range(0, len(order), _BATCH):
+        batch = []
+        for _, _, offset, length in order[start : start + _BATCH]:
+            lines.seek(offset)
+            batch.append(NewRecord(topic, None, lines.read(length)))
+        log.append(batch)
+
+
+# --- wrappings -------------------------------------------------------------------------------
+
+
+def _as_lines(path: Path, files: ExitStack) -> IO[bytes]:
+    """The file, or what is in it as JSON Lines; everything opened is left to ``files``."""
+    plain: IO[bytes] = files.enter_context(path.open("rb"))
+    if plain.read(len(_GZIP)) == _GZIP:
+        plain.seek(0)
+        inside = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        try:
+            with gzip.open(plain) as packed:
+                shutil.copyfileobj(packed, inside)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            detail = f"{path} cannot be read: it is a broken gzip file ({error})"
+            raise DataError(detail, hint="copy it once more, to its end") from error
+        plain = inside
+    plain.seek(0)
+    head = plain.read(_HEAD_BYTES)
+    plain.seek(0)
+    _refuse_foreign(path, head)
+    if not _is_document(head):
+        return plain
+    text = plain.read(_MAX_DOCUMENT_BYTES + 1)
+    if len(text) > _MAX_DOCUMENT_BYTES:
+        most = f"{_MAX_DOCUMENT_BYTES / 1024**2:.0f} MB"
+        raise DataError(
+            f"{path} is one JSON value of more than {most}",
+            hint="`jq -c '.[]'` makes JSON Lines of an array",
+        )
+    lines = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    for value in _values(path, text):
+        lines.write(json.dumps(value).encode() + b"\n")
+    lines.seek(0)
+    return lines
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -66,21 +120,72 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         )
 
 
-def _by_time(lines) -> list[tuple[float, int, int]]:  # type: ignore[no-untyped-def]
-    """(event time, offset, length) of every line, in order of event time; what has no readable
-    time comes first, where it is refused without moving the clock."""
-    found = []
+def _is_document(head: bytes) -> bool:
+    """Whether a file begins as JSON does that is not in lines: an array, or an object whose first
+    line does not end it."""
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    first = begin.split(b"\n", 1)[0].strip()
+    return begin.startswith(b"[") or first == b"{"
+
+
+def _values(path: Path, content: bytes) -> Iterator[Any]:
+    """The values of arrays, and of objects that follow each other."""
+    try:
+        text = content.decode("utf-8-sig")
+        decoder, at = json.JSONDecoder(), 0
+        while at < len(text) and (at := _next(text, at)) < len(text):
+            value, at = decoder.raw_decode(text, at)
+            yield from value if isinstance(value, list) else [value]
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} is no JSON: {error}", hint="one JSON object per line is expected"
+        ) from error
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next value begins."""
+    while at < len(text) and text[at] in " \t\r\n,":
+        at += 1
+    return at
+
+
+# --- order -----------------------------------------------------------------------------------
+
+
+def _lines(lines: IO[bytes]) -> Iterator[_Line]:
+    """Every line. What has no readable time has minus infinity: it is refused without moving the
+    clock."""
     offset = 0
     while line := lines.readline(_MAX_LINE_BYTES):
-        content = line.strip()
-        if content:
-            found.append((_time_s(content), offset, len(line)))
+        if content := line.removeprefix(codecs.BOM_UTF8).strip():
+            yield *_camera_and_time(content), offset, len(line)
         offset += len(line)
-    return sorted(found, key=lambda entry: (entry[0], entry[1]))
 
 
-def _time_s(line: bytes) -> float:
+def _camera_and_time(line: bytes) -> tuple[str, float]:
     try:
-        return parse_time_s(json.loads(line)["timestamp"])
-    except (BadRecord, ValueError, TypeError, KeyError, RecursionError):
-        return float("-inf")
+        record = json.loads(line)
+        stamp = record.get("timestamp")
+        stamp = record.get("@timestamp") if stamp is None else stamp
+        return str(record.get("sensorId")), parse_time_s(stamp, UTC)
+    except (BadRecord, ValueError, TypeError, AttributeError, RecursionError):
+        return "", float("-inf")
+
+
+def _in_order(lines: list[_Line]) -> list[_Line]:
+    if _is_as_sent(lines):
+        return lines
+    return sorted(lines, key=lambda line: line[1:3])
+
+
+def _is_as_sent(lines: list[_Line]) -> bool:
+    """Whether lines lie as several cameras send them."""
+    timed = [line for line in lines if line[1] > float("-inf")]
+    n_turns = 1 + sum(a[0] != b[0] for a, b in pairwise(timed))
+    times: dict[str, list[float]] = {}
+    for camera, time_s, _, _ in timed:
+        times.setdefault(camera, []).append(time_s)
+    if n_turns < _TURNS * len(times):
+        return False
+    n_back = sum(a > b for mine in times.values() for a, b in pairwise(mine))
+    return n_back <= _OUT_OF_ORDER * len(timed)

@@ -26,7 +26,7 @@ from stgal_stream.experiments.simulation.schedule import (
 )
 from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
 from stgal_stream.settings import Config
-from stgal_stream.wire.detection import BadRecord, parse_time_s
+from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 _START = "2025-01-01T00:00:00Z"
 

@@ -14,8 +14,9 @@ from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.settings import EmbedSettings, TopicSettings
 from stgal_stream.types import Position, Reason, Vector
 from stgal_stream.wire import dead_letter
-from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
+from stgal_stream.wire.detection import DetectionMessage, decode
 from stgal_stream.wire.embedding import EmbeddingRecord, encode
+from stgal_stream.wire.fields import BadRecord, check_vector
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Item:
         has no time: minus infinity."""
         kept = replace(record, value=b"", headers=())
         try:
-            message = decode(record, limits.max_record_bytes, limits.max_future_s)
+            message = decode(record, limits)
         except BadRecord as fault:
             return float("-inf"), cls(kept, fault=fault)
         return message.time_s, cls(kept, message)

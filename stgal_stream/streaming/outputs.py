@@ -9,8 +9,8 @@ from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.settings import TopicSettings
 from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Position, Reason
 from stgal_stream.wire import dead_letter
-from stgal_stream.wire.detection import BadRecord
 from stgal_stream.wire.events import encode_association, encode_identity
+from stgal_stream.wire.fields import BadRecord
 
 
 @dataclass(slots=True)

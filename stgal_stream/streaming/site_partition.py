@@ -22,7 +22,6 @@ from stgal_stream.streaming.extractor_rollout.marker import MarkerWatch
 from stgal_stream.streaming.outputs import Outputs
 from stgal_stream.streaming.snapshots import Snapshot
 from stgal_stream.types import Detection, Event, Reason
-from stgal_stream.wire.detection import BadRecord, check_vector
 from stgal_stream.wire.embedding import (
     EmbeddingRecord,
     EmbeddingsRecord,
@@ -32,6 +31,7 @@ from stgal_stream.wire.embedding import (
     as_detection,
     decode,
 )
+from stgal_stream.wire.fields import BadRecord, check_vector
 
 logger = logging.getLogger(__name__)
 

@@ -2,47 +2,37 @@
 
 Two forms: JSON (schemas/detection.v1.json, NVIDIA nvschema's field names), and compact, where the
 record's value is the encoded crop itself and the rest rides in Kafka headers of the same names.
+What producers bend is taken where its meaning is certain (``wire.fields``).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
+import codecs
+import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
-import numpy as np
 
 from stgal_stream.log.port import Record
+from stgal_stream.settings import EmbedSettings
 from stgal_stream.types import Box, Reason, Vector
+from stgal_stream.wire.fields import (
+    BadRecord,
+    box_of,
+    confidence_of,
+    is_picture,
+    name_of,
+    parse_time_s,
+    picture_of,
+    track_of,
+    vector_of,
+)
 
 SCHEMA = "stgal.detection.v1"
 DEFAULT_SITE = "default"
-PERSON_TYPES = frozenset({"person", "pedestrian"})
-MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
-_MAX_COORDINATE_PX = 65_536.0
-_MAX_NAME = 256
-_LAST_TIME_S = 7_258_118_400.0  # 2200-01-01
-_MAX_DIM = 16_384
-# What producers write where nothing tracks: DeepStream's UNTRACKED_OBJECT_ID (2^64 - 1) and its
-# casts to other integers and to a double, -1 as in MOT files, and the words of JSON writers.
-_UNTRACKED = frozenset(
-    {"", "-1", "none", "null", "nan", "undefined", "untracked", "0xffffffffffffffff"}
-    | {str(2**bits - 1) for bits in (31, 32, 63, 64)}
-    | {str(2**64), repr(float(2**64)), "-1.0"}
-)
-_MAGIC = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
-
-
-class BadRecord(Exception):
-    """A record that cannot be used, with its reason code."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +60,30 @@ class _Bbox(msgspec.Struct):
 
 class _Object(msgspec.Struct):
     id: str | int | float | None = None
-    type: str | None = None
+    type: str | int | None = None
     confidence: float | None = None
     bbox: _Bbox | None = None
 
 
 class _Crop(msgspec.Struct):
-    media_type: str = msgspec.field(name="mediaType")
     data: str
+    media_type: str | None = msgspec.field(name="mediaType", default=None)
 
 
 class _Embedding(msgspec.Struct):
-    vector: list[float] | str
-    model: str
+    vector: list[Any] | str
+    model: str | None = None
 
 
 class _Detection(msgspec.Struct):
-    id: str
-    timestamp: str
-    sensor_id: str = msgspec.field(name="sensorId")
+    sensor_id: str | int = msgspec.field(name="sensorId")
+    id: str | int | None = None
+    timestamp: str | int | float | None = None
+    at_timestamp: str | int | float | None = msgspec.field(name="@timestamp", default=None)
     schema: str | None = None
     site: str | None = None
     object: _Object | None = None
+    objects: list[_Object] | None = None
     crop: _Crop | None = None
     embedding: _Embedding | None = None
 
@@ -99,7 +91,7 @@ class _Detection(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Detection)
 
 
-def decode(record: Record, max_bytes: int, max_future_s: float) -> DetectionMessage:
+def decode(record: Record, limits: EmbedSettings) -> DetectionMessage:
     """Reads one record.
 
     Raises:
@@ -107,60 +99,111 @@ def decode(record: Record, max_bytes: int, max_future_s: float) -> DetectionMess
     """
     if record.fault is not None:
         raise BadRecord(Reason.SCHEMA, record.fault)
-    if len(record.value) > max_bytes:
-        detail = f"{len(record.value)} bytes, at most {max_bytes} are allowed"
+    if len(record.value) > limits.max_record_bytes:
+        detail = f"{len(record.value)} bytes, at most {limits.max_record_bytes} are allowed"
         raise BadRecord(Reason.RECORD_TOO_LARGE, detail)
     headers = dict(record.headers)
     if "sensorId" in headers:
-        message = _from_headers(headers, record.value)
+        message = _from_headers(headers, record.value, limits)
     else:
-        message = _from_json(record.value)
+        message = _from_json(record, limits)
     ahead = message.time_s - record.append_time_s
-    if ahead > max_future_s:
+    if ahead > limits.max_future_s:
         detail = f"{ahead:.1f} s ahead of the time at which the log took it"
         raise BadRecord(Reason.FUTURE_TIMESTAMP, detail)
     return message
 
 
-def _from_json(value: bytes) -> DetectionMessage:
+def crop_in(record: Record) -> bytes | None:
+    """The encoded picture of a record that was taken before; None where it brought a vector.
+
+    Raises:
+        BadRecord: there is none that can be read.
+    """
+    if "sensorId" in dict(record.headers):
+        return record.value
+    raw = _parsed(record.value)
+    if raw.embedding is not None or raw.crop is None:
+        return None
+    return picture_of(raw.crop.data, raw.crop.media_type)
+
+
+def _parsed(value: bytes) -> _Detection:
     try:
-        raw = _DECODER.decode(value)
+        return _DECODER.decode(value.removeprefix(codecs.BOM_UTF8))
     except msgspec.ValidationError as error:
         if "timestamp" in str(error):
             raise BadRecord(Reason.BAD_TIMESTAMP, str(error)) from error
         raise BadRecord(Reason.SCHEMA, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRecord(Reason.NOT_JSON, str(error)) from error
+
+
+def _from_json(record: Record, limits: EmbedSettings) -> DetectionMessage:
+    raw = _parsed(record.value)
     if raw.schema not in (None, SCHEMA):
         raise BadRecord(Reason.UNKNOWN_TYPE, f"schema {raw.schema[:64]!r}, not {SCHEMA!r}")
-    thing = raw.object or _Object()
+    thing = _the_object(raw)
     crop, vector, model = None, None, None
     if raw.embedding is not None:
-        vector = _vector(raw.embedding.vector)
-        model = _name(raw.embedding.model, "embedding.model")
+        vector = vector_of(raw.embedding.vector)
+        model = _model(raw.embedding.model, limits)
     elif raw.crop is not None:
-        if raw.crop.media_type not in MEDIA_TYPES:
-            raise BadRecord(Reason.UNKNOWN_TYPE, f"crop of type {raw.crop.media_type[:64]!r}")
-        crop = _base64(raw.crop.data, Reason.BAD_IMAGE, "crop.data")
+        crop = picture_of(raw.crop.data, raw.crop.media_type)
     else:
         raise BadRecord(Reason.SCHEMA, "neither a crop nor an embedding")
     box = thing.bbox
     return _checked(
-        raw.id,
+        _derived_id(record) if raw.id is None else raw.id,
         raw.site,
         raw.sensor_id,
-        raw.timestamp,
-        _text(thing.id),
-        thing.type,
-        thing.confidence,
+        _timestamp(raw),
+        thing,
         None if box is None else (box.left, box.top, box.right, box.bottom),
         crop,
         vector,
         model,
+        limits,
     )
 
 
-def _from_headers(headers: dict[str, bytes], value: bytes) -> DetectionMessage:
+def _the_object(raw: _Detection) -> _Object:
+    """The object of a record, also where it came as a list of one."""
+    if raw.objects is None:
+        return raw.object or _Object()
+    if raw.object is not None or len(raw.objects) != 1:
+        detail = f"objects holds {len(raw.objects)}; a record is of one person, in `object`"
+        raise BadRecord(Reason.SCHEMA, detail)
+    return raw.objects[0]
+
+
+def _timestamp(raw: _Detection) -> str | float:
+    stamps = [stamp for stamp in (raw.timestamp, raw.at_timestamp) if stamp is not None]
+    if not stamps:
+        raise BadRecord(Reason.BAD_TIMESTAMP, "there is no `timestamp`")
+    return stamps[0]
+
+
+def _model(name: str | None, limits: EmbedSettings) -> str:
+    """What embedded a vector: as the record says, else as configured."""
+    if name is None and not limits.upstream_model:
+        raise BadRecord(
+            Reason.SCHEMA,
+            "embedding.model is missing; embed.upstream_model names it for records without it",
+        )
+    return name_of(name if name is not None else limits.upstream_model, "embedding.model")
+
+
+def _derived_id(record: Record) -> str:
+    """A name for a record that has none: it follows from the content and the place in the log."""
+    at = record.partition
+    place = f"{at.topic}/{at.number}/{record.offset}".encode()
+    return hashlib.blake2b(place + b"\0" + record.value, digest_size=12).hexdigest()
+
+
+def _from_headers(
+    headers: dict[str, bytes], value: bytes, limits: EmbedSettings
+) -> DetectionMessage:
     try:
         text = {name: content.decode() for name, content in headers.items()}
     except UnicodeDecodeError as error:
@@ -171,7 +214,7 @@ def _from_headers(headers: dict[str, bytes], value: bytes) -> DetectionMessage:
             raise BadRecord(reason, f"header {name!r} is missing")
     if text.get("schema", SCHEMA) != SCHEMA:
         raise BadRecord(Reason.UNKNOWN_TYPE, f"schema {text['schema'][:64]!r}, not {SCHEMA!r}")
-    if not any(value.startswith(magic) for magic, _ in _MAGIC):
+    if not is_picture(value):
         raise BadRecord(Reason.BAD_IMAGE, "the value is neither JPEG, PNG nor WebP")
     try:
         confidence = float(text["object.confidence"]) if "object.confidence" in text else None
@@ -182,13 +225,12 @@ def _from_headers(headers: dict[str, bytes], value: bytes) -> DetectionMessage:
         text.get("site"),
         text["sensorId"],
         text["timestamp"],
-        text.get("object.id"),
-        text.get("object.type"),
-        confidence,
+        _Object(text.get("object.id"), text.get("object.type"), confidence),
         _box_header(text.get("object.bbox")),
         value,
         None,
         None,
+        limits,
     )
 
 
@@ -204,125 +246,36 @@ def _box_header(text: str | None) -> tuple[float, float, float, float] | None:
 
 
 def _checked(
-    id_: str,
+    id_: str | int,
     site: str | None,
-    camera: str,
-    timestamp: str,
-    track_id: str | None,
-    type_: str | None,
-    confidence: float | None,
+    camera: str | int,
+    timestamp: str | float,
+    thing: _Object,
     box: tuple[float, float, float, float] | None,
     crop: bytes | None,
     vector: Vector | None,
     model: str | None,
+    limits: EmbedSettings,
 ) -> DetectionMessage:
-    if type_ is not None and type_.lower() not in PERSON_TYPES:
-        raise BadRecord(Reason.UNKNOWN_TYPE, f"object of type {type_[:64]!r}, not a person")
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise BadRecord(Reason.SCHEMA, f"confidence {confidence}, not between 0 and 1")
+    if thing.type is not None and str(thing.type).lower() not in limits.person_types:
+        raise BadRecord(
+            Reason.UNKNOWN_TYPE,
+            f"object of type {str(thing.type)[:64]!r}, not a person (embed.person_types)",
+        )
     return DetectionMessage(
-        id=_name(id_, "id"),
-        site=DEFAULT_SITE if site is None else _name(site, "site"),
-        camera=_name(camera, "sensorId"),
-        time_s=parse_time_s(timestamp),
-        track_id=track_of(track_id),
-        box=None if box is None else _box(*box),
-        confidence=confidence,
+        id=name_of(id_, "id"),
+        site=DEFAULT_SITE if site is None else name_of(site, "site"),
+        camera=name_of(camera, "sensorId"),
+        time_s=parse_time_s(timestamp, _zone(limits.timestamp_zone)),
+        track_id=track_of(thing.id),
+        box=None if box is None else box_of(*box),
+        confidence=confidence_of(thing.confidence),
         crop=crop,
         vector=vector,
         model=model,
     )
 
 
-def parse_time_s(timestamp: str) -> float:
-    """RFC 3339 with an offset -> Unix seconds.
-
-    Raises:
-        BadRecord: it is not one, names no offset, or lies before 1970.
-    """
-    try:
-        moment = msgspec.convert(timestamp, datetime)
-    except msgspec.ValidationError as error:
-        detail = f"{timestamp[:64]!r} is no RFC 3339 timestamp"
-        raise BadRecord(Reason.BAD_TIMESTAMP, detail) from error
-    if moment.tzinfo is None:
-        raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} has no UTC offset")
-    try:
-        time_s = moment.timestamp()
-    except OverflowError as error:
-        raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} is out of range") from error
-    if time_s < 0:
-        raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} lies before 1970")
-    if time_s > _LAST_TIME_S:
-        raise BadRecord(Reason.BAD_TIMESTAMP, f"{timestamp[:64]!r} lies after 2199")
-    return time_s
-
-
-def format_time(time_s: float) -> str:
-    """Unix seconds -> RFC 3339 UTC with microseconds."""
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _name(value: str | None, field: str) -> str:
-    if not value or len(value) > _MAX_NAME or not value.isprintable():
-        detail = f"{field} must be 1 to {_MAX_NAME} printable characters"
-        raise BadRecord(Reason.SCHEMA, detail)
-    return value
-
-
-def _box(left: float, top: float, right: float, bottom: float) -> Box:
-    values = (left, top, right, bottom)
-    if not all(math.isfinite(v) and abs(v) <= _MAX_COORDINATE_PX for v in values):
-        raise BadRecord(Reason.BAD_BOX, f"coordinates beyond {_MAX_COORDINATE_PX:.0f} px")
-    if right <= left or bottom <= top:
-        raise BadRecord(Reason.BAD_BOX, "the box has no area")
-    return Box(left, top, right, bottom)
-
-
-def _text(track: str | float | None) -> str | None:
-    """A track's id as text; 7 and 7.0 are one track."""
-    if isinstance(track, float) and track.is_integer():
-        return str(int(track))
-    return None if track is None else str(track)
-
-
-def track_of(value: str | None) -> str | None:
-    """The camera's track; None where it says, in whatever spelling, that there is none."""
-    if value is None or value.strip().lower() in _UNTRACKED:
-        return None
-    return _name(value, "object.id")
-
-
-def _base64(text: str, reason: Reason, field: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRecord(reason, f"{field} is not base64: {error}") from error
-
-
-def _vector(raw: list[float] | str) -> Vector:
-    if isinstance(raw, str):
-        data = _base64(raw, Reason.BAD_VECTOR, "embedding.vector")
-        if len(data) % 4:
-            raise BadRecord(Reason.BAD_VECTOR, f"{len(data)} bytes are no float32 numbers")
-        vector = np.frombuffer(data, dtype="<f4").astype(np.float32)
-    else:
-        with np.errstate(over="ignore"):
-            vector = np.array(raw, dtype=np.float64).astype(np.float32)
-    return check_vector(vector)
-
-
-def check_vector(vector: Vector) -> Vector:
-    """The vector, if distances to it mean something.
-
-    Raises:
-        BadRecord: it is empty, far too long, zero, not finite, or its square overflows float32.
-    """
-    if not 1 <= vector.size <= _MAX_DIM:
-        raise BadRecord(Reason.BAD_VECTOR, f"{vector.size} numbers, not 1 to {_MAX_DIM}")
-    if not np.isfinite(vector).all():
-        raise BadRecord(Reason.BAD_VECTOR, "a number is NaN or infinite")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if not 1e-12 < length < 1e15:
-        raise BadRecord(Reason.BAD_VECTOR, "the vector is zero or out of range")
-    return vector
+@lru_cache(maxsize=8)
+def _zone(name: str) -> ZoneInfo | None:
+    return ZoneInfo(name) if name else None

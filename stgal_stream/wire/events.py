@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from stgal_stream.types import AssociationEvent, Evidence, IdentityEvent, Tracklet
-from stgal_stream.wire.detection import format_time
+from stgal_stream.wire.fields import format_time
 
 IDENTITY_SCHEMA = "stgal.identity.v1"
 ASSOCIATION_SCHEMA = "stgal.association.v1"

@@ -116,7 +116,7 @@ LINE = b'{"schema":"stgal.detection.v1","id":"a","timestamp":"2024-01-01T00:00:0
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x1f\x8b\x08" + LINE, "compressed by gzip"),
+        (b"\x1f\x8b\x08" + LINE, "cannot be read"),
         (b"\x28\xb5\x2f\xfd" + LINE, "compressed by zstd"),
         (b"PK\x03\x04" + LINE, "a ZIP archive"),
         (LINE.decode().encode("utf-16"), "in UTF-16"),

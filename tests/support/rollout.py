@@ -17,7 +17,7 @@ from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.reading import values
 from stgal_stream.settings import Config
 from stgal_stream.streaming.extractor_rollout.state import RolloutState
-from stgal_stream.wire.detection import parse_time_s
+from stgal_stream.wire.fields import parse_time_s
 from stgal_stream.wire.rollout import Promotion, encode
 from tests.support.tiny_model import tiny
 from tests.support.waiting import HANG_S, live

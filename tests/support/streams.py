@@ -13,7 +13,7 @@ from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
 from stgal_stream.types import Detection
-from stgal_stream.wire.detection import format_time
+from stgal_stream.wire.fields import format_time
 
 
 def embedded_upstream(detection: Detection, site: str = "upstream") -> bytes:

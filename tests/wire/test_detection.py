@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -15,9 +16,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from stgal_stream.log.port import Partition, Record
+from stgal_stream.settings import EmbedSettings
 from stgal_stream.types import Box, Reason
-from stgal_stream.wire.detection import BadRecord, DetectionMessage, decode, format_time
+from stgal_stream.wire.detection import DetectionMessage, crop_in, decode
+from stgal_stream.wire.fields import BadRecord, format_time, parse_time_s
 
+LIMITS = EmbedSettings(max_record_bytes=1_000_000, max_future_s=60.0)
 JPEG = b"\xff\xd8\xff\xe0 not a whole picture"
 SCHEMA = json.loads((files("stgal_stream") / "wire" / "schemas" / "detection.v1.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
@@ -29,7 +33,7 @@ def record(value: bytes, headers: dict[str, str] | None = None) -> Record:
 
 
 def take(value: bytes, headers: dict[str, str] | None = None) -> DetectionMessage:
-    return decode(record(value, headers), max_bytes=1_000_000, max_future_s=60.0)
+    return decode(record(value, headers), LIMITS)
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -95,16 +99,19 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"id": None}, Reason.SCHEMA),
         ({"id": ""}, Reason.SCHEMA),
         ({"id": "x" * 300}, Reason.SCHEMA),
         ({"id": "line\nbreak"}, Reason.SCHEMA),
-        ({"id": 7}, Reason.SCHEMA),
+        ({"id": 7.5}, Reason.SCHEMA),
+        ({"objects": []}, Reason.SCHEMA),
+        ({"object": None, "objects": [{"id": 1}, {"id": 2}]}, Reason.SCHEMA),
         ({"sensorId": None}, Reason.SCHEMA),
         ({"crop": None}, Reason.SCHEMA),
         ({"schema": "stgal.detection.v9"}, Reason.UNKNOWN_TYPE),
         ({"object": {"type": "vehicle"}}, Reason.UNKNOWN_TYPE),
-        ({"object": {"confidence": 1.5}}, Reason.SCHEMA),
+        ({"object": {"confidence": 101}}, Reason.SCHEMA),
+        ({"object": {"confidence": -0.5}}, Reason.SCHEMA),
+        ({"object": {"type": 0}}, Reason.UNKNOWN_TYPE),
         ({"crop": {"mediaType": "image/gif", "data": ""}}, Reason.UNKNOWN_TYPE),
         ({"crop": {"mediaType": "image/jpeg", "data": "%%%"}}, Reason.BAD_IMAGE),
         ({"timestamp": None}, Reason.BAD_TIMESTAMP),
@@ -112,12 +119,16 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
         ({"timestamp": "2023-11-14T22:13:10"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "1969-12-31T23:59:59Z"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "9999-12-31T23:59:59Z"}, Reason.BAD_TIMESTAMP),
-        ({"timestamp": 1.7e9}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": 17}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": 1e300}, Reason.BAD_TIMESTAMP),
+        ({"timestamp": "2023-02-30T22:13:10Z"}, Reason.BAD_TIMESTAMP),
         ({"timestamp": "2023-11-15T22:13:10Z"}, Reason.FUTURE_TIMESTAMP),
         ({"embedding": {"vector": [], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [0.0, 0.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e39, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e20, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [[1.0], [2.0]], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [{}], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": "AAA=", "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1.0], "model": ""}}, Reason.SCHEMA),
         ({"embedding": {"vector": [1.0]}}, Reason.SCHEMA),
@@ -183,7 +194,7 @@ def test_any_value_in_any_place_is_taken_or_refused(name: str, value: Any) -> No
 @given(st.floats(0, 4e9))
 def test_times_survive_formatting(time_s: float) -> None:
     value = json.dumps(body(timestamp=format_time(time_s))).encode()
-    seen = decode(record(value), 1_000_000, float("inf"))
+    seen = decode(record(value), EmbedSettings(max_future_s=float("inf")))
     assert seen.time_s == pytest.approx(time_s, abs=2e-6)
 
 
@@ -209,3 +220,117 @@ def test_no_track_is_no_track_however_it_is_spelt(spelling: object) -> None:
 )
 def test_a_track_keeps_its_id(given: object, taken: str) -> None:
     assert take(json.dumps(body(object={"id": given})).encode()).track_id == taken
+
+
+# --- what producers bend ---------------------------------------------------------------------
+
+NOON_S = 1_699_999_990.5  # 2023-11-14T22:13:10.5Z
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "2023-11-14T22:13:10.5Z", "2023-11-14T22:13:10.500000000Z", "2023-11-14t22:13:10,5z",
+        "2023-11-14 22:13:10.5Z", "2023-11-14 22:13:10.5 UTC", "2023-11-15T00:13:10.5+02:00",
+        "2023-11-15T00:13:10.5+0200", "2023-11-15 00:13:10.5 +02", "2023-11-14T17:13:10.5-05:00",
+        1699999990.5, 1699999990500, 1699999990500000, 1699999990500000000, "1699999990.5",
+        "1699999990500",
+    ],
+)  # fmt: skip
+def test_a_time_is_one_time_however_it_is_spelt(spelling: object) -> None:
+    assert take(json.dumps(body(timestamp=spelling)).encode()).time_s == NOON_S
+    made = body(timestamp=None) | {"@timestamp": spelling}
+    assert take(json.dumps(made).encode()).time_s == NOON_S
+
+
+def test_a_time_without_a_zone_is_taken_where_one_is_configured() -> None:
+    value = json.dumps(body(timestamp="2023-11-14T23:13:10.5")).encode()
+    assert refused(value) is Reason.BAD_TIMESTAMP
+    seen = decode(record(value), replace(LIMITS, timestamp_zone="Europe/Berlin"))
+    assert seen.time_s == NOON_S
+
+
+@given(st.integers(100_000_000, 4_000_000_000), st.integers(0, 999))
+def test_units_of_unix_time_are_told_by_size(seconds: int, millis: int) -> None:
+    expected = seconds + millis / 1000
+    for unit in (1, 1_000, 1_000_000, 1_000_000_000):
+        found = parse_time_s(expected if unit == 1 else round(expected * unit))
+        assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["person", "Person", "PEDESTRIAN", "Human", None])
+def test_people_by_any_name(kind: object) -> None:
+    assert take(json.dumps(body(object={"type": kind})).encode()).id == "d1"
+
+
+def test_class_numbers_are_people_where_they_are_configured() -> None:
+    value = json.dumps(body(object={"type": 0})).encode()
+    assert refused(value) is Reason.UNKNOWN_TYPE
+    limits = replace(LIMITS, person_types=("person", "0"))
+    assert decode(record(value), limits).id == "d1"
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [(0.863, 0.863), (86.3, 0.863), (100, 1.0), (1, 1.0), (-1, None),
+                         (-0.1, None), (0, 0.0), (None, None)],
+)  # fmt: skip
+def test_a_confidence_is_a_share_or_none(given: float | None, taken: float | None) -> None:
+    seen = take(json.dumps(body(object={"confidence": given})).encode())
+    assert seen.confidence == pytest.approx(taken) if taken is not None else not seen.confidence
+
+
+def _spellings() -> list[dict[str, str]]:
+    plain = base64.b64encode(JPEG * 20).decode()
+    return [
+        {"mediaType": "image/jpeg", "data": plain},
+        {"mediaType": "image/JPG", "data": plain},
+        {"data": plain},
+        {"mediaType": "image/jpeg", "data": f"data:image/jpeg;base64,{plain}"},
+        {"data": f"data:image/jpg;base64,{plain}"},
+        {"mediaType": "image/jpeg", "data": base64.encodebytes(JPEG * 20).decode()},
+        {"mediaType": "image/jpeg", "data": base64.urlsafe_b64encode(JPEG * 20).decode()},
+        {"mediaType": "image/jpeg", "data": plain.rstrip("=")},
+    ]
+
+
+@pytest.mark.parametrize("crop", _spellings())
+def test_a_crop_is_one_picture_however_it_is_spelt(crop: dict[str, str]) -> None:
+    made = record(json.dumps(body(crop=crop)).encode())
+    assert decode(made, LIMITS).crop == crop_in(made) == JPEG * 20
+
+
+def test_a_list_of_one_object_is_that_object() -> None:
+    whole = body()
+    made = body(object=None) | {"objects": [whole["object"]]}
+    assert take(json.dumps(made).encode()) == take(json.dumps(whole).encode())
+
+
+def test_numbers_are_names() -> None:
+    seen = take(json.dumps(body(id=7, sensorId=3)).encode())
+    assert (seen.id, seen.camera) == ("7", "3")
+
+
+def test_a_missing_id_follows_from_content_and_place() -> None:
+    value = json.dumps(body(id=None)).encode()
+    ids = {take(value).id, take(value).id}
+    assert len(ids) == 1
+    elsewhere = replace(record(value), offset=1)
+    other = record(json.dumps(body(id=None, sensorId="c2")).encode())
+    ids |= {decode(elsewhere, LIMITS).id, decode(other, LIMITS).id}
+    assert len(ids) == 3
+
+
+def test_vectors_nested_and_without_a_model() -> None:
+    nested = body(crop=None, embedding={"vector": [[0.5, 1.5]], "model": "m"})
+    seen = take(json.dumps(nested).encode())
+    assert seen.vector is not None
+    assert seen.vector.tolist() == [0.5, 1.5]
+    nameless = json.dumps(body(crop=None, embedding={"vector": [0.5, 1.5]})).encode()
+    with pytest.raises(BadRecord, match=r"embed\.upstream_model"):
+        take(nameless)
+    assert decode(record(nameless), replace(LIMITS, upstream_model="osnet@1")).model == "osnet@1"
+
+
+def test_a_byte_order_mark_changes_nothing() -> None:
+    value = json.dumps(body()).encode()
+    assert take(b"\xef\xbb\xbf" + value) == take(value)

@@ -192,7 +192,11 @@ class _Problem:
         self.n_distances = made.distance_ratio.shape[1]
         self.kind = (np.arange(len(made.prior)) >= made.n_across).astype(np.int64)
         self.cell_kind = self.kind[made.pair]
-        self.n_pairs = np.maximum(weighted_counts(made.pair, made.total, len(made.prior)), 1.0)
+        self.pair_time = made.pair * self.n_times + made.time
+        self.kind_distance = self.cell_kind * self.n_distances + made.distance
+        self.by_distance = weighted_counts(made.distance, made.total, self.n_distances)
+        self.by_pair = weighted_counts(made.pair, made.total, len(made.prior))
+        self.n_pairs = np.maximum(self.by_pair, 1.0)
         self.log_g0 = np.log(made.g0)
         # Pairs of a kind that nothing is known of are different people.
         fitted = np.array(made.is_fitted)
@@ -203,39 +207,37 @@ class _Problem:
     def expect(self, x: _Parameters) -> float:
         """Finds the expected pairs of one person; the log likelihood."""
         made = self.made
-        eta = x.prior[made.pair] + x.ratio[self.cell_kind, made.distance]
-        eta = eta + (x.log_g1 - self.log_g0)[made.pair, made.time]
-        eta = np.where(self.open, eta, -_LIMIT)
-        self.same = made.total / (1.0 + np.exp(-np.clip(eta, -700, 700)))
-        other = x.log_f0[made.distance] - np.logaddexp(0.0, x.prior)[made.pair]
-        return float(made.total @ (other + np.logaddexp(0.0, eta)))
+        eta = (x.log_g1 - self.log_g0 + x.prior[:, None]).ravel().take(self.pair_time)
+        eta += x.ratio.ravel().take(self.kind_distance)
+        if not self.open.all():
+            eta = np.where(self.open, eta, -_LIMIT)
+        small = np.exp(-np.abs(eta))  # of a probability and of its logarithm at once
+        self.same = made.total * np.where(eta < 0, small, 1.0) / (1.0 + small)
+        other = self.by_distance @ x.log_f0 - self.by_pair @ np.logaddexp(0.0, x.prior)
+        return float(other + made.total @ (np.maximum(eta, 0.0) + np.log1p(small)))
 
     def maximise(self) -> _Parameters:
         """The parameters that fit the expected pairs."""
-        made, n = self.made, self.n_distances
-        same = np.zeros((2, n))
-        for kind in (0, 1):
-            at = self.cell_kind == kind
-            same[kind] = weighted_counts(made.distance[at], self.same[at], n)
-        total = weighted_counts(made.distance, made.total, n)
-        other = np.maximum(total - same.sum(axis=0), 0.0) + 1e-9
+        n = self.n_distances
+        same = weighted_counts(self.kind_distance, self.same, 2 * n).reshape(2, n)
+        other = np.maximum(self.by_distance - same.sum(axis=0), 0.0) + 1e-9
         log_f0 = np.log(other / other.sum())
         borrowed = _BORROWED_PAIRS * same[0] / max(same[0].sum(), 1e-9)
         ratio = np.stack([_falling(same[0], other), _falling(same[1] + borrowed, other)])
-        by_pair = weighted_counts(made.pair, self.same, len(self.kind))
+        k, t = len(self.kind), self.n_times
+        times = weighted_counts(self.pair_time, self.same, k * t).reshape(k, t)
+        by_pair = times.sum(axis=1)
         by_kind = weighted_counts(self.kind, by_pair, 2)
         usual = (by_kind + 1e-9) / np.maximum(weighted_counts(self.kind, self.n_pairs, 2), 1.0)
         usual = usual[self.kind]
         prior = (by_pair + _PRIOR_PAIRS) / (self.n_pairs + _PRIOR_PAIRS / usual)
         prior = np.clip(prior, 1e-9, 0.5)
-        log_g1 = np.log(self._time_densities())
+        log_g1 = np.log(self._time_densities(times))
         return _Parameters(np.log(prior / (1 - prior)), log_f0, ratio, log_g1)
 
-    def _time_densities(self) -> Floats:
-        """(K, T) g1 of each camera pair."""
-        made, t = self.made, self.n_times
-        k = len(self.kind)
-        times = weighted_counts(made.pair * t + made.time, self.same, k * t).reshape(k, t)
+    def _time_densities(self, times: Floats) -> Floats:
+        """(K, T) g1 of each camera pair, from how many pairs of one person are expected, (K, T)."""
+        made = self.made
         found = np.empty_like(made.g0)
         for kind in (0, 1):
             mine = np.flatnonzero(self.kind == kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 from stgal_stream.experiments.pages.report import Report, Sighting, TravelTimes, render_html
 from stgal_stream.experiments.simulation.site import SimulatedSite
-from stgal_stream.wire.detection import parse_time_s
+from stgal_stream.wire.fields import parse_time_s
 from stgal_stream.wire.mapping import Mapping
 
 _N_IDENTITIES = 10

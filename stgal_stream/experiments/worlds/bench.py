@@ -26,8 +26,8 @@ from stgal_stream.experiments.worlds.looks import LooksLaw, Path, drift
 from stgal_stream.experiments.worlds.movement import Movement, Visit
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, Event, Floats, IdentityEvent, Integers, Tracklet
-from stgal_stream.wire.detection import track_of
 from stgal_stream.wire.events import encode_identity
+from stgal_stream.wire.fields import track_of
 from stgal_stream.wire.mapping import Mapping
 
 START_S = 1_700_000_000.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +9,11 @@ from functools import partial
 from itertools import takewhile
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat
-from stgal_stream.extractor.encoded_crops import MAX_BYTES, pixels_of
+from stgal_stream.extractor.encoded_crops import pixels_of
 from stgal_stream.log.port import Log, Record
 from stgal_stream.types import Position
-from stgal_stream.wire.detection import BadRecord, decode
+from stgal_stream.wire.detection import crop_in
+from stgal_stream.wire.fields import BadRecord
 
 _N_CROPS = 200
 _N_DECODERS = 4
@@ -66,10 +66,10 @@ def _tried(form: CropFormat, record: Record | None) -> bytes | str:
     if record is None:
         return "out_of_retention"
     try:
-        message = decode(record, MAX_BYTES, math.inf)
-        if message.crop is None:
+        crop = crop_in(record)
+        if crop is None:
             return "embedded_upstream"
-        pixels_of(message.crop, form)
-        return message.crop
+        pixels_of(crop, form)
+        return crop
     except (BadRecord, BadCrop):
         return "unreadable"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stgal_stream.types import Position
 from stgal_stream.wire import embedding
-from stgal_stream.wire.detection import BadRecord, check_vector
+from stgal_stream.wire.fields import BadRecord, check_vector
 
 Name = tuple[str, str]
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from stgal_stream.types import Position
-from stgal_stream.wire.detection import BadRecord, parse_time_s
+from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 _MOST_LOG_ODDS = 700.0
 UNREADABLE = "unreadable_event"

@@ -13,8 +13,8 @@ from stgal_stream.log.port import Log, Partition
 from stgal_stream.log.reading import records
 from stgal_stream.streaming.extractor_rollout.marker import Held, MarkerWatch
 from stgal_stream.types import Event, Vector
-from stgal_stream.wire.detection import BadRecord, check_vector
 from stgal_stream.wire.embedding import ReembeddedRecord, as_vector, decode
+from stgal_stream.wire.fields import BadRecord, check_vector
 
 
 @dataclass(frozen=True, slots=True)

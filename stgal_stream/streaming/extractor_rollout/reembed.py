@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
 from stgal_stream.log.port import Log, Partition, Record
 from stgal_stream.settings import EmbedSettings
-from stgal_stream.wire.detection import BadRecord, DetectionMessage, check_vector, decode
+from stgal_stream.wire.detection import DetectionMessage, decode
 from stgal_stream.wire.embedding import ReembeddedRecord
+from stgal_stream.wire.fields import BadRecord, check_vector
 
 _CHUNK = 500  # records looked back over at a time
 _AHEAD = 256  # records read at a time: their crops are held encoded
@@ -110,7 +111,7 @@ def window_start(
 def readable(record: Record, limits: EmbedSettings) -> DetectionMessage | None:
     """The record's message, None where it is a dead letter."""
     try:
-        return decode(record, limits.max_record_bytes, limits.max_future_s)
+        return decode(record, limits)
     except BadRecord:
         return None
 
