@@ -7,13 +7,16 @@ place.
 
 - ``calibrate``                 the whole of it, from a gallery
 - ``pair_histogram``            all pairs of the window, counted by distance and travel time
+- ``camera_pairs``              which of very many camera pairs are looked at one by one
+- ``shared_light``              light that all cameras share, taken out of distances
 - ``link_test``                 whether two cameras share people
 - ``mixture``                   expectation maximisation: same person or different people
 - ``time_grid``                 the bins of travel time
 - ``travel_time_distribution``  equation 4: the share of travel times near one
 - ``alpha``                     equation 1's constant, chosen by expected average precision
 - ``within_person``             how far apart one person's episodes lie
-- ``model``                     the result, and scoring pairs with it
+- ``model``                     the result
+- ``score_tables``              scoring pairs with it
 - ``paper``                     the paper's own constants (equations 2 to 4 as printed)
 - ``history``                   what calibrations were an hour, a day ago
 

@@ -79,7 +79,7 @@ def calibrate(
         _scatter(fitted, counts.width),
         light,
         (rest, rest_within),
-        frozenset(names[i] for i in np.unique(gallery.cameras[newest])),
+        tuple(sorted(names[i] for i in np.unique(gallery.cameras[newest]))),
     )
 
 

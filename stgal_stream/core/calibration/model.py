@@ -96,7 +96,7 @@ class Calibration:
     scatter: WithinPersonScatter | None = None
     light: SharedLight | None = None
     rest: tuple[PairModel | None, PairModel | None] = (None, None)
-    cameras: frozenset[str] = frozenset()
+    cameras: tuple[str, ...] = ()
 
     def model(self, first: str, second: str) -> PairModel | None:
         """What is known of two cameras, in any order; None where one was never seen."""

@@ -30,6 +30,7 @@ class ScoreTables:
             self._of_camera.setdefault(first, {})[second] = number
             self._of_camera.setdefault(second, {})[first] = number
         self._rest = tuple(_UNKNOWN if m is None else self._added(m) for m in calibration.rest)
+        self._cameras = frozenset(calibration.cameras)
         self._others: tuple[str, ...] = ()
         self._position: dict[str, int] = {}
         self._is_known = np.zeros(0, bool)
@@ -93,10 +94,10 @@ class ScoreTables:
         if others is not self._others:
             self._others = others
             self._position = {name: i for i, name in enumerate(others)}
-            self._is_known = np.array([name in self.calibration.cameras for name in others], bool)
+            self._is_known = np.array([name in self._cameras for name in others], bool)
         numbers = np.full(len(others), _UNKNOWN)
         across, within = self._rest
-        if camera in self.calibration.cameras:
+        if camera in self._cameras:
             numbers[self._is_known] = across
             if camera in self._position:
                 numbers[self._position[camera]] = within

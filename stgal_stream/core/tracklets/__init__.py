@@ -1,11 +1,11 @@
 """Detections -> tracklets: one person in one camera without a break.
 
-In: detections in any order within the allowed lateness. Out: complete tracklets in order of event
-time, as ``OpenTracklet``.
+In: detections in any order. Out: complete tracklets in order of event time, as ``OpenTracklet``.
 
-Law: what comes out depends on the detections alone, not on the order in which they arrived.
+Law: what comes within the allowed lateness gives the same tracklets in whatever order it arrived.
 
-- ``watermark``       how far event time has come, and what is too late
+- ``site_clock``      how far event time has come, by what most cameras say
+- ``camera_clock``    one camera's stamps, and how far its clock is off
 - ``seen_ids``        detection ids of the window: a duplicate id is refused here
 - ``open_tracklet``   a tracklet in the making
 - ``builder``         from detections to tracklets

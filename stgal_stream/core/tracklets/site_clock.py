@@ -58,7 +58,7 @@ class SiteClock:
 
     def has_room(self, camera: str, most: int) -> bool:
         """Whether a camera is one of the ``most`` that it listens to."""
-        return camera in self._cameras or len(self._cameras) < most
+        return camera in self._cameras or len(self._cameras.keys() - {_TICKER}) < most
 
     def in_site_time(self, camera: str, stamp_s: float) -> float:
         """A camera's stamp as the site's clock shows it."""
