@@ -23,7 +23,8 @@ class Scores:
     """Scores of N pairs, each array (N,).
 
     P_v, P_t, P_a, the log odds of one person by appearance, what the travel time adds to them, and
-    the travel times in seconds. Log odds are NaN where nothing is known about the camera pair.
+    the travel times in seconds. Log odds are NaN where nothing is known about the camera pair;
+    ``log_odds`` are the posterior ones, of both.
     """
 
     p_visual: Floats
@@ -32,11 +33,12 @@ class Scores:
     log_appearance: Floats
     log_time: Floats
     times_s: Floats
+    log_odds: Floats = field(init=False)
 
-    @property
-    def log_odds(self) -> Floats:
-        """The log posterior odds, from appearance and travel time."""
-        return np.clip(self.log_appearance + self.log_time, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+    def __post_init__(self) -> None:
+        odds = self.log_appearance + self.log_time
+        np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=odds)
+        object.__setattr__(self, "log_odds", odds)
 
     @property
     def p_candidate(self) -> Floats:

@@ -55,8 +55,8 @@ class IdentityRegistry:
 
     @property
     def n_slots(self) -> int:
-        """One more than the largest slot in use."""
-        return max(self._by_slot, default=-1) + 1
+        """How many slots there are, in use or free: all are below that."""
+        return len(self._by_slot) + len(self._free)
 
     def slot_of(self, number: int) -> int:
         """The slot of a tracklet in the window."""
