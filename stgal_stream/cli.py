@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -57,6 +58,7 @@ for command in _COMMANDS:
 
 def main() -> None:
     """Runs the command line; errors end in one line that says what to do, not in a trace."""
+    os.umask(0o077)  # crops, embeddings and who was where: for this user's eyes alone
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
