@@ -11,10 +11,9 @@ demo: $(VENV)/.run ## simulate a site and track its people
 demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks again
 	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
-# One more process than cores: tests that wait for Kafka or for a killed daemon leave a core idle.
-test: $(VENV)/.test kafka check docs release-check ## all tests, with a real Kafka broker
+test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, with a real Kafka broker
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder \
+	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
 	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
 test-fast: $(VENV)/.test ## without a broker and without training: a minute and a half
