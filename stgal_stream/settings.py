@@ -148,7 +148,7 @@ class EmbedSettings:
     )
     person_types: tuple[str, ...] = _key(
         ("person", "pedestrian", "human"),
-        "Values of `object.type` that are people, in lower case; class numbers as text.",
+        "Values of `object.type` that are people, in any case; class numbers as text.",
     )
     upstream_model: str = _key("", "Names what made the vectors that come without a model's name.")
     tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
@@ -158,6 +158,7 @@ class EmbedSettings:
 
     def __post_init__(self) -> None:
         _check(self)
+        self.person_types = tuple(name.lower() for name in self.person_types)
         if self.timestamp_zone:
             try:
                 ZoneInfo(self.timestamp_zone)

@@ -2,13 +2,14 @@
 
 A file whose lines lie as cameras send them, each camera in order and many in turns, is taken as it
 is: a clock that is off shows in it as it does in a stream. Any other file (camera after camera, or
-shuffled) is taken in order of event time. It has an end, so nothing in it is late.
+shuffled) is taken in order of event time.
 """
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import json
 import shutil
 import tempfile
@@ -81,7 +82,7 @@ def _as_lines(path: Path, files: ExitStack) -> IO[bytes]:
     plain: IO[bytes] = files.enter_context(path.open("rb"))
     if plain.read(len(_GZIP)) == _GZIP:
         plain.seek(0)
-        inside = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        inside = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # ``files`` closes it
         try:
             with gzip.open(plain) as packed:
                 shutil.copyfileobj(packed, inside)
@@ -102,11 +103,7 @@ def _as_lines(path: Path, files: ExitStack) -> IO[bytes]:
             f"{path} is one JSON value of more than {most}",
             hint="`jq -c '.[]'` makes JSON Lines of an array",
         )
-    lines = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-    for value in _values(path, text):
-        lines.write(json.dumps(value).encode() + b"\n")
-    lines.seek(0)
-    return lines
+    return io.BytesIO(b"".join(json.dumps(v).encode() + b"\n" for v in _values(path, text)))
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:

@@ -41,6 +41,7 @@ _UNTRACKED = frozenset(
     | {str(2**bits - 1) for bits in (31, 32, 63, 64)}
     | {str(2**64), repr(float(2**64)), "-1.0"}
 )
+_URL_SAFE = str.maketrans("-_", "+/")
 # What DeepStream and others write where a detector gives no score.
 _NO_SCORE = (-1.0, -0.1)
 
@@ -216,9 +217,6 @@ def base64_of(text: str, reason: Reason, field: str) -> bytes:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRecord(reason, f"{field} is not base64: {error}") from error
-
-
-_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def vector_of(raw: list[float] | list[list[float]] | str) -> Vector:

@@ -47,39 +47,53 @@ class SortedTracklets:
             yield rows, d, bins
 
 
-def telling_pairs(
-    found: SortedTracklets, grid: TimeGrid, light: SharedLight | None, most: int
-) -> list[tuple[int, int]]:
-    """The camera pairs (a < b) with the most best buddies, up to a most; those with too few for a
-    link are left out."""
-    n_cameras = len(found.starts)
-    nearest = np.empty((len(found.cameras), n_cameras), np.int32)
-    for rows, d, _ in found.blocks(grid, light):
-        # A distance is not negative, so its bits are in order; the column goes along.
-        keys = d.view(np.int32).astype(np.int64) << 32
-        keys |= np.arange(len(found.cameras))
-        nearest[rows] = np.minimum.reduceat(keys, found.starts, axis=1) & 0x7FFFFFFF
-    back = nearest[nearest, found.cameras[:, None]]
-    is_mutual = back == np.arange(len(found.cameras))[:, None]
-    is_mutual &= found.cameras[:, None] < np.arange(n_cameras)[None, :]
-    row, other = np.nonzero(is_mutual)
-    pairs, counts = np.unique(found.cameras[row] * n_cameras + other, return_counts=True)
-    pairs, counts = pairs[counts >= MIN_BUDDIES], counts[counts >= MIN_BUDDIES]
-    best = pairs[np.argsort(-counts, kind="stable")[:most]]
-    return sorted((int(pair // n_cameras), int(pair % n_cameras)) for pair in best)
+def cells_of(
+    d: Vectors, bins: NDArray[np.int16], width: float, n_distances: int, grid: TimeGrid
+) -> NDArray[np.int32]:
+    """The histogram's cells of pairs, of any shape, from distances and the bins of travel times."""
+    found = np.minimum((d * (1 / width)).astype(np.int32), np.int32(n_distances - 1))
+    return np.asarray(found * np.int32(grid.n) + bins, dtype=np.int32)
 
 
-def all_across(
-    found: SortedTracklets,
-    grid: TimeGrid,
-    light: SharedLight | None,
-    width: float,
-    n_distances: int,
-) -> Floats:
-    """(D T,) all pairs of two cameras by distance bin and time bin, each once."""
-    table = np.zeros(n_distances * grid.n, np.int64)
-    for rows, d, bins in found.blocks(grid, light):
-        later = found.cameras[rows][:, None] < found.cameras[None, :]
-        cells = np.minimum((d * (1 / width)).astype(np.int32), n_distances - 1) * grid.n + bins
-        table += np.bincount(cells[later], minlength=len(table))
-    return table.astype(np.float64)
+@dataclass(frozen=True, slots=True)
+class AllPairs:
+    """``across`` (D T,) counts the pairs of two cameras by distance bin and time bin, each once;
+    ``nearest`` (N, C) is the tracklet of each camera that is nearest to each tracklet."""
+
+    across: Floats
+    nearest: NDArray[np.int32]
+
+    @classmethod
+    def of(
+        cls,
+        found: SortedTracklets,
+        grid: TimeGrid,
+        light: SharedLight | None,
+        width: float,
+        n_distances: int,
+    ) -> AllPairs:
+        """All pairs, in one pass."""
+        table = np.zeros(n_distances * grid.n, np.int64)
+        nearest = np.empty((len(found.cameras), len(found.starts)), np.int32)
+        for rows, d, bins in found.blocks(grid, light):
+            # A distance is not negative, so its bits are in order; the column goes along.
+            keys = d.view(np.int32).astype(np.int64) << 32
+            keys |= np.arange(len(found.cameras))
+            nearest[rows] = np.minimum.reduceat(keys, found.starts, axis=1) & 0x7FFFFFFF
+            later = found.cameras[rows][:, None] < found.cameras[None, :]
+            cells = cells_of(d, bins, width, n_distances, grid)[later]
+            table += np.bincount(cells, minlength=len(table))
+        return cls(table.astype(np.float64), nearest)
+
+    def telling(self, found: SortedTracklets, most: int) -> list[tuple[int, int]]:
+        """The camera pairs (a < b) with the most best buddies, up to a most; those with too few for
+        a link are left out."""
+        n_cameras = len(found.starts)
+        back = self.nearest[self.nearest, found.cameras[:, None]]
+        is_mutual = back == np.arange(len(found.cameras))[:, None]
+        is_mutual &= found.cameras[:, None] < np.arange(n_cameras)[None, :]
+        row, other = np.nonzero(is_mutual)
+        pairs, counts = np.unique(found.cameras[row] * n_cameras + other, return_counts=True)
+        pairs, counts = pairs[counts >= MIN_BUDDIES], counts[counts >= MIN_BUDDIES]
+        best = pairs[np.argsort(-counts, kind="stable")[:most]]
+        return sorted((int(pair // n_cameras), int(pair % n_cameras)) for pair in best)

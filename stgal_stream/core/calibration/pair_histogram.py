@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stgal_stream.core.calibration.camera_pairs import (
+    AllPairs,
     SortedTracklets,
-    all_across,
-    telling_pairs,
+    cells_of,
 )
 from stgal_stream.core.calibration.link_test import BuddyTimes
 from stgal_stream.core.calibration.shared_light import SharedLight
@@ -31,7 +31,6 @@ from stgal_stream.types import CameraPair, Floats, Integers, Mask, Vectors, came
 
 N_DISTANCE_BINS = 96  # of the window's range of distances: 1 % steps, finer than a fit can tell
 _MAX_APART = 2_000  # camera pairs of one kind: the memory of a fit
-_MAX_CAMERAS = 63  # as many have no more camera pairs than that
 _BLOCK = 256  # queries at a time
 _N_SAMPLE = 256  # tracklets that the range and spread of distances are read from
 _STRANGERS = 0.02  # so many are expected among the equally close candidates of a tracklet
@@ -147,12 +146,13 @@ def count_pairs(
             squares = np.einsum("nd,nd->n", directions[mine], directions[mine])
             members[name] = _Members(directions[mine], squares, spans[mine], tracks[mine])
     names = sorted(members)
+    are_few = math.comb(len(names), 2) <= _MAX_APART
     for name in names:
-        if len(members[name].tracks) > 1 or len(names) <= _MAX_CAMERAS:
+        if len(members[name].tracks) > 1 or are_few:
             counts.within.add(_count_pair((name, name), members, width, grid, light))
         else:
             counts.within.is_whole = False
-    if len(names) <= _MAX_CAMERAS:
+    if are_few:
         for pair in itertools.combinations(names, 2):
             counts.across.add(_count_pair(pair, members, width, grid, light))
     else:
@@ -177,8 +177,9 @@ def _count_most_telling(
         np.repeat(np.arange(len(names)), sizes),
         np.cumsum([0, *sizes[:-1]]),
     )
-    left = all_across(found, grid, light, width, N_DISTANCE_BINS)
-    for a, b in telling_pairs(found, grid, light, _MAX_APART):
+    everything = AllPairs.of(found, grid, light, width, N_DISTANCE_BINS)
+    left = everything.across
+    for a, b in everything.telling(found, _MAX_APART):
         counted = _count_pair((names[a], names[b]), members, width, grid, light)
         left[counted.cells] -= counted.counts
         group.add(counted)
@@ -193,13 +194,12 @@ def _of_no_buddies(
     """Pairs that tell nothing by themselves, of cameras of ``most`` tracklets."""
     by_distance = weighted_counts(cells // grid.n, counts, N_DISTANCE_BINS)
     facts = BuddyTimes(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    near = _near(by_distance, width, most)
+    near = _near(by_distance, width, _reach(by_distance, width, most))
     return PairHistogram(pair, cells, counts, np.zeros(0), np.zeros(0), facts, width, near)
 
 
-def _near(by_distance: Floats, width: float, n_candidates: int) -> Floats:
+def _near(by_distance: Floats, width: float, reach: float) -> Floats:
     """How many pairs are closer than strangers are, by distance bin."""
-    reach = _reach(by_distance, width, n_candidates)
     return np.where((np.arange(N_DISTANCE_BINS) + 1) * width <= reach, by_distance, 0.0)
 
 
@@ -246,8 +246,7 @@ def _count_pair(
     for start in range(0, len(queries.spans), _BLOCK):
         block = slice(start, start + _BLOCK)
         d, t = _block(queries, gallery, block, grid, light)
-        cells = np.minimum((d * (1 / width)).astype(np.int32), N_DISTANCE_BINS - 1) * grid.n
-        cells += grid.bins(t)
+        cells = cells_of(d, grid.bins(t), width, N_DISTANCE_BINS, grid)
         if within:  # of one track, or in one camera at one time: nothing to be learned
             apart = _are_apart(queries, gallery, block, t)
             cells = cells[apart]
@@ -257,16 +256,16 @@ def _count_pair(
     mutual = buddies.mutual()
     if within:
         mutual &= np.arange(len(mutual)) < buddies.nearest
-    cells = np.flatnonzero(table)
-    counts = table[cells] / (2.0 if within else 1.0)
-    by_distance = weighted_counts(cells // grid.n, counts, N_DISTANCE_BINS)
+    filled = np.flatnonzero(table)
+    counts = table[filled] / (2.0 if within else 1.0)
+    by_distance = weighted_counts(filled // grid.n, counts, N_DISTANCE_BINS)
     rows = np.flatnonzero(mutual)
     rows = rows[np.argsort(buddies.distance[rows], kind="stable")]
     others = buddies.nearest[rows]
     reach = _reach(by_distance, width, len(gallery.spans))
-    alike = _near(by_distance, width, len(gallery.spans))
+    alike = _near(by_distance, width, reach)
     facts, near, times = _facts(queries, gallery, rows, others, reach, within, grid, light)
-    return PairHistogram(camera_pair(*pair), cells, counts, near, times, facts, width, alike)
+    return PairHistogram(camera_pair(*pair), filled, counts, near, times, facts, width, alike)
 
 
 def _block(

@@ -24,18 +24,21 @@ class PairScorer:
 
     def __init__(self, gallery: Gallery, calibration: Calibration | None = None) -> None:
         self.gallery = gallery
-        self.calibration = calibration
         self._tables = None if calibration is None else ScoreTables(calibration)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What is in force."""
+        return None if self._tables is None else self._tables.calibration
 
     def use(self, calibration: Calibration) -> None:
         """Puts a calibration in force, its normalisation too."""
-        self.calibration = calibration
         self._tables = ScoreTables(calibration)
         self.gallery.normalise(calibration.normalisation)
 
     def forget(self) -> None:
         """Nothing is known any more."""
-        self.calibration = self._tables = None
+        self._tables = None
         self.gallery.normalise(Normalisation())
 
     def rows(self, numbers: Sequence[int], *, before: bool = False) -> Iterator[tuple[int, Scores]]:

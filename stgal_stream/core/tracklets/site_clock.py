@@ -120,8 +120,10 @@ class SiteClock:
         Who is always behind is off. Who always leads is so only where no other camera leads as far:
         where little happens the site's time stands still until somebody speaks.
         """
+        if not clock.is_steady:
+            return 0.0
         others = [k for k in self._speaking() if k is not clock and k.leads]
-        if not clock.is_steady or not others:
+        if not others:
             return 0.0
         off_s = clock.lead_s - max(0.0, statistics.median(k.lead_s for k in others))
         if abs(off_s) < least_s:

@@ -112,8 +112,7 @@ def test_alpha_ranks_as_well_as_the_best_in_hindsight() -> None:
 
     def mean_precision(alpha: float) -> float:
         ranking = Ranking(person, camera)
-        scorer = PairScorer(gallery)
-        scorer.calibration = replace(found, alpha=alpha)
+        scorer = PairScorer(gallery, replace(found, alpha=alpha))
         for number, scores in scorer.rows(gallery.numbers.tolist()):
             across = np.where(camera != camera[number], scores.p_association, 0.0)
             ranking.add(across, int(person[number]), int(camera[number]))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from stgal_stream.core.calibration import pair_histogram
 from stgal_stream.core.calibration.calibrate import calibrate
 from stgal_stream.core.calibration.camera_pairs import (
+    AllPairs,
     SortedTracklets,
-    all_across,
-    telling_pairs,
 )
 from stgal_stream.core.calibration.link_test import MIN_BUDDIES, LinkStatus
 from stgal_stream.core.calibration.score_tables import ScoreTables
@@ -54,16 +53,17 @@ def test_all_at_once_is_one_by_one(seed: int, n: int, n_cameras: int) -> None:
         np.add.at(table, (cells, bins[block]), 1)
         if len(best_buddies(-d[block].astype(float), iterated=False)) >= MIN_BUDDIES:
             telling.append((a, b))
-    counted = all_across(found, GRID, None, width, 60).reshape(60, GRID.n)
+    pairs = AllPairs.of(found, GRID, None, width, 60)
+    counted = pairs.across.reshape(60, GRID.n)
     assert counted.sum() == table.sum()
     assert np.abs(counted - table).sum() <= 0.001 * table.sum() + 2  # at the bins' edges
-    assert telling_pairs(found, GRID, None, most=10_000) == telling
+    assert pairs.telling(found, most=10_000) == telling
 
 
 def test_the_most_telling_come_first() -> None:
     found = sightings(1, 500, 8)
-    all_of_them = telling_pairs(found, GRID, None, 100)
-    few = telling_pairs(found, GRID, None, 3)
+    pairs = AllPairs.of(found, GRID, None, 0.1, 60)
+    all_of_them, few = pairs.telling(found, 100), pairs.telling(found, 3)
     assert len(few) == 3
     assert set(few) <= set(all_of_them)
 
@@ -92,7 +92,7 @@ def test_a_wide_site_is_learned_as_a_small_one(
     """Neighbours of the ring are linked, whether pairs are looked at one by one or chosen first."""
     gallery = ring(n_cameras, 12 * n_cameras)
     if n_cameras == 12:
-        monkeypatch.setattr(pair_histogram, "_MAX_CAMERAS", 4)
+        monkeypatch.setattr(pair_histogram, "_MAX_APART", 40)
     found = calibrate(gallery, TrackerSettings(), "v")
     linked = {p for p, m in found.pairs.items() if m.link is LinkStatus.LINKED and p[0] != p[1]}
     names = sorted({t.camera for t in gallery.tracklets})
