@@ -185,17 +185,18 @@ def _count_most_telling(
         group.add(counted)
     group.is_whole = False
     cells = np.flatnonzero(left)
-    group.add(_of_no_buddies(ALL_OTHERS, cells, left[cells], width, grid, max(sizes)))
+    group.add(_all_others(cells, left[cells], width, grid, max(sizes)))
 
 
-def _of_no_buddies(
-    pair: CameraPair, cells: Integers, counts: Floats, width: float, grid: TimeGrid, most: int
+def _all_others(
+    cells: Integers, counts: Floats, width: float, grid: TimeGrid, most: int
 ) -> PairHistogram:
-    """Pairs that tell nothing by themselves, of cameras of ``most`` tracklets."""
+    """Pairs that tell nothing by themselves, of cameras of up to ``most`` tracklets."""
     by_distance = weighted_counts(cells // grid.n, counts, N_DISTANCE_BINS)
     facts = BuddyTimes(np.zeros(0, np.int64), np.zeros(0, np.int64))
     near = _near(by_distance, width, _reach(by_distance, width, most))
-    return PairHistogram(pair, cells, counts, np.zeros(0), np.zeros(0), facts, width, near)
+    none = np.zeros(0)
+    return PairHistogram(ALL_OTHERS, cells, counts, none, none, facts, width, near)
 
 
 def _near(by_distance: Floats, width: float, reach: float) -> Floats:

@@ -132,25 +132,25 @@ def stream_of(world: World) -> Stream:
 
 @dataclass(slots=True)
 class Published:
-    """What was published: the identity of each detection at first, and after all renames; whether
-    any camera pair was linked, and since when (s after the start)."""
+    """What was published: the identity of each detection at first, and after all renames; and the
+    detection at which the first camera pair was linked, if any was."""
 
     first: dict[str, str]
     final: dict[str, str]
     expected: float
     accepted: list[tuple[str, str]]
-    first_link_s: float
+    linked_at: str | None = None
 
 
 def track(detections: Sequence[Detection], settings: TrackerSettings) -> Published:
     """A stream through the tracker, from the first detection that arrives to the last."""
     tracker = SiteTracker("world", settings)
-    found, mapping = Published({}, {}, 0.0, [], float("inf")), Mapping()
+    found, mapping = Published({}, {}, 0.0, []), Mapping()
     for detection in detections:
         _note(mapping, tracker.observe(detection))
         calibration = tracker.window.scorer.calibration
-        if calibration is not None and calibration.has_learned and np.isinf(found.first_link_s):
-            found.first_link_s = detection.time_s - detections[0].time_s
+        if found.linked_at is None and calibration is not None and calibration.has_learned:
+            found.linked_at = detection.id
     _note(mapping, tracker.close())
     for row in mapping:
         found.first[row.detection_id] = row.first_global_id
@@ -211,6 +211,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
     }
     p_v, p_a, hindsight = retrieval(visits, settings)
     cameras = {d.id: d.camera for d in stream.detections}
+    times_s = {d.id: d.time_s for d in stream.detections}
     people = {d.id: stream.visits[stream.visit_of[d.id]].person for d in stream.detections}
 
     def quality(ids: dict[str, str]) -> PairQuality:
@@ -233,7 +234,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
         published.expected,
         float(np.mean(right)) if right else 1.0,
         share_across(published.final, cameras),
-        published.first_link_s,
+        times_s.get(published.linked_at or "", float("inf")) - stream.detections[0].time_s,
         len(cameras) - len(published.final),
         seconds,
     )

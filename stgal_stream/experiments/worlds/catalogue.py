@@ -110,7 +110,11 @@ def qualities(seed: int) -> Iterator[World]:
 def deliveries(seed: int) -> Iterator[World]:
     """Late records and wrong clocks, each after the same world in time."""
     for k, (law, box) in enumerate(
-        ((movement.hub, boxes.TRACKED), (movement.campus, boxes.UNTRACKED_1HZ))
+        (
+            (movement.hub, boxes.TRACKED),
+            (movement.campus, boxes.UNTRACKED_1HZ),
+            (movement.two_cameras, boxes.UNTRACKED_1HZ),
+        )
     ):
         n_people, minutes = SIZES[law]
         for sent in (delivery.IN_TIME, *delivery.LAWS):
