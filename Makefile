@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What tests need is made ready side by side.
+MAKEFLAGS += --jobs=2
 
 .PHONY: demo demo-retrain test test-fast check docs release-check bench worlds setup setup-test kafka clean
 
