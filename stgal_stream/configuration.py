@@ -24,9 +24,14 @@ from stgal_stream.settings import Config
 logger = logging.getLogger(__name__)
 
 RENAMED = {
-    ("associate", "setting"): "method",
-    ("associate", "visit_gap_s"): "box_track_gap_s",
-    ("associate", "least_log_odds"): "min_log_odds",
+    ("associate", "setting"): ("associate", "method"),
+    ("associate", "visit_gap_s"): ("associate", "box_track_gap_s"),
+    ("associate", "least_log_odds"): ("associate", "min_log_odds"),
+    ("embed", "max_record_bytes"): ("input", "max_record_bytes"),
+    ("embed", "max_future_s"): ("input", "max_future_s"),
+    ("embed", "timestamp_zone"): ("input", "timestamp_zone"),
+    ("embed", "person_types"): ("input", "person_types"),
+    ("embed", "upstream_model"): ("input", "upstream_model"),
 }
 
 
@@ -62,7 +67,7 @@ def simulated_config(state_dir: Path, model: Path | None = None) -> Config:
     in it is "future"; neither a file nor the environment counts."""
     config = Config()
     config.daemon.state_dir = str(state_dir)
-    config.embed.max_future_s = math.inf
+    config.input.max_future_s = math.inf
     if model is not None:
         config.embed.model = str(model)
     return config
@@ -77,13 +82,17 @@ def sections() -> dict[str, dict[str, Any]]:
 
 
 def _rename(content: dict[str, Any], where: str) -> None:
-    for (section, old), new in RENAMED.items():
+    for (section, old), (new_section, new) in RENAMED.items():
         values = content.get(section)
         if isinstance(values, dict) and old in values:
-            if new in values:
-                raise ConfigError(f"{where}: {section}.{old} is the earlier name of {new}: set one")
-            logger.warning("%s: %s.%s is called %s now", where, section, old, new)
-            values[new] = values.pop(old)
+            targets = content.setdefault(new_section, {})
+            name = f"{new_section}.{new}"
+            if new in targets:
+                raise ConfigError(
+                    f"{where}: {section}.{old} is the earlier name of {name}: set one"
+                )
+            logger.warning("%s: %s.%s is called %s now", where, section, old, name)
+            targets[new] = values.pop(old)
 
 
 def _check_names(content: dict[str, Any], where: str) -> None:
@@ -109,8 +118,9 @@ def _environment_key(name: str) -> tuple[str, str]:
     for section, keys in sections().items():
         key = rest.removeprefix(section + "_")
         if rest != key and (section, key) in RENAMED:
-            logger.warning("%s is called %s now", name, RENAMED[section, key])
-            return section, RENAMED[section, key]
+            now = RENAMED[section, key]
+            logger.warning("%s is called STGAL_%s now", name, "_".join(now).upper())
+            return now
         if rest != key and key in keys:
             return section, key
     known = [f"STGAL_{s}_{k}".upper() for s, keys in sections().items() for k in keys]

@@ -10,10 +10,25 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+# How detections may be written, ours first: `wire.formats` holds a codec for each.
+OURS = "stgal"
+FORMATS = (
+    OURS,
+    "nvschema",
+    "deepstream",
+    "scenescape",
+    "axis",
+    "frigate",
+    "dlstreamer",
+    "savant",
+    "onvif",
+)
+ARRIVAL = "arrival"
 METHODS = ("calibrated", "paper", "appearance")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
@@ -122,20 +137,15 @@ class TopicSettings:
 
 
 @dataclass(slots=True)
-class EmbedSettings:
-    """The embed stage. On a CPU a batch uses ``threads``, and as many batches run side by side as
-    there are cores for."""
+class InputSettings:
+    """What is taken from the detections topic, and what it means."""
 
-    model: str = _key("", "ONNX extractor; empty is the one that the package ships.")
-    releases: str = _key("", "Folder of retrained extractors; empty: beside the log or snapshots.")
-    batch_size: int = _key(32, "Crops in an inference batch.", minimum=1)
-    max_wait_s: float = _key(0.05, "A batch waits so long for more crops.", minimum=0)
-    threads: int = _key(1, "Threads of one batch on a CPU.", minimum=1)
-    eight_bit: bool = _key(True, "Use an extractor's 8-bit variant on a CPU, if it has one.")
-    decode_threads: int = _key(2, "Threads that decode pictures.", minimum=1)
+    format: str = _key(
+        "auto",
+        "Format of the records; `auto` recognises each record by itself.",
+        choices=("auto", *FORMATS),
+    )
     max_record_bytes: int = _key(4 * 1024 * 1024, "Larger records are refused.", minimum=1)
-    max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)
-    max_crop_pixels: int = _key(4_000_000, "Pictures with more pixels are refused.", minimum=1)
     max_future_s: float = _key(
         86_400.0,
         "Detections dated so far beyond their arrival are refused. A clock that is less off is "
@@ -146,14 +156,19 @@ class EmbedSettings:
     timestamp_zone: str = _key(
         "", "Time zone of timestamps that name none, as `Europe/Berlin`; empty: they are refused."
     )
+    stream_start: str = _key(
+        "",
+        "When streams began whose records count time from there, as `2026-01-31T12:00:00Z`; "
+        "`arrival`: such a record is of the time at which the log took it; empty: it is refused.",
+    )
     person_types: tuple[str, ...] = _key(
         ("person", "pedestrian", "human"),
-        "Values of `object.type` that are people, in any case; class numbers as text.",
+        "Object types that are people, in any case; class numbers as text.",
     )
-    upstream_model: str = _key("", "Names what made the vectors that come without a model's name.")
-    tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
-    providers: tuple[str, ...] = _key(
-        PROVIDERS, "onnxruntime's providers, the preferred one first.", choices=PROVIDERS
+    upstream_model: str = _key(
+        "",
+        "Names what made the vectors that come without a model's name. Empty: in a detector's own "
+        "format they are named by it and their size, in ours they are refused.",
     )
 
     def __post_init__(self) -> None:
@@ -165,6 +180,41 @@ class EmbedSettings:
             except (ZoneInfoNotFoundError, ValueError, OSError) as error:
                 detail = f"timestamp_zone: {self.timestamp_zone!r} is no time zone"
                 raise ValueError(f"{detail}; `Europe/Berlin` is one") from error
+        if self.stream_start not in ("", ARRIVAL) and self.stream_start_s is None:
+            detail = f"stream_start: {self.stream_start!r} is no time with an offset"
+            raise ValueError(f"{detail}; `2026-01-31T12:00:00Z` is one")
+
+    @property
+    def stream_start_s(self) -> float | None:
+        """``stream_start`` in Unix seconds; None where it is empty or no time."""
+        try:
+            start = datetime.fromisoformat(self.stream_start)
+        except ValueError:
+            return None
+        return None if start.tzinfo is None else start.timestamp()
+
+
+@dataclass(slots=True)
+class EmbedSettings:
+    """The embed stage. On a CPU a batch uses ``threads``, and as many batches run side by side as
+    there are cores for."""
+
+    model: str = _key("", "ONNX extractor; empty is the one that the package ships.")
+    releases: str = _key("", "Folder of retrained extractors; empty: beside the log or snapshots.")
+    batch_size: int = _key(32, "Crops in an inference batch.", minimum=1)
+    max_wait_s: float = _key(0.05, "A batch waits so long for more crops.", minimum=0)
+    threads: int = _key(1, "Threads of one batch on a CPU.", minimum=1)
+    eight_bit: bool = _key(True, "Use an extractor's 8-bit variant on a CPU, if it has one.")
+    decode_threads: int = _key(2, "Threads that decode pictures.", minimum=1)
+    max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)
+    max_crop_pixels: int = _key(4_000_000, "Pictures with more pixels are refused.", minimum=1)
+    tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
+    providers: tuple[str, ...] = _key(
+        PROVIDERS, "onnxruntime's providers, the preferred one first.", choices=PROVIDERS
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @property
     def loading(self) -> dict[str, Any]:
@@ -248,6 +298,7 @@ class Config:
 
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     topics: TopicSettings = field(default_factory=TopicSettings)
+    input: InputSettings = field(default_factory=InputSettings)
     embed: EmbedSettings = field(default_factory=EmbedSettings)
     associate: AssociateSettings = field(default_factory=AssociateSettings)
     daemon: DaemonSettings = field(default_factory=DaemonSettings)

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     SCHEMA = "schema"
     UNKNOWN_TYPE = "unknown_type"
+    POSITION_ONLY = "position_only"
     BAD_IMAGE = "bad_image"
     IMAGE_TOO_LARGE = "image_too_large"
     RECORD_TOO_LARGE = "record_too_large"
@@ -126,6 +127,10 @@ REASONS = {
         "The object is no person, or the crop or schema is of an unknown type.",
         "Filter at the producer, or send JPEG, PNG or WebP.",
     ),
+    Reason.POSITION_ONLY: (
+        "The record says where people are, but brings neither a crop nor a vector.",
+        "The detail says what to switch on in the product that wrote it.",
+    ),
     Reason.BAD_IMAGE: ("The crop cannot be decoded.", "Check the producer's encoder."),
     Reason.IMAGE_TOO_LARGE: (
         "The crop has too many bytes or pixels.",
@@ -136,11 +141,11 @@ REASONS = {
     Reason.BAD_TIMESTAMP: (
         "The timestamp is no RFC 3339 time with an offset and no Unix time, or lies before 1970 or "
         "after 2199.",
-        "Send for example `2026-01-31T12:00:00.250Z`; `embed.timestamp_zone` is for times without "
+        "Send for example `2026-01-31T12:00:00.250Z`; `input.timestamp_zone` is for times without "
         "an offset.",
     ),
     Reason.FUTURE_TIMESTAMP: (
-        "The timestamp lies ahead of the record's arrival by more than `embed.max_future_s`.",
+        "The timestamp lies ahead of the record's arrival by more than `input.max_future_s`.",
         "Set the camera's clock; a smaller error is found and corrected.",
     ),
     Reason.LATE: (

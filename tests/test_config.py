@@ -9,7 +9,7 @@ import pytest
 
 from stgal_stream.configuration import RENAMED, load_config
 from stgal_stream.errors import ConfigError
-from stgal_stream.settings import Config, EmbedSettings
+from stgal_stream.settings import Config, InputSettings
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "deploy" / "stgal.toml"
 
@@ -79,12 +79,25 @@ def test_no_file_is_told(tmp_path: Path) -> None:
 def test_an_earlier_name_still_works_and_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = written(tmp_path, "[associate]\nsetting = 'paper'\nvisit_gap_s = 2.0\n")
-    found = load_config(path, {"STGAL_ASSOCIATE_LEAST_LOG_ODDS": "2"}).associate
+    path = written(
+        tmp_path,
+        "[associate]\nsetting = 'paper'\nvisit_gap_s = 2.0\n"
+        "[embed]\nmax_record_bytes = 9\nmax_future_s = 8.0\nperson_types = ['0']\n",
+    )
+    environment = {
+        "STGAL_ASSOCIATE_LEAST_LOG_ODDS": "2",
+        "STGAL_EMBED_TIMESTAMP_ZONE": "Europe/Berlin",
+        "STGAL_EMBED_UPSTREAM_MODEL": "osnet",
+    }
+    config = load_config(path, environment)
+    found, inputs = config.associate, config.input
     assert (found.method, found.box_track_gap_s, found.min_log_odds) == ("paper", 2.0, 2.0)
-    for old, new in RENAMED.items():
-        assert new in caplog.text
-        assert not hasattr(found, old[1])
+    assert (inputs.max_record_bytes, inputs.max_future_s) == (9, 8.0)
+    assert (inputs.person_types, inputs.timestamp_zone) == (("0",), "Europe/Berlin")
+    assert inputs.upstream_model == "osnet"
+    for (section, old), (_, new) in RENAMED.items():
+        assert new in caplog.text.lower()
+        assert not hasattr(getattr(config, section), old)
 
 
 def test_a_password_is_never_in_a_message() -> None:
@@ -113,5 +126,5 @@ def test_every_key_refuses_what_is_out_of_its_range() -> None:
 @pytest.mark.parametrize("name", ["Nowhere/At_All", "../etc/passwd", "/etc/localtime", "Berlin"])
 def test_a_zone_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="timestamp_zone"):
-        EmbedSettings(timestamp_zone=name)
-    assert EmbedSettings(timestamp_zone="Europe/Berlin").timestamp_zone
+        InputSettings(timestamp_zone=name)
+    assert InputSettings(timestamp_zone="Europe/Berlin").timestamp_zone

@@ -11,12 +11,13 @@ import codecs
 import gzip
 import io
 import json
+import math
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -24,8 +25,10 @@ from typing import IO, Any
 from rich.console import Console
 
 from stgal_stream.errors import DataError
-from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.wire.fields import BadRecord, parse_time_s
+from stgal_stream.log.port import Log, NewRecord, Partition, Record
+from stgal_stream.settings import InputSettings
+from stgal_stream.wire.detection import decode
+from stgal_stream.wire.fields import BadRecord
 
 _BATCH = 500
 _MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -43,10 +46,12 @@ _WRAPPED = (
     (b"\xff\xfe", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
     (b"\xfe\xff", "in UTF-16", "iconv -f UTF-16 -t UTF-8 makes UTF-8 of it"),
 )
+# frame, track, left, top, width, height, and more numbers
+_MOT_LINE = re.compile(rb"\s*\d+,\s*-?\d+(\.\d+)?(,\s*-?\d+(\.\d+)?){4,}\s*[\r\n]")
 _Line = tuple[str, float, int, int]  # camera, event time, offset, length
 
 
-def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
+def load_into(log: Log, topic: str, path: Path, inputs: InputSettings, console: Console) -> int:
     """Appends every detection of a file; how many there are. Blank lines do not count.
 
     Raises:
@@ -55,7 +60,7 @@ def load_into(log: Log, topic: str, path: Path, console: Console) -> int:
     try:
         with ExitStack() as files:
             lines = _as_lines(path, files)
-            found = list(_lines(lines))
+            found = list(_lines(lines, inputs))
             _append(log, topic, lines, _in_order(found))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -111,6 +116,11 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
     for magic, what, hint in _WRAPPED:
         if head.startswith(magic):
             raise DataError(f"{path} is {what}, not JSON Lines", hint=hint)
+    if _MOT_LINE.match(head):
+        raise DataError(
+            f"{path} is a MOTChallenge file: positions, and no pictures",
+            hint="publish each box with its crop or vector, its camera and its time",
+        )
     if b"\x00" in head:
         raise DataError(
             f"{path} is a binary file, not JSON Lines", hint="one JSON object per line is expected"
@@ -149,24 +159,25 @@ def _next(text: str, at: int) -> int:
 # --- order -----------------------------------------------------------------------------------
 
 
-def _lines(lines: IO[bytes]) -> Iterator[_Line]:
+def _lines(lines: IO[bytes], inputs: InputSettings) -> Iterator[_Line]:
     """Every line. What has no readable time has minus infinity: it is refused without moving the
     clock."""
     offset = 0
     while line := lines.readline(_MAX_LINE_BYTES):
         if content := line.removeprefix(codecs.BOM_UTF8).strip():
-            yield *_camera_and_time(content), offset, len(line)
+            yield *_camera_and_time(content, inputs), offset, len(line)
         offset += len(line)
 
 
-def _camera_and_time(line: bytes) -> tuple[str, float]:
+def _camera_and_time(line: bytes, inputs: InputSettings) -> tuple[str, float]:
+    record = Record(Partition("", 0), 0, None, line, (), math.inf)
     try:
-        record = json.loads(line)
-        stamp = record.get("timestamp")
-        stamp = record.get("@timestamp") if stamp is None else stamp
-        return str(record.get("sensorId")), parse_time_s(stamp, UTC)
-    except (BadRecord, ValueError, TypeError, AttributeError, RecursionError):
+        messages = decode(record, inputs).messages
+    except BadRecord:
+        messages = ()
+    if not messages:
         return "", float("-inf")
+    return messages[0].camera, messages[0].time_s
 
 
 def _in_order(lines: list[_Line]) -> list[_Line]:

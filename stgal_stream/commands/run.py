@@ -32,7 +32,7 @@ from stgal_stream.log.port import Log
 from stgal_stream.log.reading import values
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.replacing import replacing
-from stgal_stream.settings import METHODS, Config
+from stgal_stream.settings import ARRIVAL, FORMATS, METHODS, Config
 from stgal_stream.wire.mapping import Mapping
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,12 @@ Examples:
 @click.option("--associations", type=OutputFile(), help="Write pseudo-pairs, JSON Lines.")
 @click.option("--method", "--setting", "method", type=click.Choice(METHODS))
 @click.option("--model", type=InputFile(), help="ONNX extractor.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("auto", *FORMATS)),
+    help="Format of the detections; auto recognises each record.",
+)
 def run(
     brokers: str,
     embedded: Path | None,
@@ -72,6 +78,7 @@ def run(
     associations: Path | None,
     method: str | None,
     model: Path | None,
+    format_: str | None,
 ) -> None:
     """Track people: a daemon on Kafka or on an embedded log, or a file from end to end.
 
@@ -83,6 +90,8 @@ def run(
         config.associate = replace(config.associate, method=method)
     if model is not None:
         config.embed.model = str(model)
+    if format_ is not None:
+        config.input.format = format_
     set_up_logging(config.daemon.log_level)
     if source is None:
         if target or mapping or dead_letters or associations:
@@ -131,15 +140,20 @@ class _Files:
 
 def _run_file(config: Config, source: Path, files: _Files) -> None:
     """The pipeline on a log of its own, which goes away with the run."""
+    if config.input.stream_start == ARRIVAL:
+        raise ConfigError(
+            "input.stream_start is `arrival`, but what is in a file does not arrive",
+            hint="give the time at which the streams began, as 2026-01-31T12:00:00Z",
+        )
     logging.getLogger("stgal_stream").setLevel(logging.WARNING)
     # A file was not appended when its detections happened, so nothing in it is "future".
-    config.embed.max_future_s = float("inf")
+    config.input.max_future_s = float("inf")
     with tempfile.TemporaryDirectory(prefix="stgal-") as scratch:
         config.daemon.state_dir = str(Path(scratch) / "state")
         log = EmbeddedLog(Path(scratch) / "log")
         log.ensure_topics(topic_specs(config))
         console = Console(stderr=True)
-        n = load_into(log, config.topics.detections, source, console)
+        n = load_into(log, config.topics.detections, source, config.input, console)
         daemon = Daemon(log, config)
         with StreamProgress(console, daemon, n) as progress, stop_on_signals(daemon.stop):
             daemon.run(end=_set_event(), serve=False, on_progress=progress.update)

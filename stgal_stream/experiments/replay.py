@@ -19,8 +19,8 @@ from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.experiments.simulation.site import Label, SimulatedDetection
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.replacing import is_device, replacing
-from stgal_stream.wire.detection import SCHEMA
 from stgal_stream.wire.fields import format_time
+from stgal_stream.wire.formats.stgal import SCHEMA
 
 _BATCH_RECORDS = 64
 _BATCH_S = 0.25

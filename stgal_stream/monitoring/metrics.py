@@ -40,6 +40,12 @@ DEFINITIONS = (
         "dead_letters", Counter, "stgal_dead_letters", "Records that could not be used", ("reason",)
     ),
     Definition(
+        "other_objects",
+        Counter,
+        "stgal_other_objects",
+        "Objects of detectors' frames that are no people",
+    ),
+    Definition(
         "associations",
         Counter,
         "stgal_associations",
@@ -216,6 +222,7 @@ class Metrics:
     detections: Counter
     embeddings: Counter
     dead_letters: Counter
+    other_objects: Counter
     associations: Counter
     withdrawn: Counter
     association_rate: Gauge

@@ -11,67 +11,101 @@ from numpy.typing import NDArray
 from stgal_stream.extractor.crops import BadCrop, decode_crop
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import NewRecord, Partition, Record
-from stgal_stream.settings import EmbedSettings, TopicSettings
+from stgal_stream.settings import EmbedSettings, InputSettings, TopicSettings
 from stgal_stream.types import Position, Reason, Vector
 from stgal_stream.wire import dead_letter
-from stgal_stream.wire.detection import DetectionMessage, decode
+from stgal_stream.wire.detection import decode
 from stgal_stream.wire.embedding import EmbeddingRecord, encode
 from stgal_stream.wire.fields import BadRecord, check_vector
+from stgal_stream.wire.raw_detection import DetectionMessage
+
+
+@dataclass(slots=True)
+class Part:
+    """One detection of a record: its message with pixels or a vector, or what is wrong with it."""
+
+    message: DetectionMessage | None = None
+    pixels: NDArray[np.uint8] | None = None
+    fault: BadRecord | None = None
 
 
 @dataclass(slots=True)
 class Item:
-    """A record that is read: a message with pixels or a vector, or what is wrong with it. Of the
-    record itself only the place, key and time are kept."""
+    """A record that is read: the detections in it. Of the record itself only the place, key and
+    time are kept."""
 
     record: Record
-    message: DetectionMessage | None = None
-    pixels: NDArray[np.uint8] | None = None
-    fault: BadRecord | None = None
+    parts: list[Part]
+    format: str | None = None
+    n_others: int = 0
     epoch: int = 0
     extractor: OnnxExtractor | None = None
 
     @classmethod
-    def read(cls, record: Record, limits: EmbedSettings) -> tuple[float, Item]:
-        """The record's event time and message; a crop in it is not decoded yet. What cannot be used
-        has no time: minus infinity."""
+    def read(cls, record: Record, inputs: InputSettings) -> tuple[float, Item]:
+        """The record's event time and detections; crops in it are not decoded yet. What cannot be
+        used has no time: minus infinity."""
         kept = replace(record, value=b"", headers=())
         try:
-            message = decode(record, limits)
+            found = decode(record, inputs)
         except BadRecord as fault:
-            return float("-inf"), cls(kept, fault=fault)
-        return message.time_s, cls(kept, message)
+            return float("-inf"), cls(kept, [Part(fault=fault)])
+        parts = [Part(message) for message in found.messages]
+        parts += [Part(fault=fault) for fault in found.faults]
+        time_s = min((m.time_s for m in found.messages), default=float("-inf"))
+        return time_s, cls(kept, parts, found.format, found.n_others)
+
+    @property
+    def heard(self) -> list[DetectionMessage]:
+        """The detections that can be used."""
+        return [p.message for p in self.parts if p.message is not None and p.fault is None]
+
+    @property
+    def n_crops(self) -> int:
+        """How many pictures wait for the network."""
+        return sum(part.pixels is not None for part in self.parts)
 
     def prepare(self, extractor: OnnxExtractor | None, limits: EmbedSettings) -> Item:
-        """Decodes the crop, if there is one, for its partition's extractor (None for a partition
+        """Decodes the crops, if there are any, for the partition's extractor (None for a partition
         that was lost: whoever has it now reads it again)."""
-        if self.message is None or self.message.crop is None or extractor is None:
+        if extractor is None:
             return self
-        self.extractor = extractor
-        try:
-            self.pixels = decode_crop(
-                self.message.crop,
-                extractor.form,
-                max_bytes=limits.max_crop_bytes,
-                max_pixels=limits.max_crop_pixels,
-            )
-        except BadCrop as error:
-            reason = Reason.IMAGE_TOO_LARGE if error.too_large else Reason.BAD_IMAGE
-            self.fault = BadRecord(reason, str(error))
+        for part in self.parts:
+            if part.message is not None and part.message.crop is not None:
+                self.extractor = extractor
+                _decode(part, part.message.crop, extractor, limits)
         return self
 
 
-def embed(batch: Sequence[Item]) -> list[Vector | None]:
-    """A vector for every item of the batch that can have one."""
-    vectors = [None if item.message is None else item.message.vector for item in batch]
-    by_extractor: dict[int, tuple[OnnxExtractor, list[int]]] = {}
+def _decode(part: Part, crop: bytes, extractor: OnnxExtractor, limits: EmbedSettings) -> None:
+    try:
+        part.pixels = decode_crop(
+            crop,
+            extractor.form,
+            max_bytes=limits.max_crop_bytes,
+            max_pixels=limits.max_crop_pixels,
+        )
+    except BadCrop as error:
+        reason = Reason.IMAGE_TOO_LARGE if error.too_large else Reason.BAD_IMAGE
+        part.fault = BadRecord(reason, str(error))
+
+
+def embed(batch: Sequence[Item]) -> list[list[Vector | None]]:
+    """A vector for every detection of the batch that can have one."""
+    vectors = [
+        [None if part.message is None else part.message.vector for part in item.parts]
+        for item in batch
+    ]
+    by_extractor: dict[int, tuple[OnnxExtractor, list[tuple[int, int]]]] = {}
     for i, item in enumerate(batch):
-        if item.pixels is not None and item.extractor is not None:
-            by_extractor.setdefault(id(item.extractor), (item.extractor, []))[1].append(i)
-    for extractor, rows in by_extractor.values():
-        crops = np.stack([pixels for i in rows if (pixels := batch[i].pixels) is not None])
-        for i, vector in zip(rows, extractor.embed(crops), strict=True):
-            vectors[i] = vector
+        for k, part in enumerate(item.parts):
+            if part.pixels is not None and item.extractor is not None:
+                extractor = item.extractor
+                by_extractor.setdefault(id(extractor), (extractor, []))[1].append((i, k))
+    for extractor, places in by_extractor.values():
+        crops = [pixels for i, k in places if (pixels := batch[i].parts[k].pixels) is not None]
+        for (i, k), vector in zip(places, extractor.embed(np.stack(crops)), strict=True):
+            vectors[i][k] = vector
     return vectors
 
 
@@ -89,39 +123,39 @@ class BatchOutputs:
 
 def outputs_of(
     batch: Sequence[Item],
-    vectors: Sequence[Vector | None],
+    vectors: Sequence[Sequence[Vector | None]],
     held: Mapping[Partition, int],
     topics: TopicSettings,
 ) -> BatchOutputs:
     """Embeddings and dead letters of a batch. Items of a partition that is not ``held`` any more
     under the epoch in which they were read are left out: they are read again."""
     out = BatchOutputs()
-    for item, vector in zip(batch, vectors, strict=True):
+    for item, of_item in zip(batch, vectors, strict=True):
         if held.get(item.record.partition) != item.epoch:
             continue
         out.done.append(item)
         out.offsets[item.record.partition] = item.record.offset + 1
-        try:
-            if item.fault is not None:
-                raise item.fault
-            assert item.message is not None
-            assert vector is not None
-            out.records.append(_embedding(item, check_vector(vector), topics))
-            out.sources.append("network" if item.message.crop is not None else "upstream")
-        except BadRecord as fault:
-            out.refused.append(fault.reason)
-            out.records.append(_dead_letter(item, fault, topics))
+        for part, vector in zip(item.parts, of_item, strict=True):
+            try:
+                if part.fault is not None:
+                    raise part.fault
+                assert part.message is not None
+                assert vector is not None
+                out.records.append(_embedding(item, part.message, check_vector(vector), topics))
+                out.sources.append("network" if part.message.crop is not None else "upstream")
+            except BadRecord as fault:
+                out.refused.append(fault.reason)
+                out.records.append(_dead_letter(item.record, part.message, fault, topics))
     return out
 
 
-def _embedding(item: Item, vector: Vector, topics: TopicSettings) -> NewRecord:
-    message, record = item.message, item.record
-    assert message is not None
-    extractor = message.model
+def _embedding(
+    item: Item, message: DetectionMessage, vector: Vector, topics: TopicSettings
+) -> NewRecord:
+    record, extractor, box = item.record, message.model, message.box
     if extractor is None:
         assert item.extractor is not None
         extractor = item.extractor.version
-    box = message.box
     body = EmbeddingRecord(
         site=message.site,
         id=message.id,
@@ -138,8 +172,9 @@ def _embedding(item: Item, vector: Vector, topics: TopicSettings) -> NewRecord:
     return NewRecord(topics.embeddings, message.site.encode(), encode(body))
 
 
-def _dead_letter(item: Item, fault: BadRecord, topics: TopicSettings) -> NewRecord:
-    record, message = item.record, item.message
+def _dead_letter(
+    record: Record, message: DetectionMessage | None, fault: BadRecord, topics: TopicSettings
+) -> NewRecord:
     body = dead_letter.encode(
         fault.reason,
         fault.detail,

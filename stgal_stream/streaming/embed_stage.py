@@ -7,6 +7,7 @@ commit in one transaction, in the order in which batches were read.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -28,7 +29,9 @@ from stgal_stream.streaming.event_time_merge import EventTimeMerge
 from stgal_stream.streaming.extractor_rollout.worker import Embed, RolloutWorker
 from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, tick_record
 from stgal_stream.types import Vector, Vectors
-from stgal_stream.wire.detection import DetectionMessage
+from stgal_stream.wire.raw_detection import DetectionMessage
+
+logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.2
 _BUSY_POLL_S = 0.01
@@ -100,6 +103,7 @@ class _Loop:
     ) -> None:
         config = stage.config
         self._stage = stage
+        self._config = config
         self._subscription = subscription
         self._stop, self._end = stop, end
         self._limits, self._topics = config.embed, config.topics
@@ -108,7 +112,7 @@ class _Loop:
         self._decoders = ThreadPoolExecutor(
             config.embed.decode_threads, thread_name_prefix="decode"
         )
-        read = partial(Item.read, limits=config.embed)
+        read = partial(Item.read, inputs=config.input)
         self._source: EventTimeMerge[Item] = EventTimeMerge(subscription, read)
         self._rollout = RolloutWorker(
             stage.log,
@@ -122,8 +126,9 @@ class _Loop:
         forget_s = config.associate.window_s + 10 * after_s
         self._clocks = SiteClocks(after_s, forget_s, config.associate.max_cameras)
         self._held: dict[Partition, int] = {}
+        self._formats: set[tuple[str, str]] = set()
         self._gathered: list[Item] = []
-        self._in_network: deque[tuple[list[Item], Future[list[Vector | None]]]] = deque()
+        self._in_network: deque[tuple[list[Item], Future[list[list[Vector | None]]]]] = deque()
         self._next_check_s = 0.0
 
     def close(self) -> None:
@@ -213,7 +218,7 @@ class _Loop:
         batch, self._gathered = list(self._decoders.map(self._prepare, self._gathered)), []
         if batch:
             self._in_network.append((batch, self._network.submit(embed, batch)))
-            n = sum(item.pixels is not None for item in batch)
+            n = sum(item.n_crops for item in batch)
             if n:
                 self._stage.metrics.batch_size.observe(n)
         return bool(batch)
@@ -230,7 +235,7 @@ class _Loop:
             batch, vectors = self._in_network.popleft()
             self._commit(batch, vectors.result())
 
-    def _commit(self, batch: list[Item], vectors: list[Vector | None]) -> None:
+    def _commit(self, batch: list[Item], vectors: list[list[Vector | None]]) -> None:
         out = outputs_of(batch, vectors, self._subscription.assignment(), self._topics)
         if out.offsets:
             self._subscription.commit(out.records, out.offsets)
@@ -245,8 +250,17 @@ class _Loop:
         for item in out.done:
             delay_s = max(0.0, now - item.record.append_time_s)
             metrics.latency.labels(stage.name).observe(delay_s)
-            if item.message is not None and item.fault is None:
-                self._hear(item.message)
+            metrics.other_objects.inc(item.n_others)
+            self._tell_format(item)
+            for message in item.heard:
+                self._hear(message)
+
+    def _tell_format(self, item: Item) -> None:
+        """Says once of each topic in which formats its records are."""
+        topic, name = item.record.partition.topic, item.format
+        if name is not None and (topic, name) not in self._formats:
+            self._formats.add((topic, name))
+            logger.info("%s: records of format %s", topic, name)
 
     # --- partitions and time -----------------------------------------------------------------
 
@@ -265,8 +279,7 @@ class _Loop:
             committed = self._subscription.committed(at) or 0
             start = max(0, committed - _TAIL)
             for record in records(self._stage.log, at.topic, at.number, start, committed):
-                message = Item.read(record, self._limits)[1].message
-                if message is not None:
+                for message in Item.read(record, self._config.input)[1].heard:
                     self._hear(message)
 
     def _hear(self, message: DetectionMessage) -> None:
@@ -275,7 +288,7 @@ class _Loop:
     def _tick_silent_sites(self) -> None:
         """Lets event time go on at sites that are silent, as long as anything can wait for it."""
         items = [item for batch, _ in self._in_network for item in batch]
-        busy = {item.message.site for item in items if item.message is not None}
+        busy = {message.site for item in items for message in item.heard}
         topic = self._topics.embeddings
         ticks = [tick_record(topic, site, time_s) for site, time_s in self._clocks.due(busy)]
         if ticks:

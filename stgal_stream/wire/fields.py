@@ -81,7 +81,7 @@ def _moment_s(found: re.Match[str], zone: tzinfo | None) -> float:
     if offset is None and zone is None:
         raise BadRecord(
             Reason.BAD_TIMESTAMP,
-            f"timestamp {text!r} has no UTC offset; embed.timestamp_zone says which zone is meant",
+            f"timestamp {text!r} has no UTC offset; input.timestamp_zone says which zone is meant",
         )
     if offset in ("Z", "z", "UTC"):
         offset = "+00:00"

@@ -15,9 +15,16 @@ from stgal_stream.commands.detection_file import load_into
 from stgal_stream.errors import DataError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import TopicSpec
+from stgal_stream.settings import InputSettings
 
 RECORDS = [
-    {"id": f"d{i}", "sensorId": f"c{i % 3}", "timestamp": 1.7e9 + i, "x": [{}, {"y": 1}]}
+    {
+        "id": f"d{i}",
+        "sensorId": f"c{i % 3}",
+        "timestamp": 1.7e9 + i,
+        "embedding": {"vector": [1.0], "model": "m"},
+        "x": [{}, {"y": 1}],
+    }
     for i in range(60)
 ]
 LINES = "".join(json.dumps(record) + "\n" for record in RECORDS).encode()
@@ -28,7 +35,7 @@ def loaded(folder: Path, content: bytes) -> list[dict[str, Any]]:
     path.write_bytes(content)
     log = EmbeddedLog(folder / "log")
     log.ensure_topics([TopicSpec("t", 1, 1e9)])
-    n = load_into(log, "t", path, Console(quiet=True))
+    n = load_into(log, "t", path, InputSettings(), Console(quiet=True))
     found = [json.loads(r.value.decode("utf-8-sig")) for r in log.read("t", 0, 0, 10_000)]
     log.close()
     assert n == len(found)

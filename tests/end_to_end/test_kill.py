@@ -50,7 +50,7 @@ def _tune(config: Config) -> None:
     config.embed.batch_size = 8
     config.daemon.snapshot_every_s = 0.3
     config.associate = replace(config.associate, first_calibration=40, window_s=300.0)
-    config.embed.max_future_s = 1e12
+    config.input.max_future_s = 1e12
 
 
 def _progress(log: Log, config: Config) -> int:

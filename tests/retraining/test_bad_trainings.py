@@ -51,7 +51,7 @@ def site(weak: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     folder = tmp_path_factory.mktemp("site")
     config = load_config(None, {})
     config.embed.model = str(weak)
-    config.embed.max_future_s = float("inf")
+    config.input.max_future_s = float("inf")
     config.daemon.state_dir = str(folder / "state")
     log = EmbeddedLog(folder / "log")
     publish(log, config, rendered(11, n_people=120, duration_s=1500.0))

@@ -18,7 +18,7 @@ def chosen(config: Config, tmp_path: Path) -> Config:
     config.embed.model = str(tiny(tmp_path / "configured.onnx", version="configured"))
     config.embed.releases = str(tmp_path / "releases")
     config.embed.batch_size = 8
-    config.embed.max_future_s = 1e12
+    config.input.max_future_s = 1e12
     config.associate = replace(config.associate, first_calibration=40)
     config.kafka.partitions = N_PARTITIONS
     config.daemon.snapshot_every_s = 0.5

@@ -76,7 +76,7 @@ def test_every_unusable_record_becomes_a_dead_letter_and_stops_nothing(
         crop_record(b"", object={"type": "dog"}),
         crop_record(b"", timestamp="2099-01-01T00:00:00Z"),
         crop_record(b"", timestamp="soon"),
-        b" " * (config.embed.max_record_bytes + 1),
+        b" " * (config.input.max_record_bytes + 1),
         json.dumps(late).encode(),
         json.dumps(foreign).encode(),
         embedded_upstream(good[-1]),

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from stgal_stream.log.port import Partition, Record
-from stgal_stream.settings import EmbedSettings
+from stgal_stream.settings import InputSettings
 from stgal_stream.types import Box, Reason
-from stgal_stream.wire.detection import DetectionMessage, crop_in, decode
+from stgal_stream.wire.detection import crop_in, decode
 from stgal_stream.wire.fields import BadRecord, format_time, parse_time_s
+from stgal_stream.wire.raw_detection import DetectionMessage
 
-LIMITS = EmbedSettings(max_record_bytes=1_000_000, max_future_s=60.0)
+LIMITS = InputSettings(max_record_bytes=1_000_000, max_future_s=60.0)
 JPEG = b"\xff\xd8\xff\xe0 not a whole picture"
 SCHEMA = json.loads((files("stgal_stream") / "wire" / "schemas" / "detection.v1.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
@@ -32,8 +33,17 @@ def record(value: bytes, headers: dict[str, str] | None = None) -> Record:
     return Record(Partition("detections", 0), 0, None, value, packed, 1.7e9)
 
 
+def one(record: Record, inputs: InputSettings) -> DetectionMessage:
+    """The detection of a record that holds one."""
+    found = decode(record, inputs)
+    for fault in found.faults:
+        raise fault
+    (message,) = found.messages
+    return message
+
+
 def take(value: bytes, headers: dict[str, str] | None = None) -> DetectionMessage:
-    return decode(record(value, headers), LIMITS)
+    return one(record(value, headers), LIMITS)
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
         ({"objects": []}, Reason.SCHEMA),
         ({"object": None, "objects": [{"id": 1}, {"id": 2}]}, Reason.SCHEMA),
         ({"sensorId": None}, Reason.SCHEMA),
-        ({"crop": None}, Reason.SCHEMA),
+        ({"crop": None}, Reason.POSITION_ONLY),
         ({"schema": "stgal.detection.v9"}, Reason.UNKNOWN_TYPE),
         ({"object": {"type": "vehicle"}}, Reason.UNKNOWN_TYPE),
         ({"object": {"confidence": 101}}, Reason.SCHEMA),
@@ -194,7 +204,7 @@ def test_any_value_in_any_place_is_taken_or_refused(name: str, value: Any) -> No
 @given(st.floats(0, 4e9))
 def test_times_survive_formatting(time_s: float) -> None:
     value = json.dumps(body(timestamp=format_time(time_s))).encode()
-    seen = decode(record(value), EmbedSettings(max_future_s=float("inf")))
+    seen = one(record(value), InputSettings(max_future_s=float("inf")))
     assert seen.time_s == pytest.approx(time_s, abs=2e-6)
 
 
@@ -246,7 +256,7 @@ def test_a_time_is_one_time_however_it_is_spelt(spelling: object) -> None:
 def test_a_time_without_a_zone_is_taken_where_one_is_configured() -> None:
     value = json.dumps(body(timestamp="2023-11-14T23:13:10.5")).encode()
     assert refused(value) is Reason.BAD_TIMESTAMP
-    seen = decode(record(value), replace(LIMITS, timestamp_zone="Europe/Berlin"))
+    seen = one(record(value), replace(LIMITS, timestamp_zone="Europe/Berlin"))
     assert seen.time_s == NOON_S
 
 
@@ -267,7 +277,7 @@ def test_class_numbers_are_people_where_they_are_configured() -> None:
     value = json.dumps(body(object={"type": 0})).encode()
     assert refused(value) is Reason.UNKNOWN_TYPE
     limits = replace(LIMITS, person_types=("person", "0"))
-    assert decode(record(value), limits).id == "d1"
+    assert one(record(value), limits).id == "d1"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +306,7 @@ def _spellings() -> list[dict[str, str]]:
 @pytest.mark.parametrize("crop", _spellings())
 def test_a_crop_is_one_picture_however_it_is_spelt(crop: dict[str, str]) -> None:
     made = record(json.dumps(body(crop=crop)).encode())
-    assert decode(made, LIMITS).crop == crop_in(made) == JPEG * 20
+    assert one(made, LIMITS).crop == crop_in(made) == JPEG * 20
 
 
 def test_a_list_of_one_object_is_that_object() -> None:
@@ -316,7 +326,7 @@ def test_a_missing_id_follows_from_content_and_place() -> None:
     assert len(ids) == 1
     elsewhere = replace(record(value), offset=1)
     other = record(json.dumps(body(id=None, sensorId="c2")).encode())
-    ids |= {decode(elsewhere, LIMITS).id, decode(other, LIMITS).id}
+    ids |= {one(elsewhere, LIMITS).id, one(other, LIMITS).id}
     assert len(ids) == 3
 
 
@@ -326,9 +336,9 @@ def test_vectors_nested_and_without_a_model() -> None:
     assert seen.vector is not None
     assert seen.vector.tolist() == [0.5, 1.5]
     nameless = json.dumps(body(crop=None, embedding={"vector": [0.5, 1.5]})).encode()
-    with pytest.raises(BadRecord, match=r"embed\.upstream_model"):
+    with pytest.raises(BadRecord, match=r"input\.upstream_model"):
         take(nameless)
-    assert decode(record(nameless), replace(LIMITS, upstream_model="osnet@1")).model == "osnet@1"
+    assert one(record(nameless), replace(LIMITS, upstream_model="osnet@1")).model == "osnet@1"
 
 
 def test_a_byte_order_mark_changes_nothing() -> None:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
 from stgal_stream.log.port import Log, Partition, Record
-from stgal_stream.settings import EmbedSettings
-from stgal_stream.wire.detection import DetectionMessage, decode
+from stgal_stream.settings import Config, InputSettings
+from stgal_stream.wire.detection import decode
 from stgal_stream.wire.embedding import ReembeddedRecord
 from stgal_stream.wire.fields import BadRecord, check_vector
+from stgal_stream.wire.raw_detection import DetectionMessage
 
 _CHUNK = 500  # records looked back over at a time
 _AHEAD = 256  # records read at a time: their crops are held encoded
@@ -42,13 +43,13 @@ class WindowReader:
         partition: Partition,
         next_offset: int,
         form: CropFormat,
-        limits: EmbedSettings,
+        config: Config,
     ) -> None:
         self.next_offset = next_offset
         self._log = log
         self._partition = partition
         self._form = form
-        self._limits = limits
+        self._config = config
         self._ahead: deque[Record] = deque()
 
     def take(self, n: int, until: int) -> list[OldCrop]:
@@ -61,14 +62,14 @@ class WindowReader:
         while self._ahead and len(records) < n and self._ahead[0].offset < until:
             records.append(self._ahead.popleft())
         self.next_offset = records[-1].offset + 1 if records else until
-        found = (self._crop(record) for record in records)
+        messages = (m for record in records for m in readable(record, self._config.input))
+        found = (self._crop(message) for message in messages)
         return [crop for crop in found if crop is not None]
 
-    def _crop(self, record: Record) -> OldCrop | None:
-        message = readable(record, self._limits)
-        if message is None or message.crop is None:
+    def _crop(self, message: DetectionMessage) -> OldCrop | None:
+        if message.crop is None:
             return None
-        limits = self._limits
+        limits = self._config.embed
         try:
             pixels = decode_crop(
                 message.crop,
@@ -86,7 +87,7 @@ def window_start(
     partition: Partition,
     reach: tuple[int, int],
     window_s: float,
-    limits: EmbedSettings,
+    inputs: InputSettings,
 ) -> int:
     """The offset from which on a partition can hold detections of a site's window, looking back
     over the offsets ``reach``. Each camera's records count by its own clock."""
@@ -98,7 +99,8 @@ def window_start(
         times = [
             ((message.site, message.camera), message.time_s)
             for record in records
-            if record.offset < start and (message := readable(record, limits)) is not None
+            if record.offset < start
+            for message in readable(record, inputs)
         ]
         for camera, time_s in times:
             newest[camera] = max(newest.get(camera, -math.inf), time_s)
@@ -108,12 +110,12 @@ def window_start(
     return start
 
 
-def readable(record: Record, limits: EmbedSettings) -> DetectionMessage | None:
-    """The record's message, None where it is a dead letter."""
+def readable(record: Record, inputs: InputSettings) -> tuple[DetectionMessage, ...]:
+    """The record's detections, none where it is a dead letter."""
     try:
-        return decode(record, limits)
+        return decode(record, inputs).messages
     except BadRecord:
-        return None
+        return ()
 
 
 def reembedded(

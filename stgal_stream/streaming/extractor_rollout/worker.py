@@ -256,7 +256,7 @@ class RolloutWorker:
         reader = self._readers.get(partition)
         if reader is not None:
             return reader
-        limits, extractor = self._config.embed, self._loaded[self._target]
+        extractor = self._loaded[self._target]
         start = self._state.prepared(self._target, partition.number)
         if self._version(self._state.at(partition.number)) == extractor.version:
             start = self._committed[partition]
@@ -269,8 +269,8 @@ class RolloutWorker:
                 + associate.step_s
             )
             reach = subscription.beginning(partition), self._committed[partition]
-            start = window_start(self._log, partition, reach, window_s, limits)
-        reader = WindowReader(self._log, partition, start, extractor.form, limits)
+            start = window_start(self._log, partition, reach, window_s, self._config.input)
+        reader = WindowReader(self._log, partition, start, extractor.form, self._config)
         self._readers[partition] = reader
         return reader
 

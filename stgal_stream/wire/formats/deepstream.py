@@ -1,0 +1,173 @@
+"""NVIDIA DeepStream, Gst-nvmsgconv: the full schema (an object a message) and the minimal one (a
+frame's objects as text).
+
+Source: docs.nvidia.com/metropolis/deepstream, Gst-nvmsgconv, and nvmsgconv's source of DeepStream
+5.0 to 9.1. Full: the class is the *name* of a key of ``object``. Minimal: an object is
+``id|left|top|right|bottom|class|...``, where the score stands at other places in each version, and
+ends in sections that begin with ``#`` (attributes, pose, ``embedding``, SV3DT).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from stgal_stream.types import Reason
+from stgal_stream.wire.fields import BadRecord
+from stgal_stream.wire.formats.codec import (
+    Format,
+    Found,
+    Origin,
+    Probe,
+    begins,
+    number,
+    parsed,
+    probe,
+)
+from stgal_stream.wire.raw_detection import RawDetection
+
+_PICTURES = (
+    "DeepStream's message holds a position only: switch on the tracker's re-ID features "
+    "(ReID outputReidTensor: 1), so that `embedding` is sent"
+)
+# Keys of an object beside the one that names its class.
+_PLACE = ("bbox", "maskoutline", "location", "coordinate", "pose", "SV3DT", "bbox3d")
+_LOOK = ("signature", "embedding", "segmentation")
+_NOT_A_CLASS = frozenset(("id", "speed", "direction", "orientation", *_PLACE, *_LOOK))
+_N_FIXED = 6  # id, four corners and the class
+
+
+class _Bbox(msgspec.Struct):
+    left: float = msgspec.field(name="topleftx")
+    top: float = msgspec.field(name="toplefty")
+    right: float = msgspec.field(name="bottomrightx")
+    bottom: float = msgspec.field(name="bottomrighty")
+
+
+class _Sensor(msgspec.Struct):
+    id: str | int
+
+
+class _Full(msgspec.Struct):
+    object: dict[str, msgspec.Raw]
+    timestamp: str | int | float = msgspec.field(name="@timestamp")
+    sensor: _Sensor | None = None
+    messageid: str | None = None
+
+
+class _Embedding(msgspec.Struct):
+    vector: list[Any] = msgspec.field(name="embedding_vector", default_factory=list)
+
+
+class _Minimal(msgspec.Struct):
+    sensor_id: str | int = msgspec.field(name="sensorId")
+    timestamp: str | int | float = msgspec.field(name="@timestamp")
+    objects: list[str]
+
+
+_FULL = msgspec.json.Decoder(_Full)
+_MINIMAL = msgspec.json.Decoder(_Minimal)
+_BBOX = msgspec.json.Decoder(_Bbox)
+_TRACK = msgspec.json.Decoder(str | int | float | None)
+_EMBEDDING = msgspec.json.Decoder(_Embedding)
+_FLOATS = msgspec.json.Decoder(list[Any])
+_CLASS = msgspec.json.Decoder(dict[str, Any] | None)
+
+
+def _recognises(keys: Probe) -> bool:
+    if "sensorId" in keys:
+        return begins(keys.get("objects"), b'["', b"[]") and "@timestamp" in keys
+    return "@timestamp" in keys and begins(keys.get("object"), b"{")
+
+
+def _read(value: bytes, origin: Origin) -> Iterator[Found]:
+    return _read_minimal(value) if "objects" in (probe(value) or ()) else _read_full(value)
+
+
+def _read_full(value: bytes) -> Iterator[RawDetection]:
+    message = parsed(_FULL, value)
+    if message.sensor is None:
+        detail = "sensor is missing: its id names the camera (nvmsgconv's configuration file)"
+        raise BadRecord(Reason.SCHEMA, detail)
+    thing = message.object
+    box = parsed(_BBOX, thing["bbox"]) if "bbox" in thing else None
+    names = [name for name in thing if name not in _NOT_A_CLASS]
+    vector = None
+    if "embedding" in thing:
+        vector = parsed(_EMBEDDING, thing["embedding"]).vector or None
+    elif "signature" in thing:
+        vector = parsed(_FLOATS, thing["signature"]) or None
+    yield RawDetection(
+        camera=message.sensor.id,
+        timestamp=message.timestamp,
+        id=message.messageid,
+        type=names[0] if names else "without a class",
+        track=parsed(_TRACK, thing["id"]) if "id" in thing else None,
+        raw_box=None if box is None else (box.left, box.top, box.right, box.bottom),
+        confidence=_score(parsed(_CLASS, thing[names[0]])) if names else None,
+        vector=vector,
+    )
+
+
+def _score(attributes: dict[str, Any] | None) -> float | None:
+    value = (attributes or {}).get("confidence")
+    return value if isinstance(value, int | float) and value > 0 else None
+
+
+def _read_minimal(value: bytes) -> Iterator[Found]:
+    message = parsed(_MINIMAL, value)
+    for text in message.objects:
+        if text:  # DeepStream writes an empty text for a frame without objects
+            try:
+                yield _parts_of(message, text.split("|"))
+            except BadRecord as fault:
+                yield fault
+
+
+def _parts_of(message: _Minimal, parts: list[str]) -> RawDetection:
+    if len(parts) < _N_FIXED:
+        detail = f"objects: {len(parts)} parts, at least id|left|top|right|bottom|class expected"
+        raise BadRecord(Reason.SCHEMA, detail)
+    left, top, right, bottom = (number(part, "objects, the box") for part in parts[1:5])
+    return RawDetection(
+        camera=message.sensor_id,
+        timestamp=message.timestamp,
+        type=parts[5],
+        track=parts[0],
+        raw_box=(left, top, right, bottom),
+        confidence=_minimal_score(parts[_N_FIXED:]),
+        vector=_minimal_vector(parts[_N_FIXED:]),
+    )
+
+
+def _minimal_vector(rest: list[str]) -> list[float] | None:
+    if "embedding" not in rest:
+        return None
+    at = rest.index("embedding") + 1
+    text = rest[at] if at < len(rest) else ""
+    return [number(part, "objects, the embedding") for part in text.split(",") if part.strip()]
+
+
+def _minimal_score(rest: list[str]) -> float | None:
+    """The score: right behind the class (DeepStream 7), else the last number before the sections of
+    vectors. A ``#`` may stick to it."""
+    first = _plain_number(rest[0]) if rest else None
+    if first is not None:
+        return first
+    end = next((i for i, part in enumerate(rest) if part in ("embedding", "SV3DT")), len(rest))
+    numbers = [found for part in rest[:end] if (found := _plain_number(part)) is not None]
+    return numbers[-1] if numbers else None
+
+
+def _plain_number(text: str) -> float | None:
+    try:
+        value = float(text.rstrip("#"))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and 0 < value <= 1 else None
+
+
+FORMAT = Format("deepstream", _recognises, _read, _PICTURES)
