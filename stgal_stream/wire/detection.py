@@ -23,7 +23,6 @@ from stgal_stream.wire.formats.recognition import FORMATS, recognised, unknown
 from stgal_stream.wire.raw_detection import DetectionMessage, RawDetection
 
 TOPIC_HEADER = "mqtt.topic"  # what a bridge says of where a record came from
-_JSON_BEGINS = frozenset(b'{["-0123456789tfn \t\r\n')
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,8 @@ def _objects(record: Record, inputs: InputSettings) -> tuple[str, Iterable[Found
     if "sensorId" in headers:
         return "stgal", [stgal.read_compact(headers, record.value)]
     value = record.value.removeprefix(codecs.BOM_UTF8)
-    if not value or value[0] not in _JSON_BEGINS:
-        return "nvschema", nvschema.read_binary(value)
+    if value.lstrip()[:1] not in (b"{", b"["):
+        return nvschema.FORMAT.name, nvschema.read_binary(value)
     topic = headers.get(TOPIC_HEADER)
     origin = Origin(None if topic is None else topic.decode(errors="replace"))
     keys = probe(value)

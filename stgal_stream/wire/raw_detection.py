@@ -91,7 +91,7 @@ class RawDetection:
         """A name for an object that has none, the ``index``-th of its frame: it is the same when
         the frame is sent again."""
         time = self.elapsed_s if self.timestamp is None else self.timestamp
-        return f"{self.camera}/{time}/{index}"
+        return f"{_without_password(self.camera)}/{time}/{index}"
 
     def checked(
         self, place: str, arrival_s: float, format_: str, inputs: InputSettings

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.training
 def test_retrain_release_promote_and_roll_back(site: Path) -> None:
     done = stgal(
         "retrain", "--embedded", "log", "--out", "releases", "--iterations", "2",
-        "--min-pairs", "5", "--no-promote", cwd=site,
+        "--batch-pairs", "4", "--min-pairs", "5", "--no-promote", cwd=site,
     )  # fmt: skip
     assert "gate:" in done.stdout
     assert "not promoted" in done.stdout
@@ -97,7 +97,7 @@ def test_the_same_data_and_seed_give_the_same_release(site: Path) -> None:
     for out in ("one", "two"):
         stgal(
             "retrain", "--embedded", "log", "--out", out, "--iterations", "2",
-            "--min-pairs", "5", "--no-promote", cwd=site,
+            "--batch-pairs", "4", "--min-pairs", "5", "--no-promote", cwd=site,
         )  # fmt: skip
         names.append([p.name for p in (site / out).glob("retrained-*")])
     assert names[0] == names[1]
@@ -122,7 +122,8 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
 
 def test_two_processes_have_the_losses_of_one(site: Path) -> None:
     """As many parts of a batch, whoever computes them: equal but for rounding."""
-    what = ("retrain", "--embedded", "log", "--iterations", "4", "--min-pairs", "5", "--no-promote")
+    few = ("--iterations", "4", "--min-pairs", "5", "--batch-pairs", "6")
+    what = ("retrain", "--embedded", "log", *few, "--no-promote")
     stgal(*what, "--out", "alone", cwd=site, environ={"OMP_NUM_THREADS": "1"})
     command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--out", "together"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -140,7 +141,8 @@ def test_two_processes_have_the_losses_of_one(site: Path) -> None:
 def test_what_is_in_use_is_found_where_it_was_promoted_from(site: Path, tmp_path: Path) -> None:
     """And is what was promoted: its folder's own word is not enough, for a way back neither."""
     shutil.copytree(site / "log", tmp_path / "log")
-    few = ("--iterations", "1", "--min-pairs", "5", "--most", "200", "--no-promote")
+    small = ("--iterations", "1", "--min-pairs", "5", "--batch-pairs", "4", "--most", "200")
+    few = (*small, "--no-promote")
     first = stgal("retrain", "--embedded", "log", "--out", "a", *few, cwd=tmp_path)
     name = first.stdout.split()[1].rstrip(":")
     stgal("models", "promote", name, "--embedded", "log", "--releases", "a", cwd=tmp_path)
@@ -196,7 +198,7 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
         path.write_bytes(base64.b64decode(body["crop"]["data"]))
     log.close()
     files = ("--pairs", "pairs.jsonl", "--crops", "crops", "--out", "releases")
-    few = ("--iterations", "2", "--min-pairs", "5")
+    few = ("--iterations", "2", "--min-pairs", "5", "--batch-pairs", "4")
     done = stgal("retrain", *files, *few, cwd=tmp_path)
     assert "gate:" in done.stdout
     assert "not promoted" in done.stdout
@@ -246,7 +248,8 @@ def test_a_variant_is_not_made_where_its_loss_cannot_be_measured(site: Path) -> 
 def test_the_same_once_more_promotes_nothing_and_blocks_nobody(site: Path, tmp_path: Path) -> None:
     """A night in which nothing new came in, after somebody took the release back."""
     shutil.copytree(site / "log", tmp_path / "log")
-    what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5", "--resume")
+    few = ("--iterations", "1", "--min-pairs", "5", "--batch-pairs", "4")
+    what = ("retrain", "--embedded", "log", *few, "--resume")
     name = stgal(*what, cwd=tmp_path).stdout.split()[1]
     again = stgal(*what, cwd=tmp_path)
     assert name.rstrip(":") in again.stderr

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
         torch.save({}, old / "checkpoint.pt")
     done = stgal(
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
-        "--min-pairs", "5", "--resume", cwd=site,
+        "--batch-pairs", "4", "--most", "200", "--min-pairs", "5", "--resume", cwd=site,
     )  # fmt: skip
     assert said in done.stderr
     assert "starting again" in done.stderr
@@ -108,16 +109,18 @@ def test_processes_and_parts_go_together(site: Path) -> None:
     assert "too small for 64 parts" in stgal(*what, *many, cwd=site, check=2).stderr
 
 
-@pytest.mark.parametrize("step", ["reading crops", "embedding", "training", "judging"])
-def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
-    site: Path, half: Path, tmp_path: Path, step: str
-) -> None:
+Run = Callable[[Path, str | None], Outcome]
+
+
+@pytest.fixture(scope="module")
+def run(site: Path, half: Path) -> Iterator[Run]:
+    """A short retraining into a folder, stopped in a step where one is named."""
     training = TrainingSettings(iterations=3, n_pairs=3)
     settings = JobSettings(training, min_pairs=5, promote=False, max_tracklets=200)
     log = EmbeddedLog(site / "log")
     baseline = OnnxExtractor(half, eight_bit=False)
 
-    def run(folder: Path, stop_in: str | None = None) -> Outcome:
+    def run(folder: Path, stop_in: str | None) -> Outcome:
         stop = threading.Event()
 
         def heard(what: str, done: int, total: int, note: str) -> None:
@@ -128,14 +131,28 @@ def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
         job = Job(source, baseline, Releases(folder))
         return job.run(replace(settings, resume=stop_in is None), stop, heard)
 
-    assert run(tmp_path / "one", step).release is None
-    assert (tmp_path / "one" / ".training").exists() == (step in ("training", "judging"))
-    again, whole = run(tmp_path / "one").release, run(tmp_path / "whole").release
+    yield run
     log.close()
+
+
+@pytest.fixture(scope="module")
+def never_stopped(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The version that comes of it in one go."""
+    release = run(tmp_path_factory.mktemp("whole"), None).release
+    assert release is not None
+    return release.version
+
+
+@pytest.mark.parametrize("step", ["reading crops", "embedding", "training", "judging"])
+def test_stopped_in_any_step_and_resumed_is_as_never_stopped(
+    run: Run, never_stopped: str, tmp_path: Path, step: str
+) -> None:
+    assert run(tmp_path, step).release is None
+    assert (tmp_path / ".training").exists() == (step in ("training", "judging"))
+    again = run(tmp_path, None).release
     assert again is not None
-    assert whole is not None
-    assert again.version == whole.version
-    assert not (tmp_path / "one" / ".training").exists()
+    assert again.version == never_stopped
+    assert not (tmp_path / ".training").exists()
 
 
 def test_what_lies_in_the_log_may_be_anything(site: Path, tmp_path: Path) -> None:
@@ -161,8 +178,8 @@ def test_what_lies_in_the_log_may_be_anything(site: Path, tmp_path: Path) -> Non
     ):
         log.append([NewRecord(topic, b"k", value.encode())])
     log.close()
-    what = ("retrain", "--embedded", "log", "--iterations", "1", "--min-pairs", "5")
-    done = stgal(*what, cwd=tmp_path)
+    few = ("--iterations", "1", "--min-pairs", "5", "--batch-pairs", "4")
+    done = stgal("retrain", "--embedded", "log", *few, cwd=tmp_path)
     assert "6 unreadable event" in done.stdout
     stgal("models", "list", "--embedded", "log", cwd=tmp_path)
     log = EmbeddedLog(tmp_path / "log")

@@ -75,7 +75,9 @@ def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
     time = frame.at_timestamp if frame.timestamp is None else frame.timestamp
     for thing in frame.objects or ():
         vector, model = _vector(thing.embedding)
-        yield _detection(frame.sensor_id, time, thing, vector, model)
+        box = thing.bbox
+        corners = None if box is None else (box.left, box.top, box.right, box.bottom)
+        yield _detection(frame.sensor_id, time, thing, corners, vector, model)
 
 
 def _vector(embedding: _Embedding | list[Any] | None) -> tuple[Any, str | None]:
@@ -89,10 +91,13 @@ def _vector(embedding: _Embedding | list[Any] | None) -> tuple[Any, str | None]:
 
 
 def _detection(
-    camera: str | int, time: str | float | None, thing: Any, vector: Any, model: str | None
+    camera: str | int,
+    time: str | float | None,
+    thing: Any,
+    corners: tuple[float, float, float, float] | None,
+    vector: Any,
+    model: str | None,
 ) -> RawDetection:
-    box = thing.bbox
-    corners = None if box is None else (box.left, box.top, box.right, box.bottom)
     return RawDetection(
         camera=camera,
         timestamp=time,
@@ -172,10 +177,12 @@ def read_binary(value: bytes) -> Iterator[RawDetection]:
     try:
         frame.ParseFromString(value)
     except (message.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord(Reason.NOT_JSON, "neither JSON nor a protobuf nv.Frame") from error
+        raise BadRecord(Reason.NOT_JSON, "neither a JSON object nor a protobuf nv.Frame") from error
     if not frame.sensorId or not frame.HasField("timestamp"):
-        raise BadRecord(Reason.NOT_JSON, "neither JSON nor a protobuf nv.Frame with a sensorId")
+        raise BadRecord(Reason.NOT_JSON, "neither a JSON object nor a protobuf nv.Frame")
     time_s = frame.timestamp.seconds + frame.timestamp.nanos / 1e9
     for thing in frame.objects:
+        box = thing.bbox
+        corners = (box.leftX, box.topY, box.rightX, box.bottomY)
         vector = list(thing.embedding.vector) or None
-        yield _detection(frame.sensorId, time_s, thing, vector, None)
+        yield _detection(frame.sensorId, time_s, thing, corners, vector, None)

@@ -87,14 +87,21 @@ def _detection(thing: dict[str, Any], frame: dict[str, Any], origin: Origin) -> 
     kind, likelihood = _class(appearance.get("Class"))
     image = appearance.get("Image")
     return RawDetection(
-        camera=frame.get("Source") or origin.topic,
-        timestamp=frame.get("UtcTime"),
+        camera=_scalar(frame, "Source") or origin.topic,
+        timestamp=_scalar(frame, "UtcTime"),
         type=kind,
-        track=thing.get("ObjectId"),
+        track=_scalar(thing, "ObjectId"),
         raw_box=_box(appearance.get("Shape"), frame, appearance),
         confidence=likelihood,
         picture=(image, None) if isinstance(image, str) else None,
     )
+
+
+def _scalar(found: dict[str, Any], name: str) -> str | int | None:
+    value = found.get(name)
+    if value is not None and not isinstance(value, str | int):
+        raise BadRecord(Reason.SCHEMA, f"{name} is neither text nor a whole number")
+    return value
 
 
 def _class(found: Any) -> tuple[str, float | None]:
