@@ -60,8 +60,9 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[train,test,docs]'
 	touch $@ $(VENV)/.run
 
-kafka: ## Apache Kafka's own jars, and a JDK and Maven where they are missing
+kafka: ## Apache Kafka's own jars, a JDK, Maven and Mosquitto where they are missing
 	tools/kafka-setup
+	tools/mosquitto-setup
 
 clean:
 	tools/kafka-stop

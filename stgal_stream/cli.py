@@ -8,6 +8,7 @@ import sys
 import click
 
 from stgal_stream import __version__
+from stgal_stream.commands.bridge import bridge
 from stgal_stream.commands.completion import completion
 from stgal_stream.commands.configuration import check_config, topics
 from stgal_stream.commands.demo import demo
@@ -43,6 +44,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     demo,
     evaluate,
     inspect,
+    bridge,
     retrain,
     reproduce,
     models,

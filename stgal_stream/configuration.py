@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from stgal_stream.errors import ConfigError
-from stgal_stream.settings import Config
+from stgal_stream.settings import SECRETS, Config
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> 
     _rename(content, where)
     _check_names(content, where)
     for name, value in sorted((os.environ if environ is None else environ).items()):
-        if name.startswith("STGAL_"):
+        if name.startswith("STGAL_") and name not in SECRETS:
             section, key = _environment_key(name)
             content.setdefault(section, {})[key] = _environment_value(section, key, value, name)
     try:

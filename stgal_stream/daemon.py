@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -10,14 +11,15 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from stgal_stream.bridge.http_source import PATH, HttpSource
 from stgal_stream.errors import ConfigError, FencedError, LogError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.monitoring.metrics import Metrics
-from stgal_stream.monitoring.server import MonitoringServer
-from stgal_stream.settings import Config
+from stgal_stream.monitoring.server import MonitoringServer, Posts
+from stgal_stream.settings import HTTP_TOKEN, Config
 from stgal_stream.streaming.associate_stage import AssociateStage
 from stgal_stream.streaming.embed_stage import EmbedStage
 
@@ -100,7 +102,12 @@ class Daemon:
         server = None
         if serve:
             server = MonitoringServer(
-                config.http_host, config.http_port, self.metrics, self._healthy, self._ready
+                config.http_host,
+                config.http_port,
+                self.metrics,
+                self._healthy,
+                self._ready,
+                self._posts(),
             )
             logger.info("metrics at http://%s:%d/metrics", config.http_host, server.port)
         try:
@@ -168,6 +175,15 @@ class Daemon:
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
         self.stop.set()
+
+    def _posts(self) -> dict[str, Posts]:
+        """What is taken by HTTP, as configured."""
+        config = self.config
+        if not config.daemon.http_detections:
+            return {}
+        host, token = config.daemon.http_host, os.environ.get(HTTP_TOKEN)
+        topic = config.topics.detections
+        return {PATH: HttpSource(self.log, topic, config.input, host, token)}
 
     def _healthy(self) -> tuple[bool, str]:
         if self.failure is not None:

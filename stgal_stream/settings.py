@@ -29,6 +29,11 @@ FORMATS = (
     "onvif",
 )
 ARRIVAL = "arrival"
+# Environment variables beside those of keys: what they hold stands in no file and no message.
+MQTT_PASSWORD = "STGAL_MQTT_PASSWORD"  # noqa: S105  # its name
+WEBHOOK_SECRET = "STGAL_WEBHOOK_SECRET"  # noqa: S105
+HTTP_TOKEN = "STGAL_HTTP_TOKEN"  # noqa: S105
+SECRETS = (MQTT_PASSWORD, WEBHOOK_SECRET, HTTP_TOKEN)
 METHODS = ("calibrated", "paper", "appearance")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
@@ -286,6 +291,11 @@ class DaemonSettings:
     snapshot_every_s: float = _key(30.0, "How often snapshots are written.", above=0)
     http_host: str = _key("127.0.0.1", "Address of /metrics, /healthz and /readyz.")
     http_port: int = _key(9464, "Its port; 0 takes any free one.", minimum=0, maximum=65_535)
+    http_detections: bool = _key(
+        False,
+        "Take detections by POST to /v1/detections on that port. Beyond loopback it needs the "
+        "environment variable `STGAL_HTTP_TOKEN`, which senders give as `Authorization: Bearer`.",
+    )
     log_level: str = _key("info", "What is logged on standard error.", choices=LOG_LEVELS)
 
     def __post_init__(self) -> None:

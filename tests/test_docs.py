@@ -1,7 +1,8 @@
 """The commands of README and documentation run as they are printed; examples and pages are true.
 
 A block of commands is marked: ``<!-- run -->`` in an empty folder, ``<!-- run: checkout -->`` at
-the root of the repository, ``kafka`` with a broker, ``training`` where a network is trained. The
+the root of the repository, ``kafka`` with a broker, ``training`` where a network is trained,
+``frigate`` with Mosquitto and a Frigate. The
 first block of the README (make) is what CI itself runs; docs/accuracy.md needs data that is not
 shipped.
 """
@@ -35,9 +36,11 @@ def blocks() -> list[Any]:
     for page in PAGES:
         for number, match in enumerate(BLOCK.finditer(page.read_text())):
             is_marked = match.group(0).startswith("<!-- run")
+            kind = match.group(1) or ("" if is_marked else "unmarked")
             if page.name == "accuracy.md" or match.group(2).startswith("make "):
                 continue
-            kind = match.group(1) or ("" if is_marked else "unmarked")
+            if kind == "frigate":  # tests/bridge/test_frigate_command.py runs it
+                continue
             mark = [getattr(pytest.mark, kind)] if kind in ("kafka", "training") else []
             name = f"{page.relative_to(ROOT)}-{number}"
             marks = [*mark, pytest.mark.slow]

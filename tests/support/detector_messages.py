@@ -349,3 +349,29 @@ WITH_PICTURES = ("axis snapshot", "axis frame", "frigate", "onvif")
 def written(name: str, seen: Seen, *others: Seen) -> bytes:
     """A message as it goes over the wire."""
     return json.dumps(WRITERS[name](seen, *others)).encode()
+
+
+def walk(n_people: int = 12) -> list[Seen]:
+    """People who go from the gate through the hall to the lift, three boxes in each, by time."""
+    rng = np.random.default_rng(1)
+    seen = []
+    for person in range(n_people):
+        look, start_s = rng.normal(size=16), 1_767_270_000.0 + 9.0 * person
+        for step, camera in enumerate(("gate", "hall", "lift")):
+            at_s = start_s + step * 20.0 + float(rng.uniform(-3, 3))
+            for box in range(3):
+                vector = tuple(round(float(x), 3) for x in look + 0.15 * rng.normal(size=16))
+                left = 100 + 40 * box
+                place = (left, 200, left + 80, 420)
+                time_s = round(at_s + 0.5 * box, 3)
+                seen.append(Seen(camera, time_s, person + 1, place, 0.9, vector))
+    return sorted(seen, key=lambda each: each.time_s)
+
+
+# The files of messages in examples/, by the writers above.
+EXAMPLES = {"deepstream": "deepstream minimal", "scenescape": "scenescape"}
+
+
+def example(name: str) -> bytes:
+    """The lines of a file of examples."""
+    return b"".join(written(EXAMPLES[name], seen) + b"\n" for seen in walk())
