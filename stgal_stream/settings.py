@@ -151,6 +151,7 @@ class InputSettings:
         choices=("auto", *FORMATS),
     )
     max_record_bytes: int = _key(4 * 1024 * 1024, "Larger records are refused.", minimum=1)
+    max_objects: int = _key(1_000, "Frames with more objects are refused.", minimum=1)
     max_future_s: float = _key(
         86_400.0,
         "Detections dated so far beyond their arrival are refused. A clock that is less off is "

@@ -122,6 +122,9 @@ def _sorted_out(
     n_others = n_positions = 0
     is_ours = format_ == stgal.FORMAT.name
     for index, raw in enumerate(found):
+        if index == inputs.max_objects:
+            detail = f"more than {inputs.max_objects} objects (input.max_objects)"
+            raise BadRecord(Reason.RECORD_TOO_LARGE, detail)
         try:
             if isinstance(raw, BadRecord):
                 raise raw

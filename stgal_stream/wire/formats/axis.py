@@ -90,7 +90,7 @@ _DECODER = msgspec.json.Decoder(_Message)
 
 def _recognises(keys: Probe) -> bool:
     if "frame" in keys:
-        return b'"observations"' in keys["frame"]
+        return b'"observations"' in bytes(keys["frame"])
     if "channel_id" in keys:
         known = {"crop_box", "detections", "track_events", "start_time", "path", "timestamp"}
         return not known.isdisjoint(keys)

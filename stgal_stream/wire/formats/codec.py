@@ -12,7 +12,8 @@ from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
 from stgal_stream.wire.raw_detection import RawDetection
 
-Probe = Mapping[str, bytes]  # the top-level keys of a JSON object, each with its value's bytes
+# The top-level keys of a JSON object, each with its value unread.
+Probe = Mapping[str, msgspec.Raw]
 Found = RawDetection | BadRecord  # an object of a record, or what is wrong with it alone
 _T = TypeVar("_T")
 
@@ -47,7 +48,7 @@ def probe(value: bytes) -> Probe | None:
         found = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRecord(Reason.NOT_JSON, str(error)) from error
-    return {key: bytes(raw) for key, raw in found.items()}
+    return found
 
 
 def parsed(decoder: msgspec.json.Decoder[_T], value: bytes) -> _T:
@@ -77,11 +78,11 @@ def number(value: Any, field: str) -> float:
         raise BadRecord(Reason.SCHEMA, f"{field} is {str(value)[:64]!r}, not a number") from error
 
 
-def begins(value: bytes | None, *starts: bytes) -> bool:
+def begins(value: msgspec.Raw | bytes | None, *starts: bytes) -> bool:
     """Whether a JSON value begins so, blanks left out."""
     if value is None:
         return False
-    head = b"".join(value[:64].split())
+    head = b"".join(bytes(memoryview(value)[:64]).split())
     return head.startswith(starts)
 
 

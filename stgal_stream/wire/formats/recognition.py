@@ -3,6 +3,8 @@ order in which they are asked."""
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from stgal_stream.types import Reason
@@ -38,6 +40,7 @@ _UNPLACED = (
     ({"image_id", "category_id", "bbox"}, "a COCO detection result"),
 )
 _MAX_KEYS_TOLD = 8
+_MAX_KEYS_TRIED = 100
 
 
 def recognised(keys: Probe) -> Format | None:
@@ -47,7 +50,7 @@ def recognised(keys: Probe) -> Format | None:
 
 def unknown(keys: Probe) -> BadRecord:
     """Why a JSON object that nothing answers to is refused."""
-    for value in keys.values():
+    for value in islice(keys.values(), _MAX_KEYS_TRIED):
         try:
             msgspec.json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

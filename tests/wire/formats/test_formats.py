@@ -192,6 +192,16 @@ def test_an_array_of_messages_is_all_of_them(name: str) -> None:
     assert (found.format, len(found.messages)) == (of(name), 3)
 
 
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_of_too_many_is_refused(name: str) -> None:
+    crowd = [Seen(track=track) for track in range(11)]
+    few = replace(INPUTS, max_objects=10)
+    assert len(decoded(name, written(name, *crowd[:10]), few).messages) == 10
+    with pytest.raises(BadRecord, match="more than 10 objects") as caught:
+        decoded(name, written(name, *crowd), few)
+    assert caught.value.reason is Reason.RECORD_TOO_LARGE
+
+
 @pytest.mark.parametrize("name", WITH_PICTURES)
 def test_the_crop_is_found_again(name: str) -> None:
     assert crop_in(record(written(name, Seen()))) == Seen().picture
