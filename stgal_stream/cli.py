@@ -8,6 +8,7 @@ import sys
 import click
 
 from stgal_stream import __version__
+from stgal_stream.commands.adopt import adopt
 from stgal_stream.commands.bridge import bridge
 from stgal_stream.commands.completion import completion
 from stgal_stream.commands.configuration import check_config, topics
@@ -49,6 +50,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     reproduce,
     models,
     export,
+    adopt,
     quantise,
     topics,
     check_config,

@@ -29,6 +29,7 @@ FORMATS = (
     "onvif",
 )
 ARRIVAL = "arrival"
+PRESETS = ("imagenet", "fastreid", "openvino", "tao", "half", "deepsort", "raw", "unit")
 # Environment variables beside those of keys: what they hold stands in no file and no message.
 MQTT_PASSWORD = "STGAL_MQTT_PASSWORD"  # noqa: S105  # its name
 WEBHOOK_SECRET = "STGAL_WEBHOOK_SECRET"  # noqa: S105
@@ -206,6 +207,11 @@ class EmbedSettings:
     there are cores for."""
 
     model: str = _key("", "ONNX extractor; empty is the one that the package ships.")
+    preset: str = _key(
+        "",
+        "Preprocessing of an extractor that does not describe itself; empty: as it shows.",
+        choices=("", *PRESETS),
+    )
     releases: str = _key("", "Folder of retrained extractors; empty: beside the log or snapshots.")
     batch_size: int = _key(32, "Crops in an inference batch.", minimum=1)
     max_wait_s: float = _key(0.05, "A batch waits so long for more crops.", minimum=0)
@@ -229,6 +235,7 @@ class EmbedSettings:
             "providers": self.providers,
             "threads": self.threads,
             "eight_bit": self.eight_bit,
+            "preset": self.preset,
         }
 
 

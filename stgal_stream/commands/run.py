@@ -32,7 +32,7 @@ from stgal_stream.log.port import Log
 from stgal_stream.log.reading import values
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.replacing import replacing
-from stgal_stream.settings import ARRIVAL, FORMATS, METHODS, Config
+from stgal_stream.settings import ARRIVAL, FORMATS, METHODS, PRESETS, Config
 from stgal_stream.wire.mapping import Mapping
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,11 @@ Examples:
 @click.option("--method", "--setting", "method", type=click.Choice(METHODS))
 @click.option("--model", type=InputFile(), help="ONNX extractor.")
 @click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    help="Preprocessing of a model that does not describe itself.",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(("auto", *FORMATS)),
@@ -78,6 +83,7 @@ def run(
     associations: Path | None,
     method: str | None,
     model: Path | None,
+    preset: str | None,
     format_: str | None,
 ) -> None:
     """Track people: a daemon on Kafka or on an embedded log, or a file from end to end.
@@ -90,6 +96,8 @@ def run(
         config.associate = replace(config.associate, method=method)
     if model is not None:
         config.embed.model = str(model)
+    if preset is not None:
+        config.embed.preset = preset
     if format_ is not None:
         config.input.format = format_
     set_up_logging(config.daemon.log_level)

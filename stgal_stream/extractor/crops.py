@@ -14,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_INTERPOLATIONS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112  # the tag of EXIF 2.32, 4.6.4
 # What makes a picture upright that was stored under each orientation but the first, which is.
@@ -39,12 +43,15 @@ class BadCrop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CropFormat:
-    """What a network wants: size in pixels, RGB mean and standard deviation of 0..1 values."""
+    """What a network wants: size in pixels, mean and standard deviation of 0..1 values, the order
+    of colours (``rgb`` or ``bgr``; mean and std are in that order), and how crops are resized."""
 
     height_px: int
     width_px: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    colour: str = "rgb"
+    interpolation: str = "bilinear"
 
     @property
     def affine(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -55,6 +62,8 @@ class CropFormat:
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32."""
         scale, shift = self.affine
+        if self.colour == "bgr":
+            pixels = pixels[..., ::-1]
         planes = pixels.transpose(0, 3, 1, 2).astype(np.float32)
         planes *= scale[None, :, None, None]
         planes -= shift[None, :, None, None]
@@ -92,7 +101,8 @@ def decode_crop(
         raise
     except Exception as error:  # hostile files make decoders raise nearly anything
         raise BadCrop(f"not a readable image: {type(error).__name__}") from error
-    resized = rgb.resize((form.width_px, form.height_px), Image.Resampling.BILINEAR)
+    how = _INTERPOLATIONS[form.interpolation]
+    resized = rgb.resize((form.width_px, form.height_px), how)
     return np.asarray(resized)
 
 

@@ -1,7 +1,8 @@
 """An extractor in ONNX: crops in, features out, on the best device there is.
 
-The model says itself what it wants (metadata ``stgal.*``). On a CPU an 8-bit variant that lies
-beside it (``quantised``) is used in its place and under its name. Before it is used it proves that
+A model says itself what it wants (metadata ``stgal.*``), or it was decided (``adopted``), or it
+shows it (``preprocessing``). On a CPU an 8-bit variant that lies beside it (``quantised``) is used
+in its place and under its name. Before it is used it proves that
 a batch of N gives what N batches of one give: exported models that bake a batch size in, or keep
 batch statistics, do not, and nothing would show it but wrong identities.
 """
@@ -13,15 +14,18 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from stgal_stream.errors import ModelError
+from stgal_stream.extractor import adopted
 from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.extractor.model_files import digest_of, files_of
+from stgal_stream.extractor.preprocessing import Decision, decide
 from stgal_stream.extractor.providers import CPU, PROVIDERS, tell_of_idle_gpu, usable, with_options
+from stgal_stream.extractor.signature import Signature
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,8 @@ _MOST_PX = 2048
 
 class OnnxExtractor:
     """A loaded, self-tested model. ``threads`` is how many one batch may use on a CPU (None: all);
-    ``n_parallel`` batches at a time then use all cores. ``eight_bit`` allows its 8-bit variant.
+    ``n_parallel`` batches at a time then use all cores. ``eight_bit`` allows its 8-bit variant;
+    ``preset`` names the preprocessing of a model that does not describe itself.
 
     Raises:
         ModelError: it is missing, broken, of the wrong shape, or depends on its batch; or the
@@ -49,24 +54,18 @@ class OnnxExtractor:
         providers: Sequence[str] = PROVIDERS,
         threads: int | None = None,
         eight_bit: bool = True,
+        preset: str = "",
     ) -> None:
-        if not path.is_file():
-            raise ModelError(
-                f"no model at {path}",
-                hint="make one with stgal-stream export, or leave the option out",
-            )
+        files = files_of(path)
         self.path = path
         self._session = _session(path, providers, threads)
         self.provider = str(self._session.get_providers()[0])
         on_cpu = self.provider == CPU
         cores = len(os.sched_getaffinity(0)) if on_cpu else 1
         self.n_parallel = max(1, cores // threads) if threads else 1
-        meta = self._session.get_modelmeta().custom_metadata_map
-        self.form = _crop_format(meta, self._session.get_inputs(), path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.version = f"{meta.get('stgal.version', path.stem)}@{digest[:12]}"
-        self.unit_length = meta.get("stgal.normalize") == "l2"
-        self.input_name = str(self._session.get_inputs()[0].name)
+        digest = digest_of(files)
+        self._describe(digest, preset)
+        self.input_name = self.signature.image.name
         self.eight_bit = eight_bit and on_cpu and variant_path(path).is_file()
         if self.eight_bit:
             self._session = _variant(variant_path(path), digest, threads)
@@ -74,6 +73,32 @@ class OnnxExtractor:
         logger.info("extractor %s runs on %s, %s", path.name, self.provider, bits)
         self.dim = 0
         self.self_test()
+
+    def _describe(self, digest: str, preset: str) -> None:
+        """How crops go in and features come out, and the version that stands for all of it."""
+        session, path = self._session, self.path
+        meta = session.get_modelmeta().custom_metadata_map
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        decided = adopted.read(path, digest)
+        output = decided.output if decided is not None else meta.get("stgal.output")
+        self.signature = Signature.of(inputs, outputs, path, output)
+        self.unit_length = meta.get("stgal.normalize") == "l2"
+        self.decision: Decision | None = None
+        if "stgal.mean" in meta and decided is None:
+            self.form = _crop_format(meta, self.signature, path)
+            self.version = f"{meta.get('stgal.version', path.stem)}@{digest[:12]}"
+            return
+        # Whoever does not say otherwise compares features by their angle, as the zoos do.
+        self.unit_length = True
+        if decided is not None:
+            self.form, name = decided.form, decided.version
+        else:
+            self.decision = decide(path, self.signature, preset)
+            self.form, name = self.decision.form, path.stem
+            logger.info("extractor %s: %s", path.name, "; ".join(self.decision.why))
+        # The same weights under another preprocessing or output are another extractor.
+        whole = f"{digest} {self.form} {self.signature.output.name}"
+        self.version = f"{name}@{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W, 3) uint8 RGB -> (N, D) float32."""
@@ -122,8 +147,7 @@ class OnnxExtractor:
 
     def _run(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            out = self._session.run(None, {self.input_name: planes})[0]
-            features = np.asarray(out, dtype=np.float32)
+            features = self.signature.run(self._session, planes)
         except Exception as error:  # onnxruntime raises its own types, not exported by name
             raise ModelError(f"{self.path} failed to run: {error}") from error
         if self.unit_length and features.ndim == 2:
@@ -172,20 +196,12 @@ def _session(
     raise ModelError(f"{path} is not a model that onnxruntime can load: {last}") from last
 
 
-def _crop_format(meta: dict[str, str], inputs: Sequence[Any], path: Path) -> CropFormat:
-    if len(inputs) != 1:
-        raise ModelError(f"{path} has {len(inputs)} inputs, not one batch of crops")
-    shape = inputs[0].shape
-    if len(shape) != 4 or shape[1] != 3:
-        raise ModelError(f"{path} takes {shape}, not (N, 3, H, W)")
-    if isinstance(shape[0], int):
-        raise ModelError(
-            f"{path} takes batches of {shape[0]} only", hint="export it with a dynamic first axis"
-        )
+def _crop_format(meta: dict[str, str], signature: Signature, path: Path) -> CropFormat:
+    shape = signature.size
     try:
         height, width = (
-            int(meta.get(f"stgal.{n}", s))
-            for n, s in zip(("height", "width"), shape[2:], strict=True)
+            int(meta.get(f"stgal.{n}", str(s)))
+            for n, s in zip(("height", "width"), shape, strict=True)
         )
         mean, std = (
             tuple(float(v) for v in meta[f"stgal.{n}"].split(",")) for n in ("mean", "std")
@@ -195,9 +211,9 @@ def _crop_format(meta: dict[str, str], inputs: Sequence[Any], path: Path) -> Cro
             f"{path} does not say what it wants: metadata {error} is missing or wrong",
             hint="stgal-stream export writes stgal.height, width, mean, std and version",
         ) from error
-    for wanted, given in zip((height, width), shape[2:], strict=True):
-        if isinstance(given, int) and given != wanted:
-            raise ModelError(f"{path} takes {shape[2:]} but its metadata says {height} x {width}")
+    for wanted, given in zip((height, width), shape, strict=True):
+        if given is not None and given != wanted:
+            raise ModelError(f"{path} takes {shape} but its metadata says {height} x {width}")
     is_size = min(height, width) >= 8 and max(height, width) <= _MOST_PX
     if len(mean) != 3 or len(std) != 3 or not is_size or min(std) <= 0:
         raise ModelError(f"{path} has metadata that cannot be right (mean, std or size)")
