@@ -12,6 +12,7 @@ from stgal_stream.commands.adopt import adopt
 from stgal_stream.commands.bridge import bridge
 from stgal_stream.commands.completion import completion
 from stgal_stream.commands.configuration import check_config, topics
+from stgal_stream.commands.dead_letters import dead_letters
 from stgal_stream.commands.demo import demo
 from stgal_stream.commands.evaluate import evaluate
 from stgal_stream.commands.export import export
@@ -46,6 +47,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     evaluate,
     inspect,
     bridge,
+    dead_letters,
     retrain,
     reproduce,
     models,

@@ -75,7 +75,7 @@ def test_every_name_of_the_glossary_is_there() -> None:
 
 def test_a_detection_walks_as_the_page_says(tmp_path: Path) -> None:
     parts = walk()
-    assert [len(part) for part in parts] == [10, 17, 12, 6]
+    assert [len(part) for part in parts] == [12, 17, 12, 6]
     config = simulated_config(tmp_path / "state")
     log = EmbeddedLog(tmp_path / "log")
     log.ensure_topics(topic_specs(config))

@@ -60,6 +60,13 @@ Examples:
 @click.option("--method", "--setting", "method", type=click.Choice(METHODS))
 @click.option("--model", type=InputFile(), help="ONNX extractor.")
 @click.option(
+    "--max-unusable",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="With --from: end with an error where a larger share of records cannot be used.",
+)
+@click.option(
     "--preset",
     type=click.Choice(PRESETS),
     help="Preprocessing of a model that does not describe itself.",
@@ -83,6 +90,7 @@ def run(
     associations: Path | None,
     method: str | None,
     model: Path | None,
+    max_unusable: float,
     preset: str | None,
     format_: str | None,
 ) -> None:
@@ -102,8 +110,10 @@ def run(
         config.input.format = format_
     set_up_logging(config.daemon.log_level)
     if source is None:
-        if target or mapping or dead_letters or associations:
-            raise ConfigError("--to, --mapping, --dead-letters, --associations go with --from")
+        if target or mapping or dead_letters or associations or max_unusable < 1:
+            raise ConfigError(
+                "--to, --mapping, --dead-letters, --associations, --max-unusable go with --from"
+            )
         _run_daemon(config, brokers, embedded, stage, until_end)
         return
     if target is None:
@@ -112,7 +122,8 @@ def run(
         raise ConfigError(
             "--from runs all stages by itself, without --brokers, --embedded, --stage"
         )
-    _run_file(config, source, _Files(target, mapping, dead_letters, associations))
+    files = _Files(target, mapping, dead_letters, associations)
+    _run_file(config, source, files, max_unusable)
 
 
 def _run_daemon(
@@ -146,7 +157,7 @@ class _Files:
     associations: Path | None
 
 
-def _run_file(config: Config, source: Path, files: _Files) -> None:
+def _run_file(config: Config, source: Path, files: _Files, max_unusable: float) -> None:
     """The pipeline on a log of its own, which goes away with the run."""
     if config.input.stream_start == ARRIVAL:
         raise ConfigError(
@@ -171,11 +182,28 @@ def _run_file(config: Config, source: Path, files: _Files) -> None:
         log.close()
     _write_somewhere(results, files)
     results.print(console, files.target)
-    if results.refused and not results.identities:
-        reason, detail = results.refused[0]
+    _check_usable(results, source, n, max_unusable)
+
+
+def _check_usable(results: _Results, source: Path, n: int, max_unusable: float) -> None:
+    """
+    Raises:
+        DataError: nothing could be used, or too little.
+    """
+    if not results.refused:
+        if not results.identities:
+            raise DataError(f"none of the {n} records in {source} shows a person")
+        return
+    reason, detail = results.refused[0]
+    first = f"the first one: {reason}: {detail}"
+    n_refused = len(results.refused_records)
+    if not results.identities:
+        raise DataError(f"none of the {n} records in {source} could be used", hint=first)
+    if n_refused > max_unusable * n:
         raise DataError(
-            f"none of the {n} records in {source} could be used",
-            hint=f"the first one: {reason}: {detail}",
+            f"{n_refused} of the {n} records in {source} could not be used; "
+            f"--max-unusable allows {max_unusable:.0%}",
+            hint=first,
         )
 
 
@@ -203,6 +231,12 @@ class _Results:
         """Reason and detail of each record that could not be used."""
         found = map(json.loads, self.dead_letters)
         return [(letter["reason"], letter["detail"]) for letter in found]
+
+    @property
+    def refused_records(self) -> set[tuple[int, int]]:
+        """Places of the records of which something could not be used: a frame is one record."""
+        found = [json.loads(letter).get("record") for letter in self.dead_letters]
+        return {(at["partition"], at["offset"]) for at in found if at is not None}
 
     def write(self, files: _Files) -> None:
         """All files, or none where one cannot be written."""

@@ -1,2 +1,5 @@
-"""Bytes <-> types, one codec a file. ``fields`` says what a field may hold; ``schemas/`` holds the
-JSON Schemas of what others read."""
+"""Bytes <-> types, one codec a file.
+
+``formats/`` finds the people in detectors' messages, ``raw_detection`` and ``fields`` say what a
+value means; ``schemas/`` holds the JSON Schemas of what others read.
+"""

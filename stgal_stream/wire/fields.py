@@ -10,6 +10,7 @@ import base64
 import binascii
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 
 import numpy as np
@@ -212,6 +213,8 @@ def base64_of(text: str, reason: Reason, field: str) -> bytes:
     """
     if not text.isascii():
         raise BadRecord(reason, f"{field} is not base64: it holds characters beyond ASCII")
+    with suppress(binascii.Error, ValueError):
+        return base64.b64decode(text, validate=True)
     plain = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

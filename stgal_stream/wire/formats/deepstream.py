@@ -73,6 +73,7 @@ _MINIMAL = msgspec.json.Decoder(_Minimal)
 _BBOX = msgspec.json.Decoder(_Bbox)
 _TRACK = msgspec.json.Decoder(str | int | float | None)
 _EMBEDDING = msgspec.json.Decoder(_Embedding)
+_NUMBERS = msgspec.json.Decoder(list[float])
 _FLOATS = msgspec.json.Decoder(list[Any])
 _CLASS = msgspec.json.Decoder(dict[str, Any] | None)
 
@@ -148,7 +149,10 @@ def _minimal_vector(rest: list[str]) -> list[float] | None:
         return None
     at = rest.index("embedding") + 1
     text = rest[at] if at < len(rest) else ""
-    return [number(part, "objects, the embedding") for part in text.split(",") if part.strip()]
+    try:
+        return _NUMBERS.decode(f"[{text}]")
+    except msgspec.MsgspecError:  # numbers that JSON does not know: +1, 1., nan
+        return [number(part, "objects, the embedding") for part in text.split(",") if part.strip()]
 
 
 def _minimal_score(rest: list[str]) -> float | None:
