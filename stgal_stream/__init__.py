@@ -13,34 +13,36 @@ The core needs no log and no network:
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from stgal_stream.core.tracker.site_tracker import SiteTracker
-from stgal_stream.core.tracker.snapshot import restore, snapshot
-from stgal_stream.errors import (
-    ConfigError,
-    DataError,
-    FencedError,
-    LogError,
-    ModelError,
-    SnapshotError,
-    StgalError,
-)
-from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import (
-    AssociationEvent,
-    Box,
-    Detection,
-    Event,
-    Evidence,
-    IdentityEvent,
-    Position,
-    Reason,
-    Refusal,
-    Tracklet,
-)
+if TYPE_CHECKING:
+    from stgal_stream.core.tracker.site_tracker import SiteTracker
+    from stgal_stream.core.tracker.snapshot import restore, snapshot
+    from stgal_stream.errors import (
+        ConfigError,
+        DataError,
+        FencedError,
+        LogError,
+        ModelError,
+        SnapshotError,
+        StgalError,
+    )
+    from stgal_stream.settings import TrackerSettings
+    from stgal_stream.types import (
+        AssociationEvent,
+        Box,
+        Detection,
+        Event,
+        Evidence,
+        IdentityEvent,
+        Position,
+        Reason,
+        Refusal,
+        Tracklet,
+    )
 
-__version__ = _version_of("stgal-stream")
+    __version__: str
 
 __all__ = [
     "AssociationEvent",
@@ -66,3 +68,23 @@ __all__ = [
     "restore",
     "snapshot",
 ]
+
+# Loaded when asked for: the command line begins here too, and `--help` needs none of it.
+_MODULES = ("errors", "types", "settings", "core.tracker.snapshot", "core.tracker.site_tracker")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("stgal-stream")
+    if name in __all__:
+        for module in _MODULES:
+            found = getattr(import_module(f"stgal_stream.{module}"), name, None)
+            if found is not None:
+                return found
+    raise AttributeError(f"module 'stgal_stream' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

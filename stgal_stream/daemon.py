@@ -12,7 +12,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from stgal_stream.bridge.http_source import PATH, HttpSource
-from stgal_stream.errors import ConfigError, FencedError, LogError
+from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
@@ -156,7 +156,7 @@ class Daemon:
                 if name == "embed":
                     self._embedded.set()
                 return
-            except FencedError as error:
+            except PermanentLogError as error:
                 self._fail(error)
                 return
             except LogError as error:

@@ -35,7 +35,12 @@ class LogError(StgalError):
     exit_code = 3
 
 
-class FencedError(LogError):
+class PermanentLogError(LogError):
+    """The log cannot be used and no waiting mends it: damaged, held by another, or a record that it
+    will never take."""
+
+
+class FencedError(PermanentLogError):
     """Another worker took over: this one must stop without writing anything more."""
 
 

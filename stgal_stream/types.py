@@ -97,6 +97,7 @@ class Tracklet:
 class Reason(StrEnum):
     """Why a record was not used. The values are the dead letters' reason codes."""
 
+    UNREADABLE = "unreadable"
     NOT_JSON = "not_json"
     SCHEMA = "schema"
     UNKNOWN_TYPE = "unknown_type"
@@ -118,6 +119,10 @@ class Reason(StrEnum):
 
 # Of each reason: what happened, and what to do.
 REASONS = {
+    Reason.UNREADABLE: (
+        "What lies at this place of the log cannot be read: its bytes have changed since.",
+        "Check the disk; the record is lost unless its producer sends it again.",
+    ),
     Reason.NOT_JSON: ("The record is not JSON.", "Look at what the producer writes."),
     Reason.SCHEMA: (
         "A field is missing or has another type.",

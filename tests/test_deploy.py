@@ -44,7 +44,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("where", "words"), list(commands()), ids=lambda v: str(v) if v else "")
 def test_every_command_is_one(where: str, words: list[str]) -> None:
-    command = cli.commands[words[0]]
+    command = dict(cli.loaded())[words[0]]
     command.make_context(words[0], words[1:])
 
 

@@ -78,7 +78,7 @@ def test_commands_run_as_printed(
 
 def test_every_command_is_on_a_page() -> None:
     text = "".join(page.read_text() for page in PAGES)
-    for name, command in cli.commands.items():
+    for name, command in cli.loaded():
         assert isinstance(command, click.Command)
         if name not in ("completion", "quantise"):
             assert f"stgal-stream {name}" in text or f"`{name}" in text, name

@@ -66,7 +66,7 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 def command_line() -> str:
     """Every command with its options and examples."""
     parts = ["# Command line\n", "Made from the commands themselves.\n"]
-    for name, command in sorted(cli.commands.items()):
+    for name, command in sorted(cli.loaded()):
         parts += _command(f"stgal-stream {name}", command, 2)
     return "\n".join(parts)
 

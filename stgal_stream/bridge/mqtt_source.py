@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import paho.mqtt.client as paho
 
 from stgal_stream.bridge.mqtt import Address, Certificates, Connection
-from stgal_stream.errors import LogError
+from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.wire.detection import TOPIC_HEADER
 
@@ -107,6 +107,8 @@ class MqttSource:
             try:
                 self._log.append(records)
                 break
+            except PermanentLogError:
+                raise  # not acknowledged: the broker keeps them
             except LogError as error:
                 wait_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
                 logger.error("%s; trying again in %.1f s", error, wait_s)

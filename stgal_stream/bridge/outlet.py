@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from stgal_stream.errors import LogError
+from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.port import Log, Subscription
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,11 @@ def carry_out(
     stop: threading.Event,
     on_progress: Callable[[int], None] = lambda n: None,
 ) -> None:
-    """Sends every event of a topic until stopped, from where the group was."""
+    """Sends every event of a topic until stopped, from where the group was.
+
+    Raises:
+        PermanentLogError: the log cannot be used, and no waiting mends it.
+    """
     n_sent, attempt = 0, 0
     while not stop.is_set():
         try:
@@ -48,6 +52,8 @@ def carry_out(
                     on_progress(n_sent)
             finally:
                 subscription.close()
+        except PermanentLogError:
+            raise
         except LogError as error:
             wait_s = backoff_s(attempt)
             attempt += 1

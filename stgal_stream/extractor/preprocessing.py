@@ -45,7 +45,7 @@ class Preset:
 # By the names in ``settings.PRESETS``. Sources: torchreid's FeatureExtractor and BoxMOT; FastReID's
 # tools/deploy; Open Model Zoo's person-reidentification-retail; TAO's re_identification transforms;
 # TransReID, CLIP-ReID (ViT) and SOLIDER configurations; deep_sort's generate_detections.
-_PRESETS = {
+BY_NAME = {
     "imagenet": Preset(_IMAGENET_MEAN, _IMAGENET_STD),
     "fastreid": Preset(_ZERO, _BYTES, interpolation="bicubic"),
     "openvino": Preset(_ZERO, _BYTES, colour="bgr"),
@@ -80,7 +80,7 @@ def decide(
     else:
         preset, reason = _recognised(path, signature)
         why.append(f"preset {preset}: {reason}")
-    found = _PRESETS[preset]
+    found = BY_NAME[preset]
     height, width = _size(path, signature, size, found, why)
     form = CropFormat(height, width, found.mean, found.std, found.colour, found.interpolation)
     return Decision(form, preset, tuple(why))

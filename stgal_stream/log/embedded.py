@@ -13,13 +13,14 @@ import sqlite3
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
-from stgal_stream.errors import LogError
+from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -30,12 +31,14 @@ CREATE TABLE IF NOT EXISTS topics (
     compacted INTEGER NOT NULL, first_offset INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS records (
     topic TEXT NOT NULL, offset INTEGER NOT NULL, append_time_s REAL NOT NULL,
-    key BLOB, value BLOB NOT NULL, headers BLOB, PRIMARY KEY (topic, offset));
+    key BLOB, value BLOB NOT NULL, headers BLOB, checksum INTEGER, PRIMARY KEY (topic, offset));
 CREATE TABLE IF NOT EXISTS offsets (
     member_group TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL,
     PRIMARY KEY (member_group, topic));
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_DAMAGED = "the record is damaged: its checksum is another than when it was written"
+_BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 _POLL_S = 0.02
 UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
@@ -58,12 +61,13 @@ class EmbeddedLog:
             directory.mkdir(parents=True, exist_ok=True)
             connection = self.connection()
             connection.executescript(_SCHEMA)
+            _add_checksums(connection)
             row = ("identity", uuid.uuid4().hex)
             connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", row)
             found = connection.execute("SELECT value FROM about WHERE name = 'identity'")
             self._identity = str(found.fetchone()[0])
         except (OSError, sqlite3.Error) as error:
-            raise LogError(
+            raise PermanentLogError(
                 f"{directory} cannot be used as an embedded log: {error}",
                 hint="give --embedded an empty or a new directory that can be written to",
             ) from error
@@ -120,7 +124,7 @@ class EmbeddedLog:
         if partition != 0:
             raise LogError(f"the embedded log has partition 0 alone, not {partition}")
         rows = self.select(
-            "SELECT offset, append_time_s, key, value, headers FROM records "
+            "SELECT offset, append_time_s, key, value, headers, checksum FROM records "
             "WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?",
             (topic, offset, max_records),
         )
@@ -139,7 +143,7 @@ class EmbeddedLog:
         try:
             return self.connection().execute(query, parameters).fetchall()
         except sqlite3.Error as error:
-            raise LogError(f"the embedded log cannot be read: {error}") from error
+            raise _fault("cannot be read", error) from error
 
     def partitions(self, topic: str) -> int:
         """1, or 0 where there is no such topic."""
@@ -309,7 +313,7 @@ class _Writing:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise LogError(f"the embedded log cannot be written to: {error}") from error
+            raise _fault("cannot be written to", error) from error
         return self._connection
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
@@ -323,8 +327,8 @@ class _Writing:
                     f"the embedded log could not commit: {failure}", hint="is the disk full?"
                 ) from failure
         self._rollback()
-        if issubclass(kind, sqlite3.Error):
-            raise LogError(f"the embedded log could not be written to: {error}")
+        if isinstance(error, sqlite3.Error):
+            raise _fault("could not be written to", error)
 
     def _rollback(self) -> None:
         if self._connection.in_transaction:
@@ -348,19 +352,60 @@ def _insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
             offsets[record.topic] = int(row[0])
         headers = msgspec.msgpack.encode(record.headers) if record.headers else None
         offset = offsets[record.topic]
-        rows.append((record.topic, offset, now, record.key, record.value, headers))
+        content = (record.topic, offset, now, record.key, record.value, headers)
+        rows.append((*content, _checksum(*content)))
         offsets[record.topic] = offset + 1
-    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     for topic, offset in offsets.items():
         db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (offset, topic))
 
 
-def _record(topic: str, row: tuple[int, float, bytes | None, bytes, bytes | None]) -> Record:
-    offset, append_time_s, key, value, packed = row
+def _record(topic: str, row: tuple[Any, ...]) -> Record:
+    """A row as a record; one whose checksum is another says so and holds nothing."""
+    offset, append_time_s, key, value, packed, checksum = row
+    at = Partition(topic, 0)
+    # Records from before there were checksums have none.
+    if checksum is not None and _checksum(topic, *row[:-1]) != checksum:
+        return Record(at, offset, None, b"", (), append_time_s, _DAMAGED)
     headers: tuple[tuple[str, bytes], ...] = ()
     if packed:
         headers = msgspec.msgpack.decode(packed, type=tuple[tuple[str, bytes], ...])
-    return Record(Partition(topic, 0), offset, key, value, headers, append_time_s)
+    return Record(at, offset, key, value, headers, append_time_s)
+
+
+def _checksum(
+    topic: str,
+    offset: int,
+    append_time_s: float,
+    key: bytes | None,
+    value: bytes,
+    headers: bytes | None,
+) -> int:
+    """CRC-32 of all that a record is."""
+    head = msgspec.msgpack.encode((topic, offset, append_time_s, key, headers))
+    return zlib.crc32(_as_bytes(value), zlib.crc32(head))
+
+
+def _as_bytes(value: Any) -> bytes:
+    """A damaged row may hold a value of another type."""
+    return value if isinstance(value, bytes) else repr(value).encode()
+
+
+def _add_checksums(connection: sqlite3.Connection) -> None:
+    """A log from before there were checksums gets a place for them."""
+    columns = connection.execute("PRAGMA table_info(records)").fetchall()
+    if "checksum" not in {name for _, name, *_ in columns}:
+        connection.execute("ALTER TABLE records ADD COLUMN checksum INTEGER")
+
+
+def _fault(what: str, error: sqlite3.Error) -> LogError:
+    """A fault of SQLite: one that a broken file causes does not pass."""
+    text = f"the embedded log {what}: {error}"
+    if any(sign in str(error).lower() for sign in _BROKEN):
+        return PermanentLogError(
+            text, hint="its file is damaged: restore it, or begin a new log in another directory"
+        )
+    return LogError(text)
 
 
 def _hold(path: Path, group: str) -> IO[str]:
@@ -375,7 +420,7 @@ def _hold(path: Path, group: str) -> IO[str]:
         lock.seek(0)
         holder = lock.read().strip() or "unknown"
         lock.close()
-        raise LogError(
+        raise PermanentLogError(
             f"group {group!r} on this embedded log is held by process {holder}",
             hint="stop that daemon first, or use Kafka to share the work",
         ) from error

@@ -13,14 +13,19 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
+    ClusterAuthorizationFailedError,
     CorruptRecordError,
     InvalidProducerEpochError,
     KafkaError,
+    MessageSizeTooLargeError,
     ProducerFencedError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
 
-from stgal_stream.errors import FencedError, LogError
+from stgal_stream.errors import FencedError, LogError, PermanentLogError
 from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
     as_kafka,
@@ -36,6 +41,14 @@ from stgal_stream.log.port import NewRecord, Partition, Record
 _TRANSACTION_TIMEOUT_MS = 15_000
 _PROBE_S = 5.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
+# What the same records meet again, however often they are sent.
+_NEVER = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    ClusterAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailedError,
+)
 
 
 class _Held(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
@@ -164,6 +177,12 @@ class KafkaSubscription:
             raise FencedError(
                 f"another member took over in group {self._group}: {error}",
                 hint="give each member of a group its own kafka.instance",
+            ) from error
+        except _NEVER as error:
+            self._abort()
+            raise PermanentLogError(
+                f"Kafka will never take what is to be written: {error}",
+                hint="raise message.max.bytes, or give this user the right to write",
             ) from error
         except KafkaError as error:
             self._abort()

@@ -173,6 +173,8 @@ class SitePartition:
 
 
 def _decoded(record: Record) -> EmbeddingsRecord:
+    if record.fault is not None:
+        raise BadRecord(Reason.UNREADABLE, record.fault)
     try:
         return decode(record.value)
     except (msgspec.MsgspecError, ValueError) as error:

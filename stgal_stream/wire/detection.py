@@ -43,7 +43,7 @@ def decode(record: Record, inputs: InputSettings) -> Decoded:
         BadRecord: nothing in it can be used, with the reason code and what is wrong.
     """
     if record.fault is not None:
-        raise BadRecord(Reason.SCHEMA, record.fault)
+        raise BadRecord(Reason.UNREADABLE, record.fault)
     if len(record.value) > inputs.max_record_bytes:
         detail = f"{len(record.value)} bytes, at most {inputs.max_record_bytes} are allowed"
         raise BadRecord(Reason.RECORD_TOO_LARGE, detail)

@@ -19,7 +19,10 @@ FOLDERS = {"--root", "--embedded", "--out", "--releases", "--crops", "--state-di
 
 
 def commands(group: click.Group, *before: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, *before, name)
         else:

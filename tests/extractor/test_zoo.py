@@ -17,7 +17,7 @@ from stgal_stream.errors import ModelError
 from stgal_stream.extractor import adopted
 from stgal_stream.extractor.crops import CropFormat, decode_crop
 from stgal_stream.extractor.onnx import OnnxExtractor
-from stgal_stream.extractor.preprocessing import _PRESETS
+from stgal_stream.extractor.preprocessing import BY_NAME
 from stgal_stream.settings import PRESETS
 from tests.support.tiny_model import tiny
 from tests.support.zoo import Zoo, bytes_model, zoos
@@ -106,7 +106,7 @@ def test_the_true_cause_is_named(make, cause: str, tmp_path: Path) -> None:  # t
 
 
 def test_presets_are_those_that_can_be_set() -> None:
-    assert tuple(_PRESETS) == PRESETS
+    assert tuple(BY_NAME) == PRESETS
 
 
 def _external(folder: Path, value: float) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import time
 from pathlib import Path
 
 import pytest
 
-from stgal_stream.errors import LogError
+from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import NewRecord, TopicSpec
 
@@ -43,7 +44,7 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "log.sqlite3").write_bytes(b"garbage" * 1000)
-    with pytest.raises(LogError, match="cannot be used"):
+    with pytest.raises(PermanentLogError, match="cannot be used"):
         EmbeddedLog(tmp_path)
 
 
@@ -104,4 +105,49 @@ def test_a_lag_counts_only_what_is_still_there(tmp_path: Path) -> None:
     log.forget(time.time() + 120)
     assert list(reader.lags().values()) == [0]
     reader.close()
+    log.close()
+
+
+def flipped(path: Path, needle: bytes, count: int, seed: int) -> int:
+    """Flips bits within occurrences of ``needle`` in a file; how many."""
+    content = bytearray(path.read_bytes())
+    places, at = [], content.find(needle)
+    while at >= 0:
+        places.append(at)
+        at = content.find(needle, at + 1)
+    chance = random.Random(seed)
+    for place in (chosen := chance.sample(places, min(count, len(places)))):
+        content[place + chance.randrange(len(needle))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    return len(chosen)
+
+
+def test_flipped_bits_are_found_and_never_read_as_data(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics([TopicSpec("t", 1, 1e9)])
+    values = [b"a record of somebody, number %03d" % n for n in range(200)]
+    log.append([NewRecord("t", b"k", value, (("h", b"1"),)) for value in values])
+    log.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+    log.close()
+    n = flipped(tmp_path / "log" / "log.sqlite3", b"a record of somebody", 40, seed=1)
+    assert n == 40
+    log = EmbeddedLog(tmp_path / "log")
+    found = log.read("t", 0, 0, 1000)
+    assert [record.offset for record in found] == list(range(200))
+    damaged = [record for record in found if record.fault is not None]
+    assert len(damaged) == 40
+    assert all(record.value == b"" for record in damaged)
+    assert all(r.value == values[r.offset] for r in found if r.fault is None)
+    log.close()
+
+
+def test_a_log_from_before_checksums_goes_on(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics([TopicSpec("t", 1, 1e9)])
+    log.append([NewRecord("t", None, b"old")])
+    log.connection().execute("ALTER TABLE records DROP COLUMN checksum")
+    log.close()
+    log = EmbeddedLog(tmp_path / "log")
+    log.append([NewRecord("t", None, b"new")])
+    assert [(r.value, r.fault) for r in log.read("t", 0, 0, 9)] == [(b"old", None), (b"new", None)]
     log.close()

@@ -323,3 +323,41 @@ def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_dou
     events = map(json.loads, values(embedded, config.topics.identities))
     said = [e["tracklet"]["detections"] for e in events if e["type"] in ("created", "joined")]
     assert Counter(name for names in said for name in names) == once
+
+
+def test_damaged_records_are_dead_letters_and_nobody(config: Config, embedded: EmbeddedLog) -> None:
+    """Bits flip on the disk between the stages: what was damaged is told and never tracked."""
+    log = embedded
+    config.input.max_future_s = float("inf")
+    bodies = [
+        {
+            "id": f"d{n}", "sensorId": "c", "timestamp": 1.7e9 + n, "object": {"id": f"t{n}"},
+            "embedding": {"vector": [1.0, n], "model": "m"},
+        }
+        for n in range(20)
+    ]  # fmt: skip
+    detections, embeddings = config.topics.detections, config.topics.embeddings
+    log.append([NewRecord(detections, b"c", json.dumps(body).encode()) for body in bodies])
+    damage = (
+        "UPDATE records SET value = CAST(value || x'00' AS BLOB) WHERE topic = ? AND offset = ?"
+    )
+    log.connection().execute(damage, (detections, 3))
+    end = threading.Event()
+    end.set()
+    Daemon(log, config, "embed").run(end=end, serve=False)
+    log.connection().execute(damage, (embeddings, 5))
+    Daemon(log, config, "associate").run(end=end, serve=False)
+    letters = [json.loads(value) for value in values(log, config.topics.dead_letters)]
+    places = {
+        (letter["record"]["topic"], letter["record"]["offset"], letter["reason"])
+        for letter in letters
+    }
+    assert places == {(detections, 3, "unreadable"), (embeddings, 5, "unreadable")}
+    seen = {
+        name
+        for value in values(log, config.topics.identities)
+        if "tracklet" in (event := json.loads(value))
+        for name in event["tracklet"]["detections"]
+    }
+    assert len(seen) == 18
+    log.close()
