@@ -55,6 +55,25 @@ class OutputFile(click.Path):
         return path
 
 
+class OutputFolder(click.Path):
+    """A folder that is written: a new one, or an empty one that is there."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; refused where it holds something, or cannot be made."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.is_dir():
+            why = f"{path} is not empty." if any(path.iterdir()) else None
+        else:
+            why = f"{path} is a file." if path.exists() else _why_not(path, makes_folders=False)
+        if why is not None:
+            self.fail(why, param, ctx)
+        _refuse_twice(self, path, param, ctx, is_written=True)
+        return path
+
+
 class FileOrName(InputFile):
     """A file that is read, or a name that is none."""
 

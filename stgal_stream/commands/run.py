@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import threading
-from collections import Counter
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from stgal_stream.commands.detection_file import load_into
+from stgal_stream.commands.file_results import (
+    FileResults,
+    ResultFiles,
+    check_usable,
+    write_somewhere,
+)
 from stgal_stream.commands.options import (
     broker_list,
     config_option,
@@ -22,18 +25,14 @@ from stgal_stream.commands.options import (
     set_up_logging,
     stop_on_signals,
 )
-from stgal_stream.commands.paths import InputFile, OutputFile
+from stgal_stream.commands.paths import InputFile, OutputFile, OutputFolder
 from stgal_stream.commands.progress import LoggedProgress, StreamProgress
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.log.port import Log
-from stgal_stream.log.reading import values
 from stgal_stream.log.topics import topic_specs
-from stgal_stream.replacing import replacing
 from stgal_stream.settings import ARRIVAL, FORMATS, METHODS, PRESETS, Config
-from stgal_stream.wire.mapping import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +58,10 @@ Examples:
 @click.option("--associations", type=OutputFile(), help="Write pseudo-pairs, JSON Lines.")
 @click.option("--method", "--setting", "method", type=click.Choice(METHODS))
 @click.option("--model", type=InputFile(), help="ONNX extractor.")
+@click.option("--mot", type=OutputFolder(), help="Write MOTChallenge files into a new folder.")
+@click.option(
+    "--fps", default=25.0, show_default=True, type=click.FloatRange(0.001, 1000), help="Of --mot."
+)
 @click.option(
     "--max-unusable",
     type=click.FloatRange(0, 1),
@@ -90,6 +93,8 @@ def run(
     associations: Path | None,
     method: str | None,
     model: Path | None,
+    mot: Path | None,
+    fps: float,
     max_unusable: float,
     preset: str | None,
     format_: str | None,
@@ -110,9 +115,10 @@ def run(
         config.input.format = format_
     set_up_logging(config.daemon.log_level)
     if source is None:
-        if target or mapping or dead_letters or associations or max_unusable < 1:
+        if target or mapping or dead_letters or associations or mot or max_unusable < 1:
             raise ConfigError(
-                "--to, --mapping, --dead-letters, --associations, --max-unusable go with --from"
+                "--to, --mapping, --dead-letters, --associations, --mot and --max-unusable go with "
+                "--from"
             )
         _run_daemon(config, brokers, embedded, stage, until_end)
         return
@@ -122,7 +128,7 @@ def run(
         raise ConfigError(
             "--from runs all stages by itself, without --brokers, --embedded, --stage"
         )
-    files = _Files(target, mapping, dead_letters, associations)
+    files = ResultFiles(target, mapping, dead_letters, associations, mot, fps)
     _run_file(config, source, files, max_unusable)
 
 
@@ -147,17 +153,7 @@ def _run_daemon(
         log.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """Where the results of a file go."""
-
-    target: Path
-    mapping: Path | None
-    dead_letters: Path | None
-    associations: Path | None
-
-
-def _run_file(config: Config, source: Path, files: _Files, max_unusable: float) -> None:
+def _run_file(config: Config, source: Path, files: ResultFiles, max_unusable: float) -> None:
     """The pipeline on a log of its own, which goes away with the run."""
     if config.input.stream_start == ARRIVAL:
         raise ConfigError(
@@ -178,114 +174,11 @@ def _run_file(config: Config, source: Path, files: _Files, max_unusable: float) 
             daemon.run(end=_set_event(), serve=False, on_progress=progress.update)
         if daemon.stop.is_set() and not daemon.finished:
             raise click.Abort
-        results = _Results.of(config, log)
+        results = FileResults.of(config, log, with_boxes=files.mot is not None)
         log.close()
-    _write_somewhere(results, files)
+    write_somewhere(results, files)
     results.print(console, files.target)
-    _check_usable(results, source, n, max_unusable)
-
-
-def _check_usable(results: _Results, source: Path, n: int, max_unusable: float) -> None:
-    """
-    Raises:
-        DataError: nothing could be used, or too little.
-    """
-    if not results.refused:
-        if not results.identities:
-            raise DataError(f"none of the {n} records in {source} shows a person")
-        return
-    reason, detail = results.refused[0]
-    first = f"the first one: {reason}: {detail}"
-    n_refused = len(results.refused_records)
-    if not results.identities:
-        raise DataError(f"none of the {n} records in {source} could be used", hint=first)
-    if n_refused > max_unusable * n:
-        raise DataError(
-            f"{n_refused} of the {n} records in {source} could not be used; "
-            f"--max-unusable allows {max_unusable:.0%}",
-            hint=first,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """What a file gave: the topics' values, and what they come to."""
-
-    identities: list[bytes]
-    associations: list[bytes]
-    dead_letters: list[bytes]
-    mapping: Mapping
-
-    @classmethod
-    def of(cls, config: Config, log: Log) -> _Results:
-        topics = config.topics
-        identities = list(values(log, topics.identities))
-        mapping = Mapping()
-        for value in identities:
-            mapping.take(json.loads(value))
-        associations = list(values(log, topics.associations))
-        return cls(identities, associations, list(values(log, topics.dead_letters)), mapping)
-
-    @property
-    def refused(self) -> list[tuple[str, str]]:
-        """Reason and detail of each record that could not be used."""
-        found = map(json.loads, self.dead_letters)
-        return [(letter["reason"], letter["detail"]) for letter in found]
-
-    @property
-    def refused_records(self) -> set[tuple[int, int]]:
-        """Places of the records of which something could not be used: a frame is one record."""
-        found = [json.loads(letter).get("record") for letter in self.dead_letters]
-        return {(at["partition"], at["offset"]) for at in found if at is not None}
-
-    def write(self, files: _Files) -> None:
-        """All files, or none where one cannot be written."""
-        with ExitStack() as stack:
-            for path, lines in (
-                (files.target, self.identities),
-                (files.dead_letters, self.dead_letters),
-                (files.associations, self.associations),
-            ):
-                if path is not None:
-                    with stack.enter_context(replacing(path)).open("wb") as out:
-                        out.writelines(line + b"\n" for line in lines)
-            if files.mapping is not None:
-                self.mapping.write(stack.enter_context(replacing(files.mapping)))
-
-    def print(self, console: Console, target: Path) -> None:
-        """A summary, and the first example of each reason for a refusal."""
-        people = {row.global_id for row in self.mapping}
-        console.print(
-            f"{len(self.mapping)} detections, {len(people)} identities, "
-            f"{self.mapping.n_renames} renames, {len(self.refused)} unusable records -> {target}"
-        )
-        first = dict(reversed(self.refused))
-        counts = Counter(reason for reason, _ in self.refused)
-        for reason, count in sorted(counts.items()):
-            console.print(f"  unusable: {count} {reason}, such as: {first[reason]}", markup=False)
-
-
-def _write_somewhere(results: _Results, files: _Files) -> None:
-    """Writes the results; where that fails after all the work, they are kept elsewhere.
-
-    Raises:
-        DataError: they could not be written where they were wanted.
-    """
-    try:
-        results.write(files)
-    except DataError as error:
-        kept = Path(tempfile.mkdtemp(prefix="stgal-results-"))
-        names = _Files(
-            kept / "identities.jsonl",
-            kept / "mapping.csv",
-            kept / "dead-letters.jsonl",
-            kept / "associations.jsonl",
-        )
-        try:
-            results.write(names)
-        except DataError:
-            raise error from None
-        raise DataError(str(error), hint=f"the results lie in {kept}") from error
+    check_usable(results, source, n, max_unusable)
 
 
 def _set_event() -> threading.Event:

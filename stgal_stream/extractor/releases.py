@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from stgal_stream.errors import DataError, ModelError
+from stgal_stream.extractor.model_files import files_of
 from stgal_stream.extractor.onnx import variant_path
 from stgal_stream.wire.rollout import Promotion
 
@@ -107,11 +108,17 @@ class Releases:
         """Adds a release, whole or not at all.
 
         Raises:
-            DataError: there is one of that name, or the folder cannot be written.
+            DataError: there is one of that name, the model is more than one file, or the folder
+                cannot be written.
         """
         target = self.folder / release.version
         if target.exists():
             raise DataError(f"there is a release {release.version} already")
+        if len(files_of(model)) > 1:
+            raise DataError(
+                f"{model} keeps weights in files beside it, and a release is one file",
+                hint="save it with its weights inside (onnx.save_model)",
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".new-") as scratch:

@@ -84,7 +84,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
         torch.save({}, old / "checkpoint.pt")
     done = stgal(
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
-        "--batch-pairs", "4", "--most", "200", "--min-pairs", "5", "--resume", cwd=site,
+        "--min-pairs", "5", "--resume", cwd=site,
     )  # fmt: skip
     assert said in done.stderr
     assert "starting again" in done.stderr

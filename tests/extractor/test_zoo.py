@@ -19,7 +19,7 @@ from stgal_stream.extractor.crops import CropFormat, decode_crop
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.preprocessing import BY_NAME
 from stgal_stream.settings import PRESETS
-from tests.support.tiny_model import tiny
+from tests.support.tiny_model import tiny, with_weights_beside
 from tests.support.zoo import Zoo, bytes_model, zoos
 
 CPU = ("CPUExecutionProvider",)
@@ -109,21 +109,9 @@ def test_presets_are_those_that_can_be_set() -> None:
     assert tuple(BY_NAME) == PRESETS
 
 
-def _external(folder: Path, value: float) -> Path:
-    folder.mkdir()
-    path = tiny(folder / "m.onnx")
-    model = onnx.load(path)
-    weight = onnx.numpy_helper.to_array(model.graph.initializer[0]).copy()
-    weight[0] += value
-    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "weight"))
-    onnx.save_model(
-        model, path, save_as_external_data=True, location="m.onnx.data", size_threshold=0
-    )
-    return path
-
-
 def test_the_version_is_of_all_bytes_that_decide_the_features(tmp_path: Path) -> None:
-    one, two = _external(tmp_path / "a", 0.0), _external(tmp_path / "b", 1.0)
+    one = with_weights_beside(tmp_path / "a" / "m.onnx")
+    two = with_weights_beside(tmp_path / "b" / "m.onnx", change=1.0)
     assert one.read_bytes() == two.read_bytes()
     versions = [OnnxExtractor(path, providers=CPU).version for path in (one, two)]
     assert versions[0] != versions[1]

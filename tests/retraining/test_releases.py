@@ -9,6 +9,7 @@ import pytest
 from stgal_stream.errors import DataError, ModelError
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.extractor.releases import MODEL, Release, Releases, sha256_of
+from tests.support.tiny_model import with_weights_beside
 
 
 def release(folder: Path, version: str, model: Path = SHIPPED) -> Releases:
@@ -69,3 +70,11 @@ def test_one_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     found, faults = releases.all()
     assert [r.version for r in found] == ["one"]
     assert len(faults) == 4
+
+
+def test_a_model_of_several_files_is_no_release(tmp_path: Path) -> None:
+    """A copy of its graph alone would lack the weights."""
+    model = with_weights_beside(tmp_path / "m" / "m.onnx")
+    with pytest.raises(DataError, match="weights in files beside it"):
+        release(tmp_path / "releases", "one", model)
+    assert not (tmp_path / "releases" / "one").exists()

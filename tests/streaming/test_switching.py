@@ -85,7 +85,7 @@ def test_promoted_and_rolled_back_at_full_speed(log: Log, chosen: Config, tmp_pa
         ("nan", "NaN"),
         ("batch", "self-test"),
         ("size", "24 x 8"),
-        ("fixed", "batches of 4 only"),
+        ("none", "does not say how"),
         ("misnamed", "calls itself"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_release_that_cannot_be_used_is_used_by_nobody(
     ways: dict[str, dict[str, Any]] = {
         "nan": {"node": "nan"},
         "batch": {"node": "batch"},
-        "fixed": {"batch": 4},
+        "none": {"meta": {}},
         "size": {"size": (16, 8), "meta": _meta_of_another_size()},
         "misnamed": {"meta": _meta("stranger")},
     }

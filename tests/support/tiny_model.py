@@ -69,3 +69,16 @@ def tiny(
     helper.set_model_props(model, named if meta is None else meta)
     onnx.save(model, path)
     return path
+
+
+def with_weights_beside(path: Path, change: float = 0.0) -> Path:
+    """A model whose weights, moved by ``change``, lie in ``m.onnx.data`` beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = onnx.load(tiny(path))
+    weight = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weight[0] += change
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "weight"))
+    onnx.save_model(
+        model, path, save_as_external_data=True, location="m.onnx.data", size_threshold=0
+    )
+    return path
