@@ -14,6 +14,7 @@ from urllib.parse import quote
 from stgal_stream.bridge.mqtt_source import Record
 from stgal_stream.errors import ConfigError
 from stgal_stream.log.port import NewRecord
+from stgal_stream.settings import InputSettings
 from stgal_stream.wire.fields import BadRecord, format_time, is_picture
 from stgal_stream.wire.formats.frigate import detection_of, event_of
 from stgal_stream.wire.raw_detection import RawDetection
@@ -33,31 +34,35 @@ _PICTURES = (
 class FrigateEvents:
     """Makes records of events: with the picture, where there is a new one of a person."""
 
-    def __init__(self, url: str, topic: str, otherwise: Record) -> None:
+    def __init__(self, url: str, topic: str, inputs: InputSettings, otherwise: Record) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"{url} is no address of Frigate", hint="such as http://frigate:5000")
         self._url = url.rstrip("/")
         self._topic = topic
+        self._inputs = inputs
         self._otherwise = otherwise
         self._shown: OrderedDict[str, float] = OrderedDict()
 
     def __call__(self, source: str, payload: bytes) -> NewRecord | None:
-        """A detection with its picture, None where there is no new one. What is no event, and an
-        event whose picture cannot be had, goes on as it is: the daemon says what is missing."""
+        """A detection with its picture, None where there is no new one of a person. What is no
+        event, and an event whose picture cannot be had, goes on as it is: the daemon says what is
+        missing."""
         try:
             state = event_of(payload).after
         except BadRecord:
             return self._otherwise(source, payload)
-        shown_s = state.frame_time if state.snapshot is None else state.snapshot.frame_time
-        if state.false_positive or self._shown.get(state.id) == shown_s:
+        seen = detection_of(state, None)
+        is_old = self._shown.get(state.id) == seen.timestamp
+        if is_old or state.false_positive or not seen.is_person(self._inputs):
             return None
         picture = self._picture(state.id)
         if picture is None:
             return self._otherwise(source, payload)
-        self._shown[state.id] = shown_s
+        assert isinstance(seen.timestamp, float)
+        self._shown[state.id] = seen.timestamp
         while len(self._shown) > _REMEMBERED:
             self._shown.popitem(last=False)
-        return _compact(self._topic, detection_of(state, picture), picture)
+        return _compact(self._topic, seen, picture)
 
     def _picture(self, event: str) -> bytes | None:
         reasons = []

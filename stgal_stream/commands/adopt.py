@@ -7,16 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import onnxruntime as ort
 
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.errors import ConfigError, ModelError
 from stgal_stream.extractor import adopted
 from stgal_stream.extractor.adopted import Adopted
-from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.model_files import digest_of, files_of
-from stgal_stream.extractor.onnx import OnnxExtractor
+from stgal_stream.extractor.onnx import OnnxExtractor, open_session
 from stgal_stream.extractor.preprocessing import Decision, decide
+from stgal_stream.extractor.providers import CPU
 from stgal_stream.extractor.signature import Signature
 from stgal_stream.settings import PRESETS
 
@@ -72,7 +71,8 @@ def adopt(
     for reason in decision.why:
         if given is None or "preset" not in reason:
             click.echo(reason)
-    _check(form)
+    if not form.is_possible:
+        raise ConfigError("--std must be above 0, and --size between 8 and 2048 pixels")
     about = Adopted(
         digest_of(files), name or model.stem, form.height_px, form.width_px, form.mean, form.std,
         form.colour, form.interpolation, signature.output.name,
@@ -107,12 +107,7 @@ def _rounded(values: tuple[float, float, float]) -> str:
 
 
 def _signature(model: Path, output: str | None) -> Signature:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own types, not exported by name
-        raise ModelError(f"{model} is not a model that onnxruntime can load: {error}") from error
+    session = open_session(model, (CPU,), None)
     return Signature.of(session.get_inputs(), session.get_outputs(), model, output)
 
 
@@ -138,10 +133,3 @@ def _scaled(
         (mean[0] / top, mean[1] / top, mean[2] / top),
         (std[0] / top, std[1] / top, std[2] / top),
     )
-
-
-def _check(form: CropFormat) -> None:
-    if min(form.std) <= 0:
-        raise ConfigError("--std must be above 0")
-    if not 8 <= min(form.height_px, form.width_px) <= max(form.height_px, form.width_px) <= 2048:
-        raise ConfigError("--size must lie between 8 and 2048 pixels")

@@ -91,7 +91,7 @@ def mqtt(
         if source is not None:
             record = plain_record(config.topics.detections)
             if frigate:
-                record = FrigateEvents(frigate, config.topics.detections, record)
+                record = FrigateEvents(frigate, config.topics.detections, config.input, record)
             MqttSource(log, address, topics, name, certificates, record).run(stop, _told_in())
             return
         connection = Connection(address, name, certificates)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_LEAST_PX, _MOST_PX = 8, 2048
 _INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -52,6 +53,12 @@ class CropFormat:
     std: tuple[float, float, float]
     colour: str = "rgb"
     interpolation: str = "bilinear"
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a network can want that: a size that shows somebody, and a scale."""
+        sides = self.height_px, self.width_px
+        return min(sides) >= _LEAST_PX and max(sides) <= _MOST_PX and min(self.std) > 0
 
     @property
     def affine(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

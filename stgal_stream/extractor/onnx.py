@@ -34,7 +34,6 @@ SHIPPED = Path(__file__).parent / "weights" / "rendered.onnx"
 _SELF_TEST_TOLERANCE = 2e-2
 _ROUNDING = 1e-3
 _ERRORS = 3
-_MOST_PX = 2048
 
 
 class OnnxExtractor:
@@ -58,7 +57,7 @@ class OnnxExtractor:
     ) -> None:
         files = files_of(path)
         self.path = path
-        self._session = _session(path, providers, threads)
+        self._session = open_session(path, providers, threads)
         self.provider = str(self._session.get_providers()[0])
         on_cpu = self.provider == CPU
         cores = len(os.sched_getaffinity(0)) if on_cpu else 1
@@ -162,7 +161,7 @@ def variant_path(model: Path) -> Path:
 
 
 def _variant(path: Path, digest: str, threads: int | None) -> ort.InferenceSession:
-    session = _session(path, (CPU,), threads, in_integers=True)
+    session = open_session(path, (CPU,), threads, in_integers=True)
     if session.get_modelmeta().custom_metadata_map.get(VARIANT_OF) != digest:
         raise ModelError(
             f"{path} is a variant of another model than the one beside it",
@@ -171,9 +170,14 @@ def _variant(path: Path, digest: str, threads: int | None) -> ort.InferenceSessi
     return session
 
 
-def _session(
+def open_session(
     path: Path, providers: Sequence[str], threads: int | None, *, in_integers: bool = False
 ) -> ort.InferenceSession:
+    """A model on the first of the providers that can run it.
+
+    Raises:
+        ModelError: none can.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS
     if not in_integers:  # weights stored in 8 bits become floats once, at loading
@@ -214,7 +218,8 @@ def _crop_format(meta: dict[str, str], signature: Signature, path: Path) -> Crop
     for wanted, given in zip((height, width), shape, strict=True):
         if given is not None and given != wanted:
             raise ModelError(f"{path} takes {shape} but its metadata says {height} x {width}")
-    is_size = min(height, width) >= 8 and max(height, width) <= _MOST_PX
-    if len(mean) != 3 or len(std) != 3 or not is_size or min(std) <= 0:
-        raise ModelError(f"{path} has metadata that cannot be right (mean, std or size)")
-    return CropFormat(height, width, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+    if len(mean) == 3 and len(std) == 3:
+        form = CropFormat(height, width, (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        if form.is_possible:
+            return form
+    raise ModelError(f"{path} has metadata that cannot be right (mean, std or size)")

@@ -80,7 +80,7 @@ def _events(seen: Seen) -> tuple[bytes, str]:
 def test_frigates_events_get_their_pictures(server: Server) -> None:
     payload, name = _events(Seen())
     server.answers[f"/api/events/{name}/snapshot.jpg"] = (200, JPEG)
-    made = FrigateEvents(server.url + "/", "d", plain_record("d"))
+    made = FrigateEvents(server.url + "/", "d", InputSettings(), plain_record("d"))
     record = made("frigate/events", payload)
     assert record is not None
     assert "bbox=0" in server.asked[0]
@@ -98,7 +98,7 @@ def test_a_picture_that_cannot_be_had_is_told_by_the_daemon(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     payload, name = _events(Seen())
-    made = FrigateEvents(server.url, "d", plain_record("d"))
+    made = FrigateEvents(server.url, "d", InputSettings(), plain_record("d"))
     record = made("frigate/events", payload)
     assert record is not None
     assert record.value == payload
@@ -111,11 +111,17 @@ def test_a_picture_that_cannot_be_had_is_told_by_the_daemon(
 
 
 def test_other_messages_go_on_as_they_are(server: Server) -> None:
-    made = FrigateEvents(server.url, "d", plain_record("d"))
+    made = FrigateEvents(server.url, "d", InputSettings(), plain_record("d"))
     record = made("frigate/available", b"online")
     assert record is not None
     assert record.value == b"online"
     false = json.loads(_events(Seen())[0])
     false["after"]["false_positive"] = True
     assert made("frigate/events", json.dumps(false).encode()) is None
+    assert server.asked == []
+
+
+def test_no_picture_is_fetched_of_what_is_no_person(server: Server) -> None:
+    made = FrigateEvents(server.url, "d", InputSettings(), plain_record("d"))
+    assert made("frigate/events", _events(Seen(kind="car"))[0]) is None
     assert server.asked == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,11 @@ def _lfs(path: Path) -> Path:
     return path
 
 
+def _empty(path: Path) -> Path:
+    path.touch()
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "cause"),
     [
@@ -97,10 +103,10 @@ def _lfs(path: Path) -> Path:
             "wants mask .* no number of a camera",
         ),
         (_lfs, "pointer of Git LFS"),
-        (lambda p: (p.write_bytes(b"") and p) or p, "is empty"),
+        (_empty, "is empty"),
     ],
 )
-def test_the_true_cause_is_named(make, cause: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_true_cause_is_named(make: Callable[[Path], Path], cause: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=cause):
         OnnxExtractor(make(tmp_path / "m.onnx"), providers=CPU)
 

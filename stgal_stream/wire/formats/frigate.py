@@ -74,20 +74,18 @@ def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
         yield detection_of(state, None if not state.thumbnail else (state.thumbnail, None))
 
 
-def detection_of(state: State, picture: bytes | tuple[str, str | None] | None) -> RawDetection:
-    """An event's object; with a picture at the time that the picture is of."""
-    shown = state.snapshot if picture is not None else None
-    time_s, box, score = state.frame_time, state.box, state.score
-    if shown is not None:
-        time_s, box, score = shown.frame_time, shown.box, shown.score
+def detection_of(state: State, picture: tuple[str, str | None] | None) -> RawDetection:
+    """An event's object, at the time that its best picture is of."""
+    shown = state if state.snapshot is None else state.snapshot
+    box = shown.box
     return RawDetection(
         camera=state.camera,
-        timestamp=time_s,
-        id=f"{state.id}@{time_s:.6f}",
+        timestamp=shown.frame_time,
+        id=f"{state.id}@{shown.frame_time:.6f}",
         type=state.label,
         track=state.id,
         raw_box=None if box is None else (box[0], box[1], box[2], box[3]),
-        confidence=score,
+        confidence=shown.score,
         picture=picture,
     )
 

@@ -44,8 +44,7 @@ def test_one_camera_alone_hardly_ever_moves_the_site() -> None:
     beyond the truth, and not far behind it.
 
     Hardly ever: a camera that goes by two clocks in turn, each for a share of its records, is taken
-    for one clock. Where one of the two was learned and the other then leads, about one draw in a
-    thousand carries the site along.
+    for one clock. Where one of the two was learned, the other can carry the site along.
     """
     rng, n_moved = np.random.default_rng(0), 0
     for _ in range(300):
