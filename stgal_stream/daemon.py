@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from stgal_stream.bridge.http_source import PATH, HttpSource
 from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.log.backoff import backoff_s
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.log.topics import topic_specs
@@ -24,8 +25,6 @@ from stgal_stream.streaming.associate_stage import AssociateStage
 from stgal_stream.streaming.embed_stage import EmbedStage
 
 logger = logging.getLogger(__name__)
-
-_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | None = None) -> Log:
@@ -160,7 +159,7 @@ class Daemon:
                 self._fail(error)
                 return
             except LogError as error:
-                wait_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
+                wait_s = backoff_s(attempt)
                 logger.error("stage %s: %s; it restarts in %.1f s", name, error, wait_s)
                 self.metrics.restarts.labels(name).inc()
                 self._waiting.add(name)

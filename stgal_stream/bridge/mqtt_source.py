@@ -12,6 +12,7 @@ import paho.mqtt.client as paho
 
 from stgal_stream.bridge.mqtt import Address, Certificates, Connection
 from stgal_stream.errors import LogError, PermanentLogError
+from stgal_stream.log.backoff import backoff_s
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.wire.detection import TOPIC_HEADER
 
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 _BATCH = 500
 _QUEUED = 2_000  # beyond it the network's thread waits, and so does the broker
 _POLL_S = 0.2
-_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 Record = Callable[[str, bytes], NewRecord | None]  # of topic and payload; None: nothing new
 
 
@@ -110,7 +110,7 @@ class MqttSource:
             except PermanentLogError:
                 raise  # not acknowledged: the broker keeps them
             except LogError as error:
-                wait_s = _BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)]
+                wait_s = backoff_s(attempt)
                 logger.error("%s; trying again in %.1f s", error, wait_s)
                 attempt += 1
                 if stop.wait(wait_s):

@@ -55,7 +55,7 @@ def carry_out(
         except PermanentLogError:
             raise
         except LogError as error:
-            wait_s = backoff_s(attempt)
+            wait_s = _wait_s(attempt)
             attempt += 1
             logger.error("%s; trying again in %.1f s", error, wait_s)
             stop.wait(wait_s)
@@ -73,6 +73,6 @@ def _step(subscription: Subscription, outlet: Outlet) -> int:
     return len(records)
 
 
-def backoff_s(attempt: int) -> float:
-    """Half a second, doubled up to a minute."""
+def _wait_s(attempt: int) -> float:
+    """Half a second, doubled up to a minute: a receiver is somebody else's server."""
     return float(min(_MAX_BACKOFF_S, 0.5 * 2 ** min(attempt, 10)))

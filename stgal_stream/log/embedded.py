@@ -13,14 +13,12 @@ import sqlite3
 import threading
 import time
 import uuid
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from stgal_stream.errors import LogError, PermanentLogError
+from stgal_stream.log.embedded_rows import add_checksums, insert, record_of
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -37,7 +35,6 @@ CREATE TABLE IF NOT EXISTS offsets (
     PRIMARY KEY (member_group, topic));
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_DAMAGED = "the record is damaged: its checksum is another than when it was written"
 _BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 _POLL_S = 0.02
 UPKEEP_S = 60.0
@@ -61,7 +58,7 @@ class EmbeddedLog:
             directory.mkdir(parents=True, exist_ok=True)
             connection = self.connection()
             connection.executescript(_SCHEMA)
-            _add_checksums(connection)
+            add_checksums(connection)
             row = ("identity", uuid.uuid4().hex)
             connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", row)
             found = connection.execute("SELECT value FROM about WHERE name = 'identity'")
@@ -108,7 +105,7 @@ class EmbeddedLog:
     def append(self, records: Sequence[NewRecord]) -> None:
         """Writes records in one transaction."""
         with _Writing(self.connection()) as db:
-            _insert(db, records)
+            insert(db, records)
         self.upkeep()
 
     def subscribe(self, group: str, topics: Sequence[str]) -> EmbeddedSubscription:
@@ -128,7 +125,7 @@ class EmbeddedLog:
             "WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?",
             (topic, offset, max_records),
         )
-        return [_record(topic, row) for row in rows]
+        return [record_of(topic, row) for row in rows]
 
     def end(self, topic: str, partition: int) -> int:
         """The offset after the newest record."""
@@ -257,7 +254,7 @@ class EmbeddedSubscription:
     def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
         """Writes records and offsets in one SQLite transaction."""
         with _Writing(self._log.connection()) as db:
-            _insert(db, records)
+            insert(db, records)
             for partition, offset in offsets.items():
                 db.execute(
                     "INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (member_group, topic) "
@@ -333,69 +330,6 @@ class _Writing:
     def _rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-
-def _insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
-    if not records:
-        return
-    now = time.time()
-    offsets: dict[str, int] = {}
-    rows = []
-    for record in records:
-        if record.topic not in offsets:
-            found = db.execute("SELECT next_offset FROM topics WHERE name = ?", (record.topic,))
-            row = found.fetchone()
-            if row is None:
-                raise LogError(
-                    f"there is no topic {record.topic!r}", hint="run stgal-stream topics"
-                )
-            offsets[record.topic] = int(row[0])
-        headers = msgspec.msgpack.encode(record.headers) if record.headers else None
-        offset = offsets[record.topic]
-        content = (record.topic, offset, now, record.key, record.value, headers)
-        rows.append((*content, _checksum(*content)))
-        offsets[record.topic] = offset + 1
-    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    for topic, offset in offsets.items():
-        db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (offset, topic))
-
-
-def _record(topic: str, row: tuple[Any, ...]) -> Record:
-    """A row as a record; one whose checksum is another says so and holds nothing."""
-    offset, append_time_s, key, value, packed, checksum = row
-    at = Partition(topic, 0)
-    # Records from before there were checksums have none.
-    if checksum is not None and _checksum(topic, *row[:-1]) != checksum:
-        return Record(at, offset, None, b"", (), append_time_s, _DAMAGED)
-    headers: tuple[tuple[str, bytes], ...] = ()
-    if packed:
-        headers = msgspec.msgpack.decode(packed, type=tuple[tuple[str, bytes], ...])
-    return Record(at, offset, key, value, headers, append_time_s)
-
-
-def _checksum(
-    topic: str,
-    offset: int,
-    append_time_s: float,
-    key: bytes | None,
-    value: bytes,
-    headers: bytes | None,
-) -> int:
-    """CRC-32 of all that a record is."""
-    head = msgspec.msgpack.encode((topic, offset, append_time_s, key, headers))
-    return zlib.crc32(_as_bytes(value), zlib.crc32(head))
-
-
-def _as_bytes(value: Any) -> bytes:
-    """A damaged row may hold a value of another type."""
-    return value if isinstance(value, bytes) else repr(value).encode()
-
-
-def _add_checksums(connection: sqlite3.Connection) -> None:
-    """A log from before there were checksums gets a place for them."""
-    columns = connection.execute("PRAGMA table_info(records)").fetchall()
-    if "checksum" not in {name for _, name, *_ in columns}:
-        connection.execute("ALTER TABLE records ADD COLUMN checksum INTEGER")
 
 
 def _fault(what: str, error: sqlite3.Error) -> LogError:
