@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,13 +15,16 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from stgal_stream.commands.paths import InputFile, OutputFile
+from stgal_stream.commands.printed_quality import print_boxes, print_mapping
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
 from stgal_stream.errors import ConfigError
+from stgal_stream.evaluation.box_quality import box_quality
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
+from stgal_stream.evaluation.ground_truth import read_ground_truth
 from stgal_stream.evaluation.labelled_set import LabelledSet, embed_dataset, load_embeddings
-from stgal_stream.evaluation.mapping_file import MappingQuality, score_mapping
-from stgal_stream.evaluation.stream_quality import StreamQuality
+from stgal_stream.evaluation.mapping_file import score_mapping
+from stgal_stream.evaluation.mot_files import read_mot
 from stgal_stream.experiments.benchmark import RULES, Benchmark, benchmark
 from stgal_stream.experiments.pages.evaluation_page import render_evaluation
 from stgal_stream.experiments.printed import PAPER_GAIN_MARKET, PRINTED
@@ -32,6 +36,7 @@ Examples:
   stgal-stream evaluate market1501 --root Market-1501-v15.09.15 --model market.onnx
   stgal-stream evaluate --embeddings features.npz --json tables.json --html tables.html
   stgal-stream evaluate --mapping mapping.csv --truth truth.csv
+  stgal-stream evaluate --mot mot --truth MOT17/train
 """
 _DATASETS = ("market1501", "duke", "msmt17")
 _NAMES = {
@@ -61,7 +66,12 @@ Report = Callable[[str, int, int], None]
 )
 @click.option("--embeddings", type=InputFile(), help="A .npz instead of a data set and model.")
 @click.option("--mapping", type=InputFile(), help="What a stream answered.")
-@click.option("--truth", type=InputFile(), help="What was true: replay --truth.")
+@click.option("--mot", type=InputFile(), help="Tracked boxes: what run --mot wrote.")
+@click.option(
+    "--truth",
+    type=InputFile(),
+    help="What was true. Of --mapping: replay --truth. Of --mot: MOTChallenge, COCO or CVAT files.",
+)
 @click.option("--json", "json_path", type=OutputFile(), help="Figures to a file.")
 @click.option("--html", "html_path", type=OutputFile(), help="A page to look at.")
 def evaluate(
@@ -72,29 +82,28 @@ def evaluate(
     starts: Path | None,
     embeddings: Path | None,
     mapping: Path | None,
+    mot: Path | None,
     truth: Path | None,
     json_path: Path | None,
     html_path: Path | None,
 ) -> None:
-    """Retrieval tables of a data set or of embeddings; or the figures of a stream's mapping."""
-    asked = [dataset is not None, embeddings is not None, mapping is not None or truth is not None]
-    if sum(asked) != 1:
+    """Retrieval tables of a data set or of embeddings; or the figures of a stream's identities."""
+    if sum(given is not None for given in (dataset, embeddings, mapping, mot)) != 1:
         raise ConfigError(
-            "name one thing to evaluate: a data set, --embeddings, or --mapping with --truth",
+            "name one thing to evaluate: a data set, --embeddings, --mapping or --mot",
             hint="stgal-stream evaluate --help shows one of each",
         )
     console = Console()
     for_datasets = {"--root": root, "--model": model, "--clock": clock, "--starts": starts}
     if dataset is None:
         _refuse(for_datasets, "a data set")
-    if mapping is not None or truth is not None:
-        if mapping is None or truth is None:
-            raise ConfigError("--mapping and --truth go together")
+    if mapping is not None or mot is not None:
+        if truth is None:
+            raise ConfigError("--mapping and --mot need --truth", hint="what they are measured by")
         _refuse({"--html": html_path}, "a data set or --embeddings")
-        found = score_mapping(mapping, truth)
-        _print_mapping(console, found)
-        _write_json(json_path, found.as_json())
+        _write_json(json_path, _of_stream(console, mapping, mot, truth))
         return
+    _refuse({"--truth": truth}, "--mapping and --mot")
     with _progress() as report:
         if embeddings is not None:
             data, title = load_embeddings(embeddings), f"{embeddings.name}, embeddings as given"
@@ -109,6 +118,20 @@ def evaluate(
     if html_path is not None:
         _write(html_path, render_evaluation(title, data, result))
         console.print(f"look at  {html_path}")
+
+
+def _of_stream(
+    console: Console, mapping: Path | None, mot: Path | None, truth: Path
+) -> dict[str, Any]:
+    """Prints the figures of a stream, and gives them as plain values."""
+    if mapping is not None:
+        found = score_mapping(mapping, truth)
+        print_mapping(console, found)
+        return found.as_json()
+    assert mot is not None
+    boxes = box_quality(read_mot(mot, is_truth=False), read_ground_truth(truth))
+    print_boxes(console, boxes)
+    return boxes.as_json()
 
 
 def _refuse(options: Mapping[str, object], whose: str) -> None:
@@ -211,37 +234,6 @@ def _print_calibration(console: Console, result: Benchmark) -> None:
         f"expected precision of the {figures['n_pairs']} pairs by IBBS "
         f"{figures['expected_precision']:.3f}, true {result.pairs['ibbs'].precision:.3f}"
     )
-
-
-def _print_mapping(console: Console, found: MappingQuality) -> None:
-    console.print(f"{found.n_mapped} detections mapped, {found.n_truth} in the truth")
-    table = Table(title="Identities against the truth")
-    for name in ("", "first published", "after renames"):
-        table.add_column(name, justify="right" if name else "left")
-    first, final = found.first, found.final
-    rows: tuple[tuple[str, Callable[[StreamQuality], float]], ...] = (
-        ("precision across cameras", lambda q: q.across.precision),
-        ("recall across cameras", lambda q: q.across.recall),
-        ("F1 across cameras", lambda q: q.across.f1),
-        ("precision within a camera", lambda q: q.within.precision),
-        ("recall within a camera", lambda q: q.within.recall),
-        ("IDF1", lambda q: q.idf1),
-        ("AssA (HOTA)", lambda q: q.ass_a),
-        ("surplus identities a person", lambda q: q.fragments),
-        ("share of mixed identities", lambda q: q.mixed),
-    )
-    for label, of in rows:
-        table.add_row(label, f"{of(first):.3f}", f"{of(final):.3f}")
-    table.add_row("identities", str(first.n_identities), str(final.n_identities))
-    console.print(table)
-    n, shared_first, shared = found.at_once
-    console.print(
-        f"of {n} pairs of two people in one camera at one time {shared_first} share an identity as "
-        f"first published, {shared} after renames"
-    )
-    if found.decided_after_s is not None:
-        p50, p90, p99 = found.decided_after_s
-        console.print(f"known after {p50:.1f} s (median), {p90:.1f} s (p90), {p99:.1f} s (p99)")
 
 
 def _write_json(path: Path | None, content: object) -> None:

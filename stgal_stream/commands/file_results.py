@@ -32,6 +32,7 @@ class ResultFiles:
     associations: Path | None
     mot: Path | None = None
     fps: float = 25.0
+    frame_1_s: float | None = None
 
 
 def check_usable(results: FileResults, source: Path, n: int, max_unusable: float) -> None:
@@ -105,7 +106,7 @@ class FileResults:
             if files.mapping is not None:
                 self.mapping.write(stack.enter_context(replacing(files.mapping)))
             if files.mot is not None:
-                write_mot(files.mot, self.boxes, files.fps)
+                write_mot(files.mot, self.boxes, files.fps, files.frame_1_s)
 
     def print(self, console: Console, target: Path) -> None:
         """A summary, and the first example of each reason for a refusal."""
@@ -148,6 +149,7 @@ def write_somewhere(results: FileResults, files: ResultFiles) -> None:
             kept / "associations.jsonl",
             kept / "mot",
             files.fps,
+            files.frame_1_s,
         )
         try:
             results.write(names)

@@ -17,6 +17,7 @@ import click
 
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.errors import ConfigError
+from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 # The names in retraining.losses, which needs torch to be asked.
@@ -96,6 +97,20 @@ def broker_list(brokers: str) -> list[str]:
                 f"{part!r} is no broker address", hint="HOST:PORT, such as kafka:9092"
             )
     return found
+
+
+def time_option(option: str, text: str) -> float:
+    """A time in Unix seconds.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return parse_time_s(text)
+    except BadRecord as error:
+        raise ConfigError(
+            f"{option}: {error.detail}", hint="such as 2025-01-01T00:00:00Z"
+        ) from error
 
 
 def set_up_logging(level: str) -> None:

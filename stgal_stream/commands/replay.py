@@ -11,7 +11,13 @@ from typing import Any
 import click
 from rich.console import Console
 
-from stgal_stream.commands.options import broker_list, config_option, log_options, stop_on_signals
+from stgal_stream.commands.options import (
+    broker_list,
+    config_option,
+    log_options,
+    stop_on_signals,
+    time_option,
+)
 from stgal_stream.commands.paths import InputFile, OutputFile
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
@@ -26,7 +32,6 @@ from stgal_stream.experiments.simulation.schedule import (
 )
 from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
 from stgal_stream.settings import Config
-from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 _START = "2025-01-01T00:00:00Z"
 
@@ -156,10 +161,7 @@ def _send(
 ) -> None:
     if speed < 0:
         raise ConfigError("--speed cannot be negative")
-    try:
-        start_s = parse_time_s(start)
-    except BadRecord as error:
-        raise ConfigError(f"--start: {error.detail}", hint=f"such as {_START}") from error
+    start_s = time_option("--start", start)
     if target is not None and (brokers or embedded):
         raise ConfigError("name one target: --to FILE, --brokers or --embedded")
     console = Console(stderr=True)

@@ -24,6 +24,7 @@ from stgal_stream.commands.options import (
     log_options,
     set_up_logging,
     stop_on_signals,
+    time_option,
 )
 from stgal_stream.commands.paths import InputFile, OutputFile, OutputFolder
 from stgal_stream.commands.progress import LoggedProgress, StreamProgress
@@ -62,6 +63,7 @@ Examples:
 @click.option(
     "--fps", default=25.0, show_default=True, type=click.FloatRange(0.001, 1000), help="Of --mot."
 )
+@click.option("--first-frame", help="Of --mot: time of frame 1; default: the earliest box's.")
 @click.option(
     "--max-unusable",
     type=click.FloatRange(0, 1),
@@ -95,6 +97,7 @@ def run(
     model: Path | None,
     mot: Path | None,
     fps: float,
+    first_frame: str | None,
     max_unusable: float,
     preset: str | None,
     format_: str | None,
@@ -128,7 +131,10 @@ def run(
         raise ConfigError(
             "--from runs all stages by itself, without --brokers, --embedded, --stage"
         )
-    files = ResultFiles(target, mapping, dead_letters, associations, mot, fps)
+    if first_frame is not None and mot is None:
+        raise ConfigError("--first-frame goes with --mot")
+    frame_1_s = None if first_frame is None else time_option("--first-frame", first_frame)
+    files = ResultFiles(target, mapping, dead_letters, associations, mot, fps, frame_1_s)
     _run_file(config, source, files, max_unusable)
 
 

@@ -6,8 +6,9 @@ Pairs are counted, never enumerated, so that a day's stream is a matter of secon
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -82,24 +83,33 @@ def idf1(identities: Sequence[Hashable], people: Sequence[Hashable | None]) -> f
     labelled = [(i, p) for i, p in zip(identities, people, strict=True) if p is not None]
     if not labelled:
         return 1.0
-    rows = {name: n for n, name in enumerate(dict.fromkeys(i for i, _ in labelled))}
-    columns = {name: n for n, name in enumerate(dict.fromkeys(p for _, p in labelled))}
+    matched = matched_one_to_one(Counter(labelled))
+    known = {i for i, _ in labelled}
+    n_strangers = sum(p is None and i in known for i, p in zip(identities, people, strict=True))
+    return 2 * matched / (2 * len(labelled) + n_strangers)
+
+
+def matched_one_to_one(together: Mapping[tuple[Any, Any], int]) -> float:
+    """Detections explained by the best one-to-one matching, of how many each identity and person
+    have together."""
+    if not together:
+        return 0.0
+    rows = {name: n for n, name in enumerate(dict.fromkeys(i for i, _ in together))}
+    columns = {name: n for n, name in enumerate(dict.fromkeys(p for _, p in together))}
     overlap = coo_matrix(
         (
-            np.ones(len(labelled)),
-            ([rows[i] for i, _ in labelled], [columns[p] for _, p in labelled]),
+            np.array(list(together.values()), dtype=np.float64),
+            ([rows[i] for i, _ in together], [columns[p] for _, p in together]),
         ),
         shape=(len(rows), len(columns)),
-    ).tocsr()
-    matched = _best_matching(overlap)
-    n_strangers = sum(p is None and i in rows for i, p in zip(identities, people, strict=True))
-    return 2 * matched / (2 * len(labelled) + n_strangers)
+    )
+    return _best_matching(overlap)
 
 
 def _best_matching(overlap: coo_matrix) -> float:
     """The largest total of a one-to-one matching, block by connected block."""
     n_rows, n_columns = overlap.shape
-    pairs = overlap.tocoo()
+    pairs = overlap
     graph = coo_matrix(
         (pairs.data, (pairs.row, pairs.col + n_rows)), shape=(n_rows + n_columns,) * 2
     )
