@@ -28,12 +28,12 @@ COMMANDS = {
     ),
     "replay": (
         "replay",
-        "Send a data set, a schedule or a simulated site as a stream of detections.",
+        "Send a data set, a schedule, a simulated site or a recording as a stream of detections.",
     ),
     "demo": ("demo", "Simulate a site, track its people online, and compare with the truth."),
     "evaluate": (
         "evaluate",
-        "Retrieval tables of a data set or of embeddings; or the figures of a stream's mapping.",
+        "Retrieval tables of a data set or of embeddings; or the figures of a stream's identities.",
     ),
     "inspect": (
         "inspect",

@@ -1,4 +1,5 @@
-"""A file of detections -> a log: JSON Lines, or JSON values of any layout, also compressed by gzip.
+"""A file of detections -> a log: JSON Lines, or JSON values of any layout, also compressed by gzip
+or zstd.
 
 A file whose lines lie as cameras send them, each camera in order and many in turns, is taken as it
 is: a clock that is off shows in it as it does in a stream. Any other file (camera after camera, or
@@ -22,24 +23,24 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+import zstandard
 from rich.console import Console
 
 from stgal_stream.errors import DataError
-from stgal_stream.log.port import Log, NewRecord, Partition, Record
+from stgal_stream.experiments.replay import LogSink, Message, send
+from stgal_stream.log.port import Log, Partition, Record
 from stgal_stream.settings import InputSettings
 from stgal_stream.wire.detection import decode
 from stgal_stream.wire.fields import BadRecord
 
-_BATCH = 500
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 _MAX_DOCUMENT_BYTES = 512 * 1024 * 1024  # what is not in lines is read as a whole
 _HEAD_BYTES = 4096
-_GZIP = b"\x1f\x8b"
+_PART_BYTES = 256 * 1024
 _TURNS = 4  # of each camera: a file with fewer is one of camera after camera
 _OUT_OF_ORDER = 0.2  # of a camera's lines: strays and clocks that are set back, but no shuffle
 # How files begin that hold detections in another wrapping, and what makes JSON Lines of them.
 _WRAPPED = (
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unzstd it first"),
     (b"BZh", "compressed by bzip2", "bunzip2 it first"),
     (b"\xfd7zXZ", "compressed by xz", "unxz it first"),
     (b"PK\x03\x04", "a ZIP archive", "unzip it first"),
@@ -51,32 +52,59 @@ _MOT_LINE = re.compile(rb"\s*\d+,\s*-?\d+(\.\d+)?(,\s*-?\d+(\.\d+)?){4,}\s*[\r\n
 _Line = tuple[str, float, int, int]  # camera, event time, offset, length
 
 
-def load_into(log: Log, topic: str, path: Path, inputs: InputSettings, console: Console) -> int:
-    """Appends every detection of a file; how many there are. Blank lines do not count.
+class DetectionFile:
+    """The records of a file, in the order in which they are taken. Close it by ``with``.
 
     Raises:
         DataError: the file cannot be read or holds nothing.
     """
-    try:
+
+    def __init__(self, path: Path, inputs: InputSettings) -> None:
         with ExitStack() as files:
-            lines = _as_lines(path, files)
-            found = list(_lines(lines, inputs))
-            _append(log, topic, lines, _in_order(found))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not found:
-        raise DataError(f"{path} holds no detection", hint="one JSON object per line is expected")
-    console.print(f"{len(found)} records read from {path}")
-    return len(found)
+            try:
+                self._content = _as_lines(path, files)
+                self._order = _in_order(list(_lines(self._content, inputs)))
+            except OSError as error:
+                detail = f"{path} cannot be read: {error.strerror or error}"
+                raise DataError(detail) from error
+            if not self._order:
+                hint = "one JSON object per line is expected"
+                raise DataError(f"{path} holds no detection", hint=hint)
+            self._files = files.pop_all()
+
+    def __enter__(self) -> DetectionFile:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._files.close()
+
+    def __len__(self) -> int:
+        """How many records there are. Blank lines do not count."""
+        return len(self._order)
+
+    @property
+    def n_unusable(self) -> int:
+        """Records that show nobody, or cannot be read."""
+        return sum(time_s == -math.inf for _, time_s, _, _ in self._order)
+
+    def messages(self, first: int = 0) -> Iterator[Message]:
+        """The records from the given one on; those that cannot be used have no camera and no
+        time."""
+        for camera, time_s, offset, length in self._order[first:]:
+            self._content.seek(offset)
+            yield Message(camera, time_s, self._content.read(length).strip())
 
 
-def _append(log: Log, topic: str, lines: IO[bytes], order: list[_Line]) -> None:
-    for start in range(0, len(order), _BATCH):
-        batch = []
-        for _, _, offset, length in order[start : start + _BATCH]:
-            lines.seek(offset)
-            batch.append(NewRecord(topic, None, lines.read(length)))
-        log.append(batch)
+def load_into(log: Log, topic: str, path: Path, inputs: InputSettings, console: Console) -> int:
+    """Appends every record of a file; how many there are.
+
+    Raises:
+        DataError: the file cannot be read or holds nothing.
+    """
+    with DetectionFile(path, inputs) as file:
+        send((m._replace(key="") for m in file.messages()), LogSink(log, topic))
+        console.print(f"{len(file)} records read from {path}")
+        return len(file)
 
 
 # --- wrappings -------------------------------------------------------------------------------
@@ -85,16 +113,17 @@ def _append(log: Log, topic: str, lines: IO[bytes], order: list[_Line]) -> None:
 def _as_lines(path: Path, files: ExitStack) -> IO[bytes]:
     """The file, or what is in it as JSON Lines; everything opened is left to ``files``."""
     plain: IO[bytes] = files.enter_context(path.open("rb"))
-    if plain.read(len(_GZIP)) == _GZIP:
-        plain.seek(0)
-        inside = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # ``files`` closes it
-        try:
-            with gzip.open(plain) as packed:
-                shutil.copyfileobj(packed, inside)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            detail = f"{path} cannot be read: it is a broken gzip file ({error})"
-            raise DataError(detail, hint="copy it once more, to its end") from error
-        plain = inside
+    head = plain.read(_HEAD_BYTES)
+    for magic, (name, unpack) in _PACKED.items():
+        if head.startswith(magic):
+            inside = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # ``files`` does
+            plain.seek(0)
+            try:
+                unpack(plain, inside)
+            except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
+                detail = f"{path} cannot be read: it is a broken {name} file ({error})"
+                raise DataError(detail, hint="copy it once more, to its end") from error
+            plain = inside
     plain.seek(0)
     head = plain.read(_HEAD_BYTES)
     plain.seek(0)
@@ -109,6 +138,28 @@ def _as_lines(path: Path, files: ExitStack) -> IO[bytes]:
             hint="`jq -c '.[]'` makes JSON Lines of an array",
         )
     return io.BytesIO(b"".join(json.dumps(v).encode() + b"\n" for v in _values(path, text)))
+
+
+def _gunzip(packed: IO[bytes], out: IO[bytes]) -> None:
+    with gzip.open(packed) as content:
+        shutil.copyfileobj(content, out)
+
+
+def _unzstd(packed: IO[bytes], out: IO[bytes]) -> None:
+    """Frame after frame; the library's own reader says nothing of a file that ends too early."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    while part := packed.read(_PART_BYTES):
+        while part:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            out.write(frame.decompress(part))
+            part = frame.unused_data
+    if not frame.eof:
+        raise EOFError("it ends in the middle of a frame")
+
+
+# How compressed files begin: what compressed them, and what reads that.
+_PACKED = {b"\x1f\x8b": ("gzip", _gunzip), b"\x28\xb5\x2f\xfd": ("zstd", _unzstd)}
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:

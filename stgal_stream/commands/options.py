@@ -17,6 +17,7 @@ import click
 
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.errors import ConfigError
+from stgal_stream.settings import FORMATS
 from stgal_stream.wire.fields import BadRecord, parse_time_s
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -76,6 +77,16 @@ def precision_option(command: Command) -> Command:
         show_default=True,
         help="What the network is trained in; auto: bfloat16 where the processor computes in it, "
         "float32 by recipe paper.",
+    )(command)
+
+
+def format_option(command: Command) -> Command:
+    """``--format``: of the detections that come in."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(("auto", *FORMATS)),
+        help="Format of the detections; auto recognises each record.",
     )(command)
 
 

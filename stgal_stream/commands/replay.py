@@ -11,9 +11,11 @@ from typing import Any
 import click
 from rich.console import Console
 
+from stgal_stream.commands.detection_file import DetectionFile
 from stgal_stream.commands.options import (
     broker_list,
     config_option,
+    format_option,
     log_options,
     stop_on_signals,
     time_option,
@@ -33,26 +35,33 @@ from stgal_stream.experiments.simulation.schedule import (
 from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
 from stgal_stream.settings import Config
 
+OnSent = Callable[[int], None]
 _START = "2025-01-01T00:00:00Z"
 
 
 @click.group()
 def replay() -> None:
-    """Send a data set, a schedule or a simulated site as a stream of detections.
+    """Send a data set, a schedule, a simulated site or a recording as a stream of detections.
 
     Distractors and junk are sent as unlabelled traffic; labels never leave through the stream.
     A replay that was stopped goes on with --resume.
     """
 
 
+_speed_option = click.option("--speed", default=0.0, help="Times real time; 0: as fast as it goes.")
+_resume_option = click.option(
+    "--resume", is_flag=True, help="Go on where the same replay was stopped."
+)
+
+
 def _target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--to", "target", type=OutputFile(), help="JSON Lines file."),
-        click.option("--speed", default=0.0, help="Times real time; 0: as fast as it goes."),
+        _speed_option,
         click.option("--start", default=_START, show_default=True, help="Event time of the first."),
         click.option("--site", default=None, help="Name of the site in the detections."),
         click.option("--truth", type=OutputFile(), help="Write labels as CSV."),
-        click.option("--resume", is_flag=True, help="Go on where the same replay was stopped."),
+        _resume_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -135,6 +144,52 @@ def schedule_command(
     _send(source, f"schedule {schedule.resolve()} {split} {seed}", what, **target)
 
 
+@replay.command("file")
+@click.option("--from", "path", required=True, type=InputFile(), help="Recorded detections.")
+@format_option
+@_speed_option
+@_resume_option
+@log_options
+@config_option
+def file_command(
+    path: Path,
+    format_: str | None,
+    speed: float,
+    resume: bool,
+    brokers: str,
+    embedded: Path | None,
+    config_path: Path | None,
+) -> None:
+    """Recorded detections of any format, as they are and at their own pace."""
+    config = load_config(config_path)
+    if format_ is not None:
+        config.input.format = format_
+    if not brokers and embedded is None:
+        raise ConfigError("name a log: --brokers or --embedded")
+    with DetectionFile(path, config.input) as file:
+        _transmit(
+            f"file {path.resolve()} {path.stat().st_size}",
+            f"{path}: {len(file)} records, {file.n_unusable} of them cannot be used"
+            if file.n_unusable
+            else f"{path}: {len(file)} records",
+            len(file),
+            lambda sink, first, on_sent, stopped: core.send(
+                file.messages(first),
+                sink,
+                speed=speed,
+                first=first,
+                on_sent=on_sent,
+                stopped=stopped,
+            ),
+            config=config,
+            target=None,
+            brokers=brokers,
+            embedded=embedded,
+            speed=speed,
+            resume=resume,
+        )
+
+
 def _write(source: ScheduledPeople, root: Path, what: str) -> None:
     console = Console(stderr=True)
     console.print(f"{what} -> {root} in the layout of Market-1501")
@@ -159,45 +214,75 @@ def _send(
     embedded: Path | None,
     config_path: Path | None,
 ) -> None:
-    if speed < 0:
-        raise ConfigError("--speed cannot be negative")
     start_s = time_option("--start", start)
     if target is not None and (brokers or embedded):
         raise ConfigError("name one target: --to FILE, --brokers or --embedded")
+
+    def send(sink: core.Sink, first: int, on_sent: OnSent, stopped: Callable[[], bool]) -> int:
+        if truth is not None:
+            core.write_truth(source, truth, start_s)
+        return core.replay(
+            source,
+            sink,
+            start_s=start_s,
+            speed=speed,
+            site=site,
+            first=first,
+            on_sent=on_sent,
+            stopped=stopped,
+        )
+
+    _transmit(
+        f"{name} {start}",
+        what,
+        len(source),
+        send,
+        config=load_config(config_path),
+        target=target,
+        brokers=brokers,
+        embedded=embedded,
+        speed=speed,
+        resume=resume,
+    )
+
+
+def _transmit(
+    name: str,
+    what: str,
+    n: int,
+    send: Callable[[core.Sink, int, OnSent, Callable[[], bool]], int],
+    *,
+    config: Config,
+    target: Path | None,
+    brokers: str,
+    embedded: Path | None,
+    speed: float,
+    resume: bool,
+) -> None:
+    """Sends ``n`` records with a bar and a bookmark; ``send`` gives how many were sent."""
+    if speed < 0:
+        raise ConfigError("--speed cannot be negative")
     console = Console(stderr=True)
-    bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded} {start}")
+    bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded}")
     is_resumed = resume and (target is None or core.part_of(target).exists())
     first = bookmark.read() if is_resumed else 0
     stop = threading.Event()
-    with _sink(target, brokers, embedded, load_config(config_path), first) as sink:
+    with _sink(target, brokers, embedded, config, first) as sink:
         console.print(f"{what} -> {target or embedded or brokers}")
         if first:
             console.print(f"going on after {first} detections that were sent before")
-        if truth is not None:
-            core.write_truth(source, truth, start_s)
         with counted(console) as progress, stop_on_signals(stop):
-            task = progress.add_task("sent", total=len(source), completed=first)
+            task = progress.add_task("sent", total=n, completed=first)
 
-            def on_sent(n: int) -> None:
-                bookmark.write(n)
-                progress.update(task, completed=n)
+            def on_sent(sent: int) -> None:
+                bookmark.write(sent)
+                progress.update(task, completed=sent)
 
-            sent = core.replay(
-                source,
-                sink,
-                start_s=start_s,
-                speed=speed,
-                site=site,
-                first=first,
-                on_sent=on_sent,
-                stopped=stop.is_set,
-            )
-            if sent == len(source):
+            sent = send(sink, first, on_sent, stop.is_set)
+            if sent == n:
                 sink.finish()
-    if sent < len(source):
-        console.print(
-            f"stopped after {sent} of {len(source)}; the same command with --resume goes on"
-        )
+    if sent < n:
+        console.print(f"stopped after {sent} of {n}; the same command with --resume goes on")
         raise click.Abort
     bookmark.remove()
     console.print(f"sent {sent} detections")

@@ -21,6 +21,7 @@ from stgal_stream.commands.file_results import (
 from stgal_stream.commands.options import (
     broker_list,
     config_option,
+    format_option,
     log_options,
     set_up_logging,
     stop_on_signals,
@@ -33,7 +34,7 @@ from stgal_stream.daemon import Daemon, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.topics import topic_specs
-from stgal_stream.settings import ARRIVAL, FORMATS, METHODS, PRESETS, Config
+from stgal_stream.settings import ARRIVAL, METHODS, PRESETS, Config
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +77,7 @@ Examples:
     type=click.Choice(PRESETS),
     help="Preprocessing of a model that does not describe itself.",
 )
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(("auto", *FORMATS)),
-    help="Format of the detections; auto recognises each record.",
-)
+@format_option
 def run(
     brokers: str,
     embedded: Path | None,

@@ -6,13 +6,14 @@ import base64
 import csv
 import hashlib
 import json
+import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stgal_stream.errors import DataError
 from stgal_stream.evaluation.datasets import DatasetImage
@@ -22,7 +23,7 @@ from stgal_stream.replacing import is_device, replacing
 from stgal_stream.wire.fields import format_time
 from stgal_stream.wire.formats.stgal import SCHEMA
 
-_BATCH_RECORDS = 64
+_BATCH_RECORDS = 256
 _BATCH_S = 0.25
 
 
@@ -37,6 +38,14 @@ class Source(Protocol):
 
     def truth(self) -> Iterator[Label]:
         """Who is on each, in the same order."""
+
+
+class Message(NamedTuple):
+    """A record to be sent: its key, its event time (-inf where it has none) and its value."""
+
+    key: str
+    time_s: float
+    body: bytes
 
 
 class DatasetSource:
@@ -119,7 +128,7 @@ class Sink(Protocol):
 
 
 class LogSink:
-    """The detections topic of a log, keyed by camera."""
+    """The detections topic of a log, keyed by camera; what has no camera has no key."""
 
     def __init__(self, log: Log, topic: str) -> None:
         self._log = log
@@ -133,7 +142,9 @@ class LogSink:
 
     def send(self, batch: list[tuple[str, bytes]]) -> None:
         """Appends the batch."""
-        self._log.append([NewRecord(self._topic, camera.encode(), body) for camera, body in batch])
+        self._log.append(
+            [NewRecord(self._topic, key.encode() if key else None, body) for key, body in batch]
+        )
 
 
 class FileSink:
@@ -234,6 +245,24 @@ def replay(
     Gives the number of detections that are sent, those before ``first`` included; ``on_sent``
     hears it after every batch that the sink took.
     """
+    messages = (
+        Message(d.camera, d.time_s, encode_detection(d, start_s, site))
+        for d in source.detections(first)
+    )
+    return send(messages, sink, speed=speed, first=first, on_sent=on_sent, stopped=stopped)
+
+
+def send(
+    messages: Iterable[Message],
+    sink: Sink,
+    *,
+    speed: float = 0.0,
+    first: int = 0,
+    on_sent: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Sends messages as they follow, after the ``first`` that were sent before; else as
+    ``replay``. One without a time goes with the one before it."""
     sent = first
     batch: list[tuple[str, bytes]] = []
     began_s = time.monotonic()
@@ -250,15 +279,17 @@ def replay(
                 on_sent(sent)
         flushed_s = time.monotonic()
 
-    for detection in source.detections(first):
-        zero_s = detection.time_s if zero_s is None else zero_s
-        due_s = began_s + (detection.time_s - zero_s) / speed if speed > 0 else 0.0
+    due_s = 0.0
+    for message in messages:
+        if speed > 0 and math.isfinite(message.time_s):
+            zero_s = message.time_s if zero_s is None else zero_s
+            due_s = began_s + (message.time_s - zero_s) / speed
         while not stopped() and (wait_s := due_s - time.monotonic()) > 0:
             flush()
             time.sleep(min(wait_s, 0.1))
         if stopped():
             break
-        batch.append((detection.camera, encode_detection(detection, start_s, site)))
+        batch.append((message.key, message.body))
         if len(batch) >= _BATCH_RECORDS or time.monotonic() - flushed_s > _BATCH_S:
             flush()
     flush()

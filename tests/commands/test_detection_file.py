@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from rich.console import Console
 
 from stgal_stream.commands.detection_file import load_into
@@ -51,14 +52,16 @@ def loaded(folder: Path, content: bytes) -> list[dict[str, Any]]:
         LINES.replace(b"\n", b"\n\n"),
         LINES.rstrip(),
         gzip.compress(LINES),
+        zstandard.compress(LINES),
+        zstandard.compress(LINES[:1000]) + zstandard.compress(LINES[1000:]),
         json.dumps(RECORDS).encode(),
         json.dumps(RECORDS, indent=2).encode(),
         b"\xef\xbb\xbf" + json.dumps(RECORDS).encode(),
         gzip.compress(json.dumps(RECORDS, indent=2).encode()),
         "\n".join(json.dumps(record, indent=2) for record in RECORDS).encode(),
     ],
-    ids=["lines", "bom", "crlf", "blank", "no-end", "gzip", "array", "pretty", "bom-array",
-         "gzip-pretty", "pretty-objects"],
+    ids=["lines", "bom", "crlf", "blank", "no-end", "gzip", "zstd",
+         "zstd-frames", "array", "pretty", "bom-array", "gzip-pretty", "pretty-objects"],
 )  # fmt: skip
 def test_every_wrapping_holds_the_same(tmp_path: Path, content: bytes) -> None:
     assert loaded(tmp_path, content) == RECORDS
@@ -73,7 +76,8 @@ def test_every_wrapping_holds_the_same(tmp_path: Path, content: bytes) -> None:
         (b"{\n  'a': 1}", "is no JSON"),
         (b"[" * 100_000, "is no JSON"),
         (gzip.compress(LINES)[:-20], "cannot be read"),
-        (b"\x28\xb5\x2f\xfd rest", "zstd"),
+        (b"\x28\xb5\x2f\xfd rest", "broken zstd"),
+        (zstandard.compress(LINES)[:-5], "broken zstd"),
         (b"a\x00b", "binary"),
     ],
 )

@@ -120,7 +120,7 @@ LINE = b'{"schema":"stgal.detection.v1","id":"a","timestamp":"2024-01-01T00:00:0
     ("content", "said"),
     [
         (b"\x1f\x8b\x08" + LINE, "cannot be read"),
-        (b"\x28\xb5\x2f\xfd" + LINE, "compressed by zstd"),
+        (b"\x28\xb5\x2f\xfd" + LINE, "broken zstd file"),
         (b"PK\x03\x04" + LINE, "a ZIP archive"),
         (LINE.decode().encode("utf-16"), "in UTF-16"),
         (b"\x00\x01\x02" + LINE, "a binary file"),

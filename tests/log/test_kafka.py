@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from kafka import KafkaProducer
 
 from stgal_stream.errors import ConfigError, LogError
 from stgal_stream.log.kafka import KafkaLog
@@ -167,3 +168,22 @@ def test_no_broker_is_told_within_the_timeout() -> None:
 def test_settings_that_the_client_refuses_are_the_operators() -> None:
     with pytest.raises(ConfigError, match="refuses"):
         KafkaLog(["127.0.0.1:1"], security={"no_such_setting": 1}, connect_timeout_s=1.0)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
+def test_what_producers_compress_is_read(broker: str, codec: str) -> None:
+    """A camera gateway chooses its codec; the broker keeps batches as they came."""
+    name = uuid.uuid4().hex
+    log = KafkaLog([broker])
+    log.ensure_topics([TopicSpec(name, 1, 60.0)])
+    sent = [b"%d " % n * 200 for n in range(50)]
+    producer = KafkaProducer(bootstrap_servers=[broker], compression_type=codec, linger_ms=50)
+    for value in sent:
+        producer.send(name, value)
+    producer.flush()
+    producer.close()
+    subscription = log.subscribe(name, [name])
+    assert [r.value for r in _polled(subscription, len(sent))] == sent
+    subscription.close()
+    log.close()
