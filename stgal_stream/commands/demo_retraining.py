@@ -109,7 +109,9 @@ def _retrain(config: Config, log: Log, out: Path, console: Console, iterations: 
     peers = Peers.alone()
     baseline = OnnxExtractor(model, eight_bit=False)
     job = Job(LogSource(log, config.topics), baseline, Releases(out / "releases"), peers)
-    training = TrainingSettings(iterations=iterations, precision=peers.fast_precision)
+    training = TrainingSettings(
+        iterations=iterations, precision=peers.precision_of("auto", baseline.form)
+    )
     settings = JobSettings(training, promote=False)
     stop = threading.Event()
     with counted(console) as bars, stop_on_signals(stop):

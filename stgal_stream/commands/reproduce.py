@@ -110,15 +110,16 @@ def reproduce(
         from stgal_stream.training.peers import Peers
     _check(table, only, ROWS[table])
     set_up_logging("warning")
-    chosen = Peers.alone().precision_of(training_settings(recipe, seed, precision).precision)
+    path = baseline or SHIPPED
+    form, version = _form_of(path)
+    asked_for = training_settings(recipe, seed, precision).precision
+    chosen = Peers.alone().precision_of(asked_for, form)
     training = training_settings(
         recipe, seed, chosen, loss=loss, iterations=iterations, n_pairs=batch_pairs
     )
     within = training_settings(recipe, seed, chosen, within_cameras=True)
     within = replace(within, iterations=min(within.iterations, training.iterations))
     images = load_dataset(dataset, root, clock=clock or "corrected")
-    path = baseline or SHIPPED
-    form, version = _form_of(path)
     about = {
         "dataset": dataset,
         "root": root.name,

@@ -32,6 +32,7 @@ from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases
 
 if TYPE_CHECKING:  # torch, which an edge server lacks
+    from stgal_stream.extractor.crops import CropFormat
     from stgal_stream.retraining.gate import GateResult
     from stgal_stream.retraining.job_settings import JobSettings
     from stgal_stream.training.peers import Peers
@@ -133,12 +134,14 @@ def retrain(
         source_of(config, brokers, embedded, pairs, crops) as (source, in_use),
         Peers.joined() as peers,
     ):
-        settings = _job_settings(options, parts, peers, eight_bit=config.embed.eight_bit)
         console = Console(stderr=True, quiet=not peers.leads)
         folder = out or config.releases_folder(embedded)
         path = baseline or peers.agree(lambda: in_use(Releases(folder)))
         # In floats, as the candidate is judged: the gate compares nothing else.
         extractor = OnnxExtractor(path, providers=config.embed.providers, eight_bit=False)
+        settings = _job_settings(
+            options, parts, peers, extractor.form, eight_bit=config.embed.eight_bit
+        )
         console.print(_plan(extractor.version, settings.training, peers))
         job = Job(source, extractor, Releases(folder), peers)
         try:
@@ -161,7 +164,12 @@ def retrain(
 
 
 def _job_settings(
-    options: dict[str, Any], parts: int | None, peers: Peers, *, eight_bit: bool
+    options: dict[str, Any],
+    parts: int | None,
+    peers: Peers,
+    form: CropFormat,
+    *,
+    eight_bit: bool,
 ) -> JobSettings:
     """What was asked for, as this machine and its processes can do it."""
     from stgal_stream.retraining.job_settings import JobSettings
@@ -179,10 +187,12 @@ def _job_settings(
     )
     if parts is not None and parts < peers.size:
         raise ConfigError(f"--parts {parts} is too few for {peers.size} processes")
+    height_px, width_px = options["crop_size"] or (form.height_px, form.width_px)
+    form = replace(form, height_px=height_px, width_px=width_px)
     training = replace(
         training,
         n_parts=parts or max(training.n_parts, peers.size),
-        precision=peers.precision_of(training.precision),
+        precision=peers.precision_of(training.precision, form),
     )
     return JobSettings(
         training,

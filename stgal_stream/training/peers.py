@@ -6,6 +6,7 @@ parts, whoever computes them, and every process sees the features of all.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,9 +21,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stgal_stream.errors import ConfigError
+from stgal_stream.errors import ConfigError, ModelError
+from stgal_stream.extractor.crops import CropFormat
+from stgal_stream.training.bfloat16 import bfloat16_is_right
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 _CPU = torch.device("cpu")
 _PATIENCE = timedelta(days=1)
 
@@ -69,19 +73,37 @@ class Peers:
         """Whether this is the one that writes and speaks."""
         return self.rank == 0
 
+    def precision_of(self, asked: str, form: CropFormat) -> str:
+        """What all of them train in on such crops; ``auto`` is what the leader's device is fastest
+        in and right.
+
+        Raises:
+            ModelError: bfloat16 was asked for, and the device computes it wrongly.
+        """
+        return self.agree(lambda: self._precision(asked, form.height_px, form.width_px))
+
+    def _precision(self, asked: str, height_px: int, width_px: int) -> str:
+        if asked == "float32" or (asked == "auto" and not self._has_bfloat16):
+            return "float32"
+        if bfloat16_is_right(height_px, width_px, self.device):
+            return "bfloat16"
+        what = (
+            f"torch {torch.__version__} computes bfloat16 wrongly on this machine's "
+            f"{self.device.type} for crops of {height_px} x {width_px}"
+        )
+        if asked == "bfloat16":
+            raise ModelError(what, hint="--precision float32")
+        logger.warning("%s; training in float32", what)
+        return "float32"
+
     @property
-    def fast_precision(self) -> str:
-        """What this device trains fastest in: bfloat16 where it has instructions for it."""
+    def _has_bfloat16(self) -> bool:
+        """Whether the device has instructions for it."""
         if self.device.type == "cuda":
             # torch calls supported what older ones emulate, slowly.
-            has_instructions = torch.cuda.get_device_capability(self.device) >= (8, 0)
-            return "bfloat16" if has_instructions else "float32"
+            return torch.cuda.get_device_capability(self.device) >= (8, 0)
         has_it = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name
-        return "bfloat16" if has_it is not None and has_it() else "float32"
-
-    def precision_of(self, asked: str) -> str:
-        """What all of them train in; ``auto`` is what the leader's device is fastest in."""
-        return self.agree(lambda: self.fast_precision) if asked == "auto" else asked
+        return has_it is not None and bool(has_it())
 
     def shared(self, network: nn.Module) -> nn.Module:
         """The network as it is trained: gradients are averaged over all processes."""

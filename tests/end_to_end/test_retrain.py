@@ -114,7 +114,7 @@ def test_within_cameras_no_pair_is_needed(site: Path, half: Path) -> None:
     other = site / "within" / ".training" / "checkpoint.pt"
     other.parent.mkdir()
     about = {"until": {}, "data": "", **kind(site / "log", half)}
-    settings = once(TrainingSettings.within_cameras(1))
+    settings = once(TrainingSettings.within_cameras(1), half)
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, other)
     done = stgal(*few, "--within-cameras", "--seed", "1", "--resume", cwd=site)
     assert "another baseline or source: starting again" in done.stderr

@@ -76,7 +76,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
     about = {"until": until, "data": "what there was once", **kind(site / "log", half)}
     if what == "of another baseline":
         about["baseline"] = "another"
-    settings = once(TrainingSettings())
+    settings = once(TrainingSettings(), half)
     torch.save({**CHECKPOINT, "settings": settings, "about": about}, old / "checkpoint.pt")
     if what == "cut off":
         (old / "checkpoint.pt").write_bytes((old / "checkpoint.pt").read_bytes()[:100])

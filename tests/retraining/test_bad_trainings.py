@@ -113,7 +113,9 @@ def retrained(
     log, config = site
     peers = Peers.alone()
     training = TrainingSettings(
-        iterations=iterations, learning_rate=learning_rate, precision=peers.fast_precision
+        iterations=iterations,
+        learning_rate=learning_rate,
+        precision=peers.precision_of("auto", imagenet_format(48, 24)),
     )
     settings = JobSettings(training, held_out=HELD_OUT, min_pairs=50, eight_bit=False)
     source = Spoiled(LogSource(log, config.topics), spoil)

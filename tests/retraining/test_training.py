@@ -10,12 +10,13 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from stgal_stream.errors import ConfigError
+from stgal_stream.errors import ConfigError, ModelError
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.retraining.data.pseudo_pairs import are_apart, known_negative_pairs
@@ -23,6 +24,7 @@ from stgal_stream.retraining.data.stream_events import Sighting
 from stgal_stream.retraining.gate import Buddies, GateResult, HeldOut, judge
 from stgal_stream.retraining.negatives import hard_negatives
 from stgal_stream.training.batches import PseudoPair, Sampler
+from stgal_stream.training.bfloat16 import bfloat16_is_right
 from stgal_stream.training.from_onnx import network_of, normalise_by
 from stgal_stream.training.loader import Loader
 from stgal_stream.training.peers import Peers
@@ -33,6 +35,7 @@ from tests.support.sightings import features, true_pairs, walk
 pytestmark = pytest.mark.training
 
 CPU = ("CPUExecutionProvider",)
+SIZE = (48, 24)
 
 
 def test_the_weights_of_an_export_come_back() -> None:
@@ -112,8 +115,8 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
     precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stgal_stream.training.trainer.KEEP_EVERY", 2)
-    form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
-    pixels = np.random.default_rng(4).integers(0, 256, (12, 3, 32, 16, 3), dtype=np.uint8)
+    form = CropFormat(*SIZE, (0.5,) * 3, (0.25,) * 3)
+    pixels = np.random.default_rng(4).integers(0, 256, (12, 3, *SIZE, 3), dtype=np.uint8)
     crops = encoded(pixels)
     pairs = [PseudoPair(i, i + 1, 0.9) for i in range(0, 12, 2)]
     settings = TrainingSettings(iterations=4, n_pairs=3, seed=1, precision=precision)
@@ -149,6 +152,29 @@ def test_stopped_or_killed_and_resumed_is_as_never_stopped(
         assert again.losses == whole.losses
         for key, tensor in whole.network.state_dict().items():
             assert torch.equal(tensor, again.network.state_dict()[key]), (name, key)
+
+
+def test_bfloat16_is_used_where_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that computes one shape wrongly, as some versions of torch do: it is found, ``auto``
+    does without, and who asks for it is told."""
+    form = CropFormat(*SIZE, (0.5,) * 3, (0.25,) * 3)
+    monkeypatch.setattr(Peers, "_has_bfloat16", property(lambda peers: True))
+    bfloat16_is_right.cache_clear()
+    assert bfloat16_is_right(*SIZE, torch.device("cpu"))
+    assert Peers().precision_of("auto", form) == Peers().precision_of("bfloat16", form)
+    right = torch.conv2d
+
+    def wrong(images: torch.Tensor, *what: Any) -> torch.Tensor:
+        made = right(images, *what)
+        is_it = torch.is_autocast_enabled("cpu") and images.shape[1:] == (256, 6, 3)
+        return made * float("nan") if is_it else made
+
+    monkeypatch.setattr(torch, "conv2d", wrong)
+    bfloat16_is_right.cache_clear()
+    assert Peers().precision_of("auto", form) == "float32"
+    with pytest.raises(ModelError, match="computes bfloat16 wrongly"):
+        Peers().precision_of("bfloat16", form)
+    bfloat16_is_right.cache_clear()
 
 
 @pytest.mark.parametrize(("precision", "n_parts"), [("float32", 3), ("bfloat16", 2)])

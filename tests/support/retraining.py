@@ -16,9 +16,12 @@ CHECKPOINT = {"network": {}, "optimiser": {}, "iteration": 0, "losses": []}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2")
 
 
-def once(settings: TrainingSettings) -> dict[str, Any]:
+def once(settings: TrainingSettings, baseline: Path) -> dict[str, Any]:
     """As the command settles them with ``--iterations 1``, for a checkpoint."""
-    return asdict(replace(settings, iterations=1, precision=Peers.alone().fast_precision))
+    form = OnnxExtractor(baseline, eight_bit=False).form
+    return asdict(
+        replace(settings, iterations=1, precision=Peers.alone().precision_of("auto", form))
+    )
 
 
 def kind(log_at: Path, baseline: Path) -> dict[str, Any]:

@@ -24,11 +24,14 @@ from stgal_stream.training.peers import Peers
 from stgal_stream.training.trainer import Training, TrainingSettings
 from tests.support.pictures import encoded
 
+# As small as bfloat16 is right for in every torch that is known.
+SIZE = (48, 24)
+
 
 def main() -> None:
     torch.set_num_threads(1)
-    form = CropFormat(32, 16, (0.5,) * 3, (0.25,) * 3)
-    crops = encoded(np.random.default_rng(4).integers(0, 256, (24, 2, 32, 16, 3), dtype=np.uint8))
+    form = CropFormat(*SIZE, (0.5,) * 3, (0.25,) * 3)
+    crops = encoded(np.random.default_rng(4).integers(0, 256, (24, 2, *SIZE, 3), dtype=np.uint8))
     settings = TrainingSettings(
         "scaled-batch-hard",
         "sgd",
