@@ -43,7 +43,7 @@ class Detection:
     ``time_s`` is event time in Unix seconds, ``track_id`` the camera's own track (None where the
     camera does not track), ``embedding`` has shape (D,), ``extractor`` is the version that made
     it, ``position`` where the crop lies in the log, ``late_s`` how far behind the site's watermark
-    the detection came.
+    the detection came. ``weight`` is what it counts in its tracklet, beside the others.
     """
 
     id: str
@@ -56,6 +56,7 @@ class Detection:
     confidence: float | None = None
     position: Position | None = None
     late_s: float = 0.0
+    weight: float = 1.0
 
     @property
     def due_s(self) -> float:

@@ -4,8 +4,9 @@
 
 Rendered people before four cameras, five crops a track, embedded by the shipped extractor. A share
 of the crops is spoilt: too dark, a few pixels large, blurred, or half behind somebody else. Of each
-kind: mAP and rank-1 of tracks across cameras by their mean, plain and weighted by detail, and by
-the crops that were not spoilt alone.
+kind: mAP and rank-1 of tracks across cameras by their mean, plain, weighted by detail, by detail
+and what boxes hide (as the tracker does where it is given boxes), and by the crops that were not
+spoilt alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rich.table import Table
 
 from stgal_stream.experiments.simulation.people import random_person
 from stgal_stream.experiments.simulation.renderer import random_look, random_pose, render
-from stgal_stream.extractor.crops import decode_crop, detail
+from stgal_stream.extractor.crops import decode_crop, detail, weight_of
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 
 CAMERAS, CROPS = 4, 5
@@ -112,7 +113,8 @@ def main() -> None:
     ]
     spoilt = rng.random(len(crops)) < args.share
     shape = args.people, CAMERAS, CROPS
-    table = Table("spoilt crops", "plain", "by detail", "unspoilt alone", title="mAP / rank-1")
+    columns = "spoilt crops", "plain", "by detail", "and by boxes", "unspoilt alone"
+    table = Table(*columns, title="mAP / rank-1")
     for name, spoil in KINDS.items():
         pictures = [
             encoded(spoil(crop, crops[int(rng.integers(len(crops)))], rng) if bad else crop)
@@ -123,8 +125,10 @@ def main() -> None:
         )
         parts = [extractor.embed(pixels[at : at + 64]) for at in range(0, len(pixels), 64)]
         vectors = np.concatenate(parts).astype(np.float64).reshape(*shape, -1)
-        by_detail = detail(pixels).astype(np.float64).reshape(shape)
-        rows = (np.ones(shape), by_detail, 1.0 - spoilt.reshape(shape) + 1e-9)
+        by_detail = np.array([weight_of(detail(crop)) for crop in pixels]).reshape(shape)
+        hidden = 0.5 * spoilt.reshape(shape) if name == "covered" else 0.0
+        unspoilt = 1.0 - spoilt.reshape(shape) + 1e-9
+        rows = (np.ones(shape), by_detail, by_detail * (1.0 - hidden), unspoilt)
         cells = ["{:.3f} / {:.3f}".format(*retrieval(weighted(vectors, w))) for w in rows]
         table.add_row(name, *cells)
     Console().print(table)

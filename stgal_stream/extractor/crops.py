@@ -19,6 +19,9 @@ _INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+LEAST_DETAIL = 1.0  # grey levels: less is the encoder's rounding, and shows nobody
+# Grey levels of sensor and encoder. From 2.5 to 5 the gains of tools/measure_crop_quality.py stay.
+_NOISE = 3.5
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112  # the tag of EXIF 2.32, 4.6.4
 # What makes a picture upright that was stored under each orientation but the first, which is.
@@ -111,6 +114,23 @@ def decode_crop(
     how = _INTERPOLATIONS[form.interpolation]
     resized = rgb.resize((form.width_px, form.height_px), how)
     return np.asarray(resized)
+
+
+def detail(pixels: NDArray[np.uint8]) -> float:
+    """How much a crop (H, W, 3) shows: the root mean square of the differences between neighbouring
+    pixels, in grey levels of the green that makes up most of light. Dark, blurred and tiny crops
+    have little; of one person in one camera it tells good crops from bad ones."""
+    green = pixels[..., 1].astype(np.float32)
+    across, down = (green[:, 1:] - green[:, :-1]).ravel(), (green[1:] - green[:-1]).ravel()
+    return float(np.sqrt(across @ across / across.size + down @ down / down.size))
+
+
+def weight_of(shown: float) -> float:
+    """What a crop of so much detail counts in its tracklet, 0 to 1: the share of what it shows that
+    is no noise, as in Wiener's filter. Sharp crops count nearly alike, whatever clothes they show.
+    """
+    energy = max(shown, LEAST_DETAIL) ** 2
+    return energy / (energy + 4.0 * _NOISE**2)
 
 
 def _orientation(picture: Image.Image) -> int:

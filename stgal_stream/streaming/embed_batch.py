@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.extractor.crops import BadCrop, decode_crop
+from stgal_stream.extractor.crops import LEAST_DETAIL, BadCrop, decode_crop, detail, weight_of
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.settings import EmbedSettings, InputSettings, TopicSettings
@@ -22,10 +22,12 @@ from stgal_stream.wire.raw_detection import DetectionMessage
 
 @dataclass(slots=True)
 class Part:
-    """One detection of a record: its message with pixels or a vector, or what is wrong with it."""
+    """One detection of a record: its message with pixels or a vector, or what is wrong with it.
+    ``weight`` is what its crop counts in its tracklet."""
 
     message: DetectionMessage | None = None
     pixels: NDArray[np.uint8] | None = None
+    weight: float = 1.0
     fault: BadRecord | None = None
 
 
@@ -79,12 +81,16 @@ class Item:
 
 def _decode(part: Part, crop: bytes, extractor: OnnxExtractor, limits: EmbedSettings) -> None:
     try:
-        part.pixels = decode_crop(
+        pixels = decode_crop(
             crop,
             extractor.form,
             max_bytes=limits.max_crop_bytes,
             max_pixels=limits.max_crop_pixels,
         )
+        shown = detail(pixels)
+        if shown < LEAST_DETAIL:
+            raise BadCrop(f"nobody can be seen: pixels differ by {shown:.1f} grey levels")
+        part.pixels, part.weight = pixels, weight_of(shown)
     except BadCrop as error:
         reason = Reason.IMAGE_TOO_LARGE if error.too_large else Reason.BAD_IMAGE
         part.fault = BadRecord(reason, str(error))
@@ -141,7 +147,7 @@ def outputs_of(
                     raise part.fault
                 assert part.message is not None
                 assert vector is not None
-                out.records.append(_embedding(item, part.message, check_vector(vector), topics))
+                out.records.append(_embedding(item, part, check_vector(vector), topics))
                 out.sources.append("network" if part.message.crop is not None else "upstream")
             except BadRecord as fault:
                 out.refused.append(fault.reason)
@@ -149,9 +155,9 @@ def outputs_of(
     return out
 
 
-def _embedding(
-    item: Item, message: DetectionMessage, vector: Vector, topics: TopicSettings
-) -> NewRecord:
+def _embedding(item: Item, part: Part, vector: Vector, topics: TopicSettings) -> NewRecord:
+    message = part.message
+    assert message is not None
     record, extractor, box = item.record, message.model, message.box
     if extractor is None:
         assert item.extractor is not None
@@ -168,6 +174,7 @@ def _embedding(
         confidence=message.confidence,
         position=(record.partition.topic, record.partition.number, record.offset),
         append_time_s=record.append_time_s,
+        weight=part.weight,
     )
     return NewRecord(topics.embeddings, message.site.encode(), encode(body))
 

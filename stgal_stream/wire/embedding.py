@@ -13,7 +13,8 @@ from stgal_stream.types import Box, Detection, Position, Vector
 
 
 class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
-    """One embedded detection; ``vector`` is little-endian float32."""
+    """One embedded detection; ``vector`` is little-endian float32, ``weight`` what its crop counts
+    in its tracklet."""
 
     site: str
     id: str
@@ -26,6 +27,7 @@ class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
     confidence: float | None
     position: tuple[str, int, int] | None
     append_time_s: float
+    weight: float = 1.0
 
 
 class TickRecord(msgspec.Struct, tag="tick", array_like=True):
@@ -44,6 +46,7 @@ class ReembeddedRecord(msgspec.Struct, tag="reembedded", array_like=True):
     id: str
     extractor: str
     vector: bytes
+    weight: float = 1.0
 
 
 class SwitchRecord(msgspec.Struct, tag="switch", array_like=True):
@@ -97,4 +100,5 @@ def as_detection(record: EmbeddingRecord) -> Detection:
         box=None if record.box is None else Box(*record.box),
         confidence=record.confidence,
         position=None if record.position is None else Position(*record.position),
+        weight=record.weight,
     )

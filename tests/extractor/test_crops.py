@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
-from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop, detail, weight_of
 from tests.support.images import bomb
 
 FORM = CropFormat(16, 8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -133,3 +133,29 @@ def test_a_flipped_byte_is_taken_or_refused(at: int, value: int) -> None:
     data[at % len(data)] = value
     with contextlib.suppress(BadCrop):
         assert take(bytes(data)).shape == (16, 8, 3)
+
+
+def test_detail_by_closed_form() -> None:
+    """A slope of 3 grey levels a column and 4 a row, and a board of black and white."""
+    y, x = np.mgrid[0:40, 0:20]
+    slope = np.repeat((3 * x + 4 * y)[..., None], 3, axis=2).astype(np.uint8)
+    assert detail(slope) == pytest.approx(5.0)
+    board = np.repeat((255 * ((x + y) % 2))[..., None], 3, axis=2).astype(np.uint8)
+    assert detail(board) == pytest.approx(255 * 2**0.5)
+    assert detail(np.full((40, 20, 3), 90, np.uint8)) == 0.0
+
+
+def test_sharp_crops_count_alike_and_noise_counts_for_little() -> None:
+    assert 0 < weight_of(0.0) == weight_of(1.0) < 0.03
+    assert weight_of(7.0) == pytest.approx(0.5)  # as much as noise of 3.5 levels has
+    assert 0.85 < weight_of(18.0) < weight_of(35.0) < 1
+
+
+def test_dark_blurred_and_tiny_crops_show_less() -> None:
+    rng = np.random.default_rng(1)
+    sharp = Image.fromarray(rng.integers(0, 256, (64, 32, 3), dtype=np.uint8))
+    shown = detail(np.asarray(sharp))
+    dark = np.asarray(sharp) // 20
+    tiny = np.asarray(sharp.resize((4, 8)).resize(sharp.size))
+    blurred = np.asarray(sharp.filter(ImageFilter.GaussianBlur(3)))
+    assert all(detail(crop) < shown / 5 for crop in (dark, tiny, blurred))

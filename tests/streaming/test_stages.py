@@ -26,7 +26,7 @@ from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.server import MonitoringServer
 from stgal_stream.settings import Config
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
-from tests.support.images import bomb
+from tests.support.images import bomb, plain_picture
 from tests.support.streams import embedded_upstream, publish, rendered, results, values
 from tests.support.waiting import HANG_S
 from tests.support.walk import simulated_walk
@@ -71,6 +71,7 @@ def test_every_unusable_record_becomes_a_dead_letter_and_stops_nothing(
         b"nonsense",
         b"{}",
         crop_record(b"not a picture"),
+        crop_record(plain_picture(0)),
         crop_record(bomb(60_000)),
         crop_record(b"", object=bad_box),
         crop_record(b"", object={"type": "dog"}),
@@ -91,9 +92,9 @@ def test_every_unusable_record_becomes_a_dead_letter_and_stops_nothing(
         assert "crop" not in letter
         assert "vector" not in letter
     wanted = [
-        "not_json", "schema", "bad_image", "image_too_large", "bad_box", "unknown_type",
-        "future_timestamp", "bad_timestamp", "record_too_large", "late", "foreign_embedding",
-        "duplicate_id",
+        "not_json", "schema", "bad_image", "bad_image", "image_too_large", "bad_box",
+        "unknown_type", "future_timestamp", "bad_timestamp", "record_too_large", "late",
+        "foreign_embedding", "duplicate_id",
     ]  # fmt: skip
     assert Counter(letter["reason"] for letter in letters) == Counter(wanted)
     for reason, n in Counter(wanted).items():

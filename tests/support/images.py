@@ -1,9 +1,12 @@
-"""Pictures that claim more than they are."""
+"""Pictures that claim more than they are, or show nothing."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+
+from PIL import Image
 
 
 def bomb(side: int) -> bytes:
@@ -15,3 +18,10 @@ def bomb(side: int) -> bytes:
         made += struct.pack(">I", len(content)) + name + content
         made += struct.pack(">I", zlib.crc32(name + content))
     return made
+
+
+def plain_picture(grey: int) -> bytes:
+    """A PNG that is grey all over."""
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 64), (grey,) * 3).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,8 +1,12 @@
-"""Bounding boxes: how much two of them overlap."""
+"""Bounding boxes: how much two of them overlap, and what they hide of each other."""
 
 from __future__ import annotations
 
-from stgal_stream.types import Box
+from collections.abc import Sequence
+
+import numpy as np
+
+from stgal_stream.types import Box, Floats
 
 # The usual limit of detection benchmarks (PASCAL VOC): above it two boxes show one thing.
 SAME_BOX_IOU = 0.5
@@ -16,3 +20,25 @@ def intersection_over_union(first: Box, second: Box) -> float:
         return 0.0
     areas = [(b.right_px - b.left_px) * (b.bottom_px - b.top_px) for b in (first, second)]
     return wide * high / (areas[0] + areas[1] - wide * high)
+
+
+def visible_shares(boxes: Sequence[Box]) -> Floats:
+    """Of each box of one frame (N,) the share that no box nearer to the camera hides, 0 to 1.
+
+    Of two people who stand on one floor the nearer one's feet are lower in the picture. What
+    several hide together counts as what the one does that hides most. Two boxes of one thing do not
+    hide each other.
+    """
+    left, top, right, bottom = np.array(
+        [(b.left_px, b.top_px, b.right_px, b.bottom_px) for b in boxes]
+    ).T
+    areas = (right - left) * (bottom - top)
+    shares = np.ones(len(boxes))
+    for row in range(len(boxes)):
+        wide = np.minimum(right, right[row]) - np.maximum(left, left[row])
+        high = np.minimum(bottom, bottom[row]) - np.maximum(top, top[row])
+        shared = np.clip(wide, 0.0, None) * np.clip(high, 0.0, None)
+        same = shared >= SAME_BOX_IOU * (areas + areas[row] - shared)
+        hidden = np.where((bottom > bottom[row]) & ~same, shared, 0.0)
+        shares[row] = 1.0 - hidden.max() / areas[row]
+    return shares

@@ -34,12 +34,13 @@ class ExtractorChange:
         }
         self._single = tracker.builder.detection_ids
         self._vectors: dict[str, Vector] = {}
-        self._sums: dict[int, tuple[Floats, float, int]] = {}
+        self._sums: dict[int, tuple[Floats, float, float]] = {}
         self._seen: set[str] = set()
         self._dim: int | None = None
 
-    def take(self, detection_id: str, vector: Vector) -> None:
-        """Takes a detection of the window, embedded by the new extractor, (D,)."""
+    def take(self, detection_id: str, vector: Vector, weight: float = 1.0) -> None:
+        """Takes a detection of the window, embedded by the new extractor, (D,), and what it counts
+        in its tracklet."""
         if detection_id in self._seen or (self._dim or len(vector)) != len(vector):
             return
         self._seen.add(detection_id)
@@ -48,9 +49,9 @@ class ExtractorChange:
             self._vectors[detection_id] = vector
         row = self._row.get(detection_id)
         if row is not None:
-            wide = vector.astype(np.float64)
-            total, lengths, n = self._sums.get(row, (np.zeros(1), 0.0, 0))
-            self._sums[row] = (total + wide, lengths + float(np.linalg.norm(wide)), n + 1)
+            wide = weight * vector.astype(np.float64)
+            total, lengths, sum_ = self._sums.get(row, (np.zeros(1), 0.0, 0.0))
+            self._sums[row] = (total + wide, lengths + float(np.linalg.norm(wide)), sum_ + weight)
 
     def apply(self) -> list[Event]:
         """Puts the window into the new version and calibrates on it: the events that follow."""
@@ -62,8 +63,8 @@ class ExtractorChange:
         else:
             n = len(window.gallery)
             embeddings, comparable = np.zeros((n, self._dim), np.float32), np.zeros(n, bool)
-            for row, (total, lengths, count) in self._sums.items():
-                embeddings[row], comparable[row] = mean_embedding(total, lengths, count), True
+            for row, sums in self._sums.items():
+                embeddings[row], comparable[row] = mean_embedding(*sums), True
             events += window.reembed(self._extractor, embeddings, comparable, self._at_s)
         detail = f"its crop could not be embedded by {self._extractor!r}"
         lost = tracker.builder.reembed(self._extractor, self._vectors)

@@ -11,13 +11,14 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from stgal_stream.core.measures.boxes import SAME_BOX_IOU, intersection_over_union
+from stgal_stream.core.measures.boxes import SAME_BOX_IOU, intersection_over_union, visible_shares
 from stgal_stream.core.tracklets.box_tracker import BoxTracker, BoxTrackerState
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, Vector
 
 TrackKey = tuple[str, str]
+_LEAST_SHARE = 0.1  # of somebody whom a detector found, whatever stands before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ class TrackletBuilder:
         """The tracklets that are complete at an event time, by end, camera and first id."""
         done: list[OpenTracklet] = []
         while self._pending and self._pending[0][0] < before_s:
-            detection = heapq.heappop(self._pending)[-1]
-            done += self._take(detection)
+            for detection in _weighted_by_view(self._next_frame()):
+                done += self._take(detection)
         done += self.boxes.close(before_s)
         oldest_s = before_s - self.settings.window_s
         # What no later detection can be doubted for.
@@ -143,6 +144,13 @@ class TrackletBuilder:
         made._doubted = dict(state.doubted)
         return made
 
+    def _next_frame(self) -> list[Detection]:
+        """Takes out what one camera saw at the next moment."""
+        frame = [heapq.heappop(self._pending)]
+        while self._pending and self._pending[0][:3] == frame[0][:3]:
+            frame.append(heapq.heappop(self._pending))
+        return [entry[-1] for entry in frame]
+
     def _take(self, detection: Detection) -> list[OpenTracklet]:
         """Puts the next detection where it belongs; the tracklets that are complete by it."""
         if detection.track_id is None:
@@ -193,6 +201,18 @@ def _are_two_places(track: OpenTracklet, detection: Detection) -> bool:
     if detection.box is None or track.last_box is None:
         return True
     return intersection_over_union(detection.box, track.last_box) < SAME_BOX_IOU
+
+
+def _weighted_by_view(frame: list[Detection]) -> list[Detection]:
+    """The detections of a frame, of which those behind others count less in their tracklets."""
+    boxes = [d.box for d in frame if d.box is not None]
+    if len(boxes) < 2:
+        return frame
+    shares = iter(visible_shares(boxes))
+    return [
+        d if d.box is None else replace(d, weight=d.weight * max(next(shares), _LEAST_SHARE))
+        for d in frame
+    ]
 
 
 def _arrival(detection: Detection) -> tuple[float, float, str, str]:

@@ -13,9 +13,9 @@ from stgal_stream.types import Box, Detection, Floats, Position, Vector
 class OpenTracklet:
     """A tracklet that may still grow.
 
-    ``total`` (D,) sums the embeddings and ``lengths`` their norms; ``best`` is the quality of the
-    best crop, ``box`` and ``position`` are that crop's; ``last_box`` is the newest detection's;
-    ``late_s`` is how far behind the watermark a detection came, at most.
+    ``total`` (D,) sums the embeddings, ``lengths`` their norms and ``weight`` what they count by;
+    ``best`` is the quality of the best crop, ``box`` and ``position`` are that crop's; ``last_box``
+    is the newest detection's; ``late_s`` is how far behind the watermark a detection came, at most.
     """
 
     camera: str
@@ -25,6 +25,7 @@ class OpenTracklet:
     end_s: float
     total: Floats
     lengths: float
+    weight: float
     ids: list[str]
     best: float
     box: Box | None
@@ -35,7 +36,7 @@ class OpenTracklet:
     @classmethod
     def of(cls, detection: Detection) -> OpenTracklet:
         """A tracklet of one detection."""
-        vector = detection.embedding.astype(np.float64)
+        vector = detection.weight * detection.embedding.astype(np.float64)
         return cls(
             detection.camera,
             detection.track_id,
@@ -44,6 +45,7 @@ class OpenTracklet:
             detection.time_s,
             vector,
             float(np.linalg.norm(vector)),
+            detection.weight,
             [detection.id],
             _quality(detection),
             detection.box,
@@ -54,13 +56,14 @@ class OpenTracklet:
 
     def add(self, detection: Detection) -> None:
         """Adds the next detection of the same track."""
-        vector = detection.embedding.astype(np.float64)
+        vector = detection.weight * detection.embedding.astype(np.float64)
         if detection.time_s >= self.end_s:
             self.end_s, self.last_box = detection.time_s, detection.box
         self.start_s = min(self.start_s, detection.time_s)  # late ones come in any order
         self.late_s = max(self.late_s, detection.late_s)
         self.total = self.total + vector
         self.lengths += float(np.linalg.norm(vector))
+        self.weight += detection.weight
         self.ids.append(detection.id)
         if _quality(detection) > self.best:
             self.best = _quality(detection)
@@ -77,17 +80,18 @@ class OpenTracklet:
 
     def mean_embedding(self) -> Vector:
         """The mean direction at the mean length, (D,)."""
-        return mean_embedding(self.total, self.lengths, len(self.ids))
+        return mean_embedding(self.total, self.lengths, self.weight)
 
 
-def mean_embedding(total: Floats, lengths: float, n: int) -> Vector:
-    """The mean direction at the mean length of ``n`` embeddings, (D,).
+def mean_embedding(total: Floats, lengths: float, weight: float) -> Vector:
+    """The mean direction at the mean length of weighted embeddings, (D,).
 
-    ``total`` (D,) is their sum and ``lengths`` the sum of their norms. A plain mean would be
-    shorter the more the embeddings differ, and long tracklets would lie closer to everybody.
+    ``total`` (D,) is their sum, ``lengths`` the sum of their norms and ``weight`` that of their
+    weights. A plain mean would be shorter the more the embeddings differ, and long tracklets would
+    lie closer to everybody.
     """
     length = float(np.linalg.norm(total))
-    scale = lengths / n / length if length > 0 else 0.0
+    scale = lengths / weight / length if length > 0 else 0.0
     return np.asarray(total * scale, dtype=np.float32)
 
 

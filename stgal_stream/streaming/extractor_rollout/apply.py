@@ -55,7 +55,7 @@ def change_extractor(
         except (BadRecord, ValueError):
             continue
         if record.site in changes:
-            changes[record.site].take(record.id, vector)
+            changes[record.site].take(record.id, vector, record.weight)
         if (record.site, record.id) in hold.waiting:
             held[record.site, record.id] = vector
     return Change({site: change.apply() for site, change in changes.items()}, held)

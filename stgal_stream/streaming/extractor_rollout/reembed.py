@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop
+from stgal_stream.extractor.crops import BadCrop, CropFormat, decode_crop, detail, weight_of
 from stgal_stream.log.port import Log, Partition, Record
 from stgal_stream.settings import Config, InputSettings
 from stgal_stream.wire.detection import decode
@@ -127,4 +127,6 @@ def reembedded(
     except BadRecord:
         return None
     message = crop.message
-    return ReembeddedRecord(message.site, message.id, extractor, checked.astype("<f4").tobytes())
+    vector_bytes = checked.astype("<f4").tobytes()
+    weight = weight_of(detail(crop.pixels))
+    return ReembeddedRecord(message.site, message.id, extractor, vector_bytes, weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,36 @@ def test_a_doubted_track_stays_doubted_through_a_restart_and_is_forgotten_after_
     for detection in (seen("e", late_s, "odd", HERE), seen("f", late_s + 1, "odd", HERE)):
         again.observe(detection)
     assert [t.ids for t in again.close(late_s + 60)] == [["e", "f"]]
+
+
+def weighted(name: str, time_s: float, axis: int, weight: float, box: Box | None) -> Detection:
+    vector = np.eye(4, dtype=np.float32)[axis]
+    return replace(seen(name, time_s, "7", box), embedding=vector, weight=weight)
+
+
+def test_a_detection_counts_by_its_weight() -> None:
+    """The mean direction by hand, at unit length."""
+    (found,) = tracklets([weighted("a", 0.0, 0, 3.0, None), weighted("b", 1.0, 1, 1.0, None)])
+    assert found.mean_embedding() == pytest.approx([3 / 10**0.5, 1 / 10**0.5, 0, 0])
+    assert found.weight == 4.0
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.25, 8.0])
+def test_where_all_count_alike_weights_change_nothing(weight: float) -> None:
+    sent = [weighted(f"d{k}", float(k), k % 3, weight, None) for k in range(7)]
+    (plain,) = tracklets([replace(d, weight=1.0) for d in sent])
+    (found,) = tracklets(sent)
+    assert found.mean_embedding().tolist() == plain.mean_embedding().tolist()
+
+
+def test_who_is_hidden_for_a_moment_counts_little_then() -> None:
+    """Two people pass before each other: the one behind is hidden by nine tenths once."""
+    sent = [weighted(f"d{k}", float(k), 0, 1.0, HERE) for k in range(2)]
+    sent.append(weighted("hidden", 2.0, 1, 1.0, HERE))
+    before = replace(seen("other", 2.0, "8", Box(1, 0, 21, 40)), embedding=np.ones(4, np.float32))
+    found = {t.track_id: t for t in tracklets([*sent, before])}
+    assert found["7"].weight == pytest.approx(2.1)
+    assert found["8"].weight == 1.0
+    assert found["7"].mean_embedding()[1] == pytest.approx(
+        found["7"].mean_embedding()[0] * 0.1 / 2, rel=1e-6
+    )
