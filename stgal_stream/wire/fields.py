@@ -15,7 +15,7 @@ from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 
-from stgal_stream.types import Box, Reason, Vector
+from stgal_stream.types import Box, Floats, Reason, Vector
 
 MEDIA_TYPES = {
     "image/jpeg": "image/jpeg",
@@ -28,6 +28,7 @@ _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF")
 _MAX_COORDINATE_PX = 65_536.0
 _MAX_NAME = 256
 _MAX_DIM = 16_384
+_SHORTEST, _LONGEST = 1e-24, 1e30  # squared lengths whose squares and ratios float32 can hold
 _LAST_TIME_S = 7_258_118_400.0  # 2200-01-01
 # Unix time by its size: seconds, milli-, micro- and nanoseconds between 1973 and 2286.
 _UNITS = tuple((1e8 * unit, 1e10 * unit, unit) for unit in (1.0, 1e3, 1e6, 1e9))
@@ -139,12 +140,12 @@ def box_of(left: float, top: float, right: float, bottom: float) -> Box:
     Raises:
         BadRecord: it has no area, or impossible coordinates.
     """
-    values = (left, top, right, bottom)
-    if not all(math.isfinite(v) and abs(v) <= _MAX_COORDINATE_PX for v in values):
-        raise BadRecord(Reason.BAD_BOX, f"coordinates beyond {_MAX_COORDINATE_PX:.0f} px")
-    if right <= left or bottom <= top:
-        raise BadRecord(Reason.BAD_BOX, "the box has no area")
-    return Box(left, top, right, bottom)
+    most = _MAX_COORDINATE_PX
+    if -most <= left < right <= most and -most <= top < bottom <= most:
+        return Box(left, top, right, bottom)
+    if not all(abs(v) <= most for v in (left, top, right, bottom)):  # also where one is NaN
+        raise BadRecord(Reason.BAD_BOX, f"coordinates beyond {most:.0f} px")
+    raise BadRecord(Reason.BAD_BOX, "the box has no area")
 
 
 def confidence_of(value: float | None) -> float | None:
@@ -239,10 +240,13 @@ def vector_of(raw: list[float] | list[list[float]] | str) -> Vector:
             raise BadRecord(Reason.BAD_VECTOR, detail)
         raw = raw[0]
     try:
-        with np.errstate(over="ignore"):
-            return check_vector(np.array(raw, dtype=np.float64).astype(np.float32))
+        wide = np.array(raw, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise BadRecord(Reason.BAD_VECTOR, f"embedding.vector is no vector: {error}") from error
+    if wide.ndim != 1:
+        raise BadRecord(Reason.BAD_VECTOR, "embedding.vector is no list of numbers")
+    _check_length(wide)
+    return wide.astype(np.float32)
 
 
 def check_vector(vector: Vector) -> Vector:
@@ -251,11 +255,15 @@ def check_vector(vector: Vector) -> Vector:
     Raises:
         BadRecord: it is empty, far too long, zero, not finite, or its square overflows float32.
     """
+    _check_length(vector.astype(np.float64))
+    return vector
+
+
+def _check_length(vector: Floats) -> None:
     if not 1 <= vector.size <= _MAX_DIM:
         raise BadRecord(Reason.BAD_VECTOR, f"{vector.size} numbers, not 1 to {_MAX_DIM}")
+    if _SHORTEST < vector @ vector < _LONGEST:
+        return
     if not np.isfinite(vector).all():
         raise BadRecord(Reason.BAD_VECTOR, "a number is NaN or infinite")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
-    if not 1e-12 < length < 1e15:
-        raise BadRecord(Reason.BAD_VECTOR, "the vector is zero or out of range")
-    return vector
+    raise BadRecord(Reason.BAD_VECTOR, "the vector is zero or out of range")

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from stgal_stream.settings import ARRIVAL, OURS, InputSettings
 from stgal_stream.types import Box, Reason, Vector
 from stgal_stream.wire.fields import (
@@ -31,8 +33,7 @@ _MAX_NAME = 256
 _LOGIN = re.compile(r"//[^/@]*@")
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionMessage:
+class DetectionMessage(msgspec.Struct, frozen=True):
     """A detection as it came: with an encoded crop, or a vector embedded upstream."""
 
     id: str
@@ -163,7 +164,9 @@ def _model(name: str | None, vector: Vector, format_: str, inputs: InputSettings
 
 def _without_password(camera: str | int | None) -> str | int | None:
     """A camera that is named by its address, without what logs in to it."""
-    return _LOGIN.sub("//", camera) if isinstance(camera, str) else camera
+    if isinstance(camera, str) and "@" in camera:
+        return _LOGIN.sub("//", camera)
+    return camera
 
 
 def _short(place: str) -> str:

@@ -85,7 +85,9 @@ def _recognises(keys: Probe) -> bool:
 
 
 def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    return _read_minimal(value) if "objects" in (probe(value) or ()) else _read_full(value)
+    # Nearly all records are told apart without reading their keys once more.
+    is_minimal = b'"objects"' in value and "objects" in (probe(value) or ())
+    return _read_minimal(value) if is_minimal else _read_full(value)
 
 
 def _read_full(value: bytes) -> Iterator[RawDetection]:
@@ -133,14 +135,15 @@ def _parts_of(message: _Minimal, parts: list[str]) -> RawDetection:
         detail = f"objects: {len(parts)} parts, at least id|left|top|right|bottom|class expected"
         raise BadRecord(Reason.SCHEMA, detail)
     left, top, right, bottom = (number(part, "objects, the box") for part in parts[1:5])
+    rest = parts[_N_FIXED:]
     return RawDetection(
         camera=message.sensor_id,
         timestamp=message.timestamp,
         type=parts[5],
         track=parts[0],
         raw_box=(left, top, right, bottom),
-        confidence=_minimal_score(parts[_N_FIXED:]),
-        vector=_minimal_vector(parts[_N_FIXED:]),
+        confidence=_minimal_score(rest),
+        vector=_minimal_vector(rest),
     )
 
 
