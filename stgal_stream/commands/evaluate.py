@@ -230,7 +230,7 @@ def _print_calibration(console: Console, result: Benchmark) -> None:
         )
     console.print(
         f"calibration without labels: alpha {figures['alpha']:.4g}, sigma {figures['sigma']:.4g}, "
-        f"epsilon {figures['epsilon_s']:.1f} s; camera pairs: {counts or 'none'}\n"
+        f"camera pairs: {counts or 'none'}\n"
         f"expected precision of the {figures['n_pairs']} pairs by IBBS "
         f"{figures['expected_precision']:.3f}, true {result.pairs['ibbs'].precision:.3f}"
     )

@@ -91,7 +91,6 @@ def summary(tracker: SiteTracker) -> dict[str, Any]:
         "method": calibration.method,
         "alpha": calibration.alpha,
         "sigma": calibration.sigma,
-        "epsilon_s": calibration.epsilon_s,
         "expected_precision": window.accepted.expected_precision,
         "learned": calibration.has_learned,
         "compared_with_s_ago": None if before is None else tracker.watermark_s - before.at_s,
@@ -142,8 +141,8 @@ def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
         )
         return
     console.print(
-        f"alpha {found['alpha']:.4g}, sigma {found['sigma']:.3g}, epsilon {found['epsilon_s']:.1f} "
-        f"s, expected precision {found['expected_precision']:.3f} (version {found['version']})"
+        f"alpha {found['alpha']:.4g}, sigma {found['sigma']:.3g}, expected precision "
+        f"{found['expected_precision']:.3f} (version {found['version']})"
     )
     if not found["learned"]:
         console.print("nothing learned: no camera pair is known to share people")

@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from stgal_stream.core.calibration.calibrate import calibrate
 from stgal_stream.core.calibration.model import Calibration
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
 from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.calibration.score_tables import ScoreTables
-from stgal_stream.core.calibration.time_grid import smoothed
+from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.matching.partner_prior import PartnerEvidence
 from stgal_stream.core.measures.best_buddies import best_buddies
 from stgal_stream.core.measures.distance import distances
 from stgal_stream.evaluation.labelled_set import LabelledSet
 from stgal_stream.evaluation.retrieval import JUNK, Ranking, Retrieval
-from stgal_stream.experiments.fusion import Candidates, Densities, Fusion
+from stgal_stream.experiments.fusion import Candidates, Fusion, PTravel
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import camera_pair
 
@@ -76,7 +77,7 @@ class Benchmark:
     pairs: dict[str, PairFigures]
     calibration: Calibration
     paper: Calibration
-    true_times: Densities
+    true_p_travel: PTravel
     n_true_by_pair: dict[tuple[str, str], int]
     reliability: list[tuple[float, float, int]]
     distances: tuple[Floats, Integers, Integers]
@@ -105,7 +106,6 @@ class Benchmark:
             "calibration": {
                 "alpha": self.calibration.alpha,
                 "sigma": self.calibration.sigma,
-                "epsilon_s": self.calibration.epsilon_s,
                 "n_pairs": ibbs.n,
                 "expected_precision": ibbs.expected_right / ibbs.n if ibbs.n else 0.0,
                 "learned": self.calibration.has_learned,
@@ -127,8 +127,8 @@ def benchmark(
     calibrated = calibrate(window, settings, "evaluated")
     paper = calibrate_paper(window, settings, "evaluated")
     on_progress("calibrating", 1, 1)
-    true_times, n_true = _true_times(data, calibrated)
-    fusion = Fusion(paper, calibrated, true_times)
+    true_p_travel, n_true = _true_p_travel(data, calibrated)
+    fusion = Fusion(paper, calibrated, true_p_travel)
     retrieval, confusions = _retrieve(data, fusion, on_progress)
     pairs, reliability, seen = _select(data, fusion, on_progress)
     return Benchmark(
@@ -136,7 +136,7 @@ def benchmark(
         pairs,
         calibrated,
         paper,
-        true_times,
+        true_p_travel,
         n_true,
         reliability,
         seen,
@@ -146,10 +146,11 @@ def benchmark(
     )
 
 
-def _true_times(
+def _true_p_travel(
     data: LabelledSet, calibration: Calibration
-) -> tuple[dict[tuple[str, str], Floats], dict[tuple[str, str], int]]:
-    """Densities of the true travel times by camera pair, and how many there are."""
+) -> tuple[PTravel, dict[tuple[str, str], int]]:
+    """By camera pair the probability of one person by travel time, from labels, and how many such
+    pairs there are."""
     grid, rows = calibration.grid, data.window
     rows = rows[data.person[rows] > 0]
     counts: dict[tuple[str, str], Floats] = {}
@@ -167,9 +168,32 @@ def _true_times(
         ):
             pair = camera_pair(data.camera_names[first], data.camera_names[second])
             counts.setdefault(pair, np.zeros(grid.n))[at] += 1
-    flat = np.full(grid.n, 1.0 / grid.n)
-    densities = {pair: smoothed(c, flat, pseudo=0.1) for pair, c in counts.items()}
-    return densities, {pair: int(c.sum()) for pair, c in counts.items()}
+    rows = data.window
+    times = {
+        name: np.sort(data.time_s[rows[data.camera[rows] == number]])
+        for number, name in enumerate(data.camera_names)
+    }
+    found: dict[tuple[str, str], Floats] = {}
+    for pair, right in counts.items():
+        total = _counts_between(times[pair[0]], times[pair[1]], grid)
+        prior = (right.sum() + 0.5) / (total.sum() + 1.0)
+        g0 = smoothed(total, np.full(grid.n, 1.0 / grid.n))
+        g1 = smoothed(right, g0, pseudo=0.1)
+        found[pair] = expit(np.log(prior / (1.0 - prior)) + np.log(g1 / g0))
+    return found, {pair: int(c.sum()) for pair, c in counts.items()}
+
+
+def _counts_between(first_s: Floats, second_s: Floats, grid: TimeGrid) -> Floats:
+    """How many pairs of the sorted times of two cameras fall into each bin, (n,)."""
+    within = np.array(
+        [
+            np.searchsorted(second_s, first_s + edge_s, side="right").sum()
+            - np.searchsorted(second_s, first_s - edge_s, side="left").sum()
+            for edge_s in grid.edges_s()[1:-1]
+        ],
+        dtype=np.float64,
+    )
+    return np.diff(within, prepend=0.0, append=float(len(first_s) * len(second_s)))
 
 
 def _retrieve(

@@ -17,7 +17,7 @@ from stgal_stream.core.calibration.model import Calibration, PairModel
 from stgal_stream.types import camera_pair
 
 Floats = NDArray[np.float64]
-Densities = Mapping[tuple[str, str], Floats]
+PTravel = Mapping[tuple[str, str], Floats]
 
 _ST_REID_GAMMA = 5.0
 _ST_REID_LAMBDA_TIME = 2.0
@@ -41,12 +41,12 @@ Rule = Callable[[Candidates], Floats]
 
 @dataclass(frozen=True)
 class Fusion:
-    """The rows of the table, a method each. ``true_times`` are probabilities over the time grid by
-    camera pair, from labels: the oracle's alone."""
+    """The rows of the table, a method each. ``true_p_travel`` are P_t over the time grid by camera
+    pair, from labels: the oracle's alone."""
 
     paper: Calibration
     calibrated: Calibration
-    true_times: Densities
+    true_p_travel: PTravel
 
     def rules(self) -> dict[str, Rule]:
         """The methods by the names that the results bear."""
@@ -72,7 +72,7 @@ class Fusion:
         return _log(model.distribution.probability(c.time_s)) - self.paper.alpha * c.distance
 
     def p_a_calibrated(self, c: Candidates) -> Floats:
-        """Equation 5 with alpha, epsilon and travel times from the stream."""
+        """Equation 5 with alpha and P_t from the stream."""
         model = _model(self.calibrated, c)
         if model is None or model.p_travel is None:
             return np.full(c.distance.shape, -np.inf)
@@ -95,18 +95,19 @@ class Fusion:
         if c.first == c.second:
             return np.zeros(c.distance.shape)
         model, p = _model(self.calibrated, c), np.zeros(c.time_s.shape)
-        if model is not None and model.p_travel is not None:
-            p = (model.p_travel / model.p_travel.max())[self.calibrated.grid.bins(c.time_s)]
+        if model is not None:
+            counted = model.distribution.probability
+            most = counted(self.calibrated.grid.centres_s()).max()
+            p = counted(c.time_s) / most if most > 0 else p
         seen = 1 / (1 + np.exp(-_ST_REID_GAMMA * c.cosine))
         return np.asarray(seen / (1 + _ST_REID_LAMBDA_TIME * np.exp(-_ST_REID_GAMMA * p)))
 
     def p_a_oracle(self, c: Candidates) -> Floats:
-        """Equation 5 with travel times from the labels and the calibrated alpha."""
-        density = self.true_times.get(camera_pair(c.first, c.second))
-        if density is None:
+        """Equation 5 with P_t from the labels and the calibrated alpha."""
+        p_travel = self.true_p_travel.get(camera_pair(c.first, c.second))
+        if p_travel is None:
             return np.full(c.distance.shape, -np.inf)
-        shares = self.calibrated.grid.share_within(density, self.calibrated.epsilon_s)
-        table = _log(shares)[self.calibrated.grid.bins(c.time_s)]
+        table = _log(p_travel)[self.calibrated.grid.bins(c.time_s)]
         return table - self.calibrated.alpha * c.seen
 
 

@@ -1,6 +1,6 @@
 """Calibration: the window -> what a distance and a travel time mean, without a label.
 
-In: a gallery. Out: a ``Calibration``: alpha, sigma, epsilon, P_t and log odds by camera pair.
+In: a gallery. Out: a ``Calibration``: alpha, sigma, P_t and log odds by camera pair.
 
 Law: a calibration is a pure function of the window. It holds no state and is never updated in
 place.
@@ -13,7 +13,7 @@ place.
 - ``mixture``                   expectation maximisation: same person or different people
 - ``time_grid``                 the bins of travel time
 - ``travel_time_distribution``  equation 4: the share of travel times near one
-- ``alpha``                     equation 1's constant, chosen by expected average precision
+- ``alpha``                     equation 1's constant, the slope of the posterior
 - ``within_person``             how far apart one person's episodes lie
 - ``model``                     the result
 - ``score_tables``              scoring pairs with it

@@ -1,4 +1,4 @@
-"""What the stream says about itself: alpha, sigma, epsilon, travel times, how far to trust a pair.
+"""What the stream says about itself: alpha, sigma, travel times, how far to trust a pair.
 
 For each camera pair, a mixture of same-person and different-person pairs is fitted to the histogram
 (distance x travel time) of all pairs of the window. Everything else is read off the fits.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from stgal_stream.core.calibration.alpha import choose_alpha
 from stgal_stream.core.calibration.link_test import LinkStatus
@@ -35,7 +36,6 @@ _MIN_NEGATIVES = 50  # fewer say nothing about the far end of their distances
 # What light leaves after it was taken out makes neighbours in time depend on each other: three
 # of them are one fact.
 _TRUST_IN_LIGHT = 1 / 3
-_MIN_EPSILON_S = 1.0  # people's times of passing a door are known no better
 _HARDLY_ANY_SDS = 3.0  # below the median of known negatives lies 1 in 700 of them
 
 
@@ -56,14 +56,13 @@ def calibrate(
     trust = 1.0 if light is None else _TRUST_IN_LIGHT
     fit = fit_mixture(counts.across.all, counts.within.all, grid, trust=trust)
     fitted = fit if fit is not None and any(fit.is_fitted) else None
-    epsilon_s = _epsilon_s(fitted, grid)
-    alpha = choose_alpha(fitted, counts, epsilon_s, grid)
+    alpha = choose_alpha(fitted, counts)
     pairs = [
-        *_pair_models(counts.across, fit, 0, epsilon_s, grid),
-        *_pair_models(counts.within, fit, len(counts.across.all), epsilon_s, grid),
+        *_pair_models(counts.across, fit, 0, grid),
+        *_pair_models(counts.within, fit, len(counts.across.all), grid),
     ]
-    rest = _rest(counts.across, fit, 0, epsilon_s, grid)
-    rest_within = _rest(counts.within, fit, len(counts.across.all), epsilon_s, grid)
+    rest = _rest(counts.across, fit, 0, grid)
+    rest_within = _rest(counts.within, fit, len(counts.across.all), grid)
     names = gallery.camera_names
     is_known = np.isfinite(match_distance)
     return Calibration(
@@ -75,11 +74,10 @@ def calibrate(
         grid,
         counts.width,
         normalisation,
-        epsilon_s,
-        _scatter(fitted, counts.width),
-        light,
-        (rest, rest_within),
-        tuple(sorted(names[i] for i in np.unique(gallery.cameras[newest]))),
+        scatter=_scatter(fitted, counts.width),
+        light=light,
+        rest=(rest, rest_within),
+        cameras=tuple(sorted(names[i] for i in np.unique(gallery.cameras[newest]))),
     )
 
 
@@ -125,28 +123,16 @@ def _scatter(fitted: Mixture | None, width: float) -> WithinPersonScatter | None
     return WithinPersonScatter.of(np.arange(N_DISTANCE_BINS + 1.0) * width, same, total, within)
 
 
-def _epsilon_s(fitted: Mixture | None, grid: TimeGrid) -> float:
-    """Epsilon of equation 4: half a bin of the time grid at the median travel time, so that it is
-    short where people take seconds and long where they take minutes."""
-    if fitted is None:
-        return _MIN_EPSILON_S
-    same = fitted.by_time(grid.n)
-    shares = np.cumsum(same) / max(float(same.sum()), 1e-300)
-    median = min(int(np.searchsorted(shares, 0.5)), grid.n - 1)
-    median_s = float(grid.centres_s()[median])
-    return max(_MIN_EPSILON_S, 0.5 * (grid.first_s + grid.ratio * median_s))
-
-
 def _pair_models(
-    group: HistogramGroup, fit: Mixture | None, start: int, epsilon_s: float, grid: TimeGrid
+    group: HistogramGroup, fit: Mixture | None, start: int, grid: TimeGrid
 ) -> Iterator[tuple[CameraPair, PairModel]]:
     """A model of each camera pair, the first of which is the fit's number ``start``; what all with
     too little data have together speaks for each."""
     if fit is None:
         return
     for k, part in enumerate(group.apart, start):
-        yield part.pair, _pair_model(fit, k, part.buddy_times, epsilon_s, grid)
-    pooled = _pooled(group, fit, start, epsilon_s, grid)
+        yield part.pair, _pair_model(fit, k, part.buddy_times, grid)
+    pooled = _pooled(group, fit, start, grid)
     if pooled is None:
         return
     for pair, times in group.few.items():
@@ -155,28 +141,24 @@ def _pair_models(
 
 
 def _rest(
-    group: HistogramGroup, fit: Mixture | None, start: int, epsilon_s: float, grid: TimeGrid
+    group: HistogramGroup, fit: Mixture | None, start: int, grid: TimeGrid
 ) -> PairModel | None:
     """The model of camera pairs that were not looked at one by one, if there are any."""
     if fit is None or group.is_whole:
         return None
-    pooled = _pooled(group, fit, start, epsilon_s, grid)
+    pooled = _pooled(group, fit, start, grid)
     return None if pooled is None else replace(pooled, link=LinkStatus.TOO_LITTLE_DATA)
 
 
-def _pooled(
-    group: HistogramGroup, fit: Mixture, start: int, epsilon_s: float, grid: TimeGrid
-) -> PairModel | None:
+def _pooled(group: HistogramGroup, fit: Mixture, start: int, grid: TimeGrid) -> PairModel | None:
     """The model of all camera pairs with too little data of their own."""
     if group.pooled is None:
         return None
     times_s = group.pooled.buddy_times
-    return _pair_model(fit, start + len(group.apart), times_s, epsilon_s, grid)
+    return _pair_model(fit, start + len(group.apart), times_s, grid)
 
 
-def _pair_model(
-    fit: Mixture, k: int, times_s: Floats, epsilon_s: float, grid: TimeGrid
-) -> PairModel:
+def _pair_model(fit: Mixture, k: int, times_s: Floats, grid: TimeGrid) -> PairModel:
     seen = _distribution(times_s, grid)
     kind = fit.kind(k)
     if not fit.is_fitted[kind]:
@@ -186,7 +168,7 @@ def _pair_model(
         link=fit.links[k],
         n_buddies=len(times_s),
         distribution=seen,
-        p_travel=grid.share_within(fit.g1[k], epsilon_s),
+        p_travel=expit(fit.log_odds_by_time()[k]),
         log_time_ratio=np.log(fit.g1[k] / fit.g0[k]),
         log_distance_ratio=fit.distance_ratio[kind],
         log_prior_odds=log_prior,

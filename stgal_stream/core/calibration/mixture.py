@@ -82,6 +82,11 @@ class Mixture:
         across = self.pair < self.n_across
         return np.flatnonzero(across if self.is_fitted[0] else ~across)
 
+    def log_odds_by_time(self) -> Floats:
+        """(K, T) the log odds that a pair is of one person, by its cameras and travel time."""
+        prior = np.log(self.prior / (1.0 - self.prior))
+        return np.asarray(prior[:, None] + np.log(self.g1 / self.g0))
+
     def by_distance(self, n: int, kind: int) -> tuple[Floats, Floats]:
         """How many pairs of one person are expected and how many there are, by distance bin, (n,)
         each."""

@@ -56,10 +56,11 @@ class Scores:
 class PairModel:
     """One camera pair: travel times counted from best buddies, and the mixture's parts.
 
-    ``p_travel`` (equation 4) and ``log_time_ratio`` (log g1 / g0) are tables over the bins of the
-    time grid, ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds
-    of one person are the two ratios and the log prior odds, added. A pair with too little data of
-    its own may hold what all such pairs have together.
+    ``p_travel`` (the probability of one person by the travel time alone, in equation 4's place) and
+    ``log_time_ratio`` (log g1 / g0) are tables over the bins of the time grid,
+    ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds of one
+    person are the two ratios and the log prior odds, added. A pair with too little data of its own
+    may hold what all such pairs have together.
     """
 
     link: LinkStatus
@@ -80,10 +81,10 @@ class PairModel:
 class Calibration:
     """Everything the tracker needs to score a pair; one travel-time version.
 
-    ``alpha`` is that of equation 1, ``sigma`` of equation 3, ``epsilon_s`` of equation 4. Camera
-    pairs are unordered and sorted; a pair that is absent has of its own no more than what ``rest``
-    says of all such pairs, across cameras and within one, if it is of ``cameras`` that were seen.
-    ``scatter`` is None where nothing is known of it.
+    ``alpha`` is that of equation 1, ``sigma`` of equation 3. Camera pairs are unordered and sorted;
+    a pair that is absent has of its own no more than what ``rest`` says of all such pairs, across
+    cameras and within one, if it is of ``cameras`` that were seen. ``scatter`` is None where
+    nothing is known of it.
     """
 
     version: str
@@ -94,7 +95,6 @@ class Calibration:
     grid: TimeGrid = field(default_factory=TimeGrid)
     distance_width: float = 1.0
     normalisation: Normalisation = field(default_factory=Normalisation)
-    epsilon_s: float = 10.0
     scatter: WithinPersonScatter | None = None
     light: SharedLight | None = None
     rest: tuple[PairModel | None, PairModel | None] = (None, None)

@@ -29,7 +29,7 @@ def calibrate_paper(gallery: Gallery, settings: TrackerSettings, version: str) -
     for pair, times in _matched_times(gallery, alpha, sigma):
         found[pair] = TravelTimeDistribution.of(times, settings.paper_epsilon_s)
     pairs = {p: PairModel(LinkStatus.LINKED, seen.n, seen) for p, seen in sorted(found.items())}
-    return Calibration(version, "paper", alpha, sigma, pairs, epsilon_s=settings.paper_epsilon_s)
+    return Calibration(version, "paper", alpha, sigma, pairs)
 
 
 def largest_negative(negatives: ArrayLike) -> float:

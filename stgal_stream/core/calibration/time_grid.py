@@ -42,20 +42,6 @@ class TimeGrid:
         edges = self.edges_s()
         return 0.5 * (edges[:-1] + edges[1:])
 
-    def share_within(self, density: Floats, epsilon_s: float) -> Floats:
-        """Equation 4 on the grid: for each bin's centre, the share of travel times that lie within
-        ``epsilon_s`` of it, (..., n), from a probability for each bin, (..., n)."""
-        edges, centres = self.edges_s(), self.centres_s()
-        low, high = centres - epsilon_s, centres + epsilon_s
-        rows = np.atleast_2d(density)
-        shares = np.empty_like(rows)
-        for i, row in enumerate(rows):
-            beyond_zero = np.concatenate([[0.0], np.cumsum(row[1:])])
-            shares[i] = np.interp(high, edges[1:], beyond_zero)
-            shares[i] -= np.interp(low, edges[1:], beyond_zero)
-            shares[i] += np.where(low <= 0, row[0], 0.0)  # zero is a point, not a stretch
-        return shares.reshape(np.shape(density))
-
 
 @lru_cache(maxsize=8)
 def _bin_table(grid: TimeGrid) -> NDArray[np.int16]:

@@ -100,13 +100,12 @@ def _distances(result: Benchmark) -> str:
 def _travel_times(result: Benchmark, pair: tuple[str, str]) -> str:
     if pair[0] == pair[1]:
         return ""
-    model, truth = result.calibration.pairs[pair], result.true_times.get(pair)
+    model, truth = result.calibration.pairs[pair], result.true_p_travel.get(pair)
     parts = []
     if model.p_travel is not None:
         parts.append(curve(model.p_travel / model.p_travel.max(), "#4269d0"))
     if truth is not None:
-        shares = result.calibration.grid.share_within(truth, result.calibration.epsilon_s)
-        parts.append(curve(shares / shares.max(), "#222"))
+        parts.append(curve(truth / truth.max(), "#222"))
     end_s = result.calibration.grid.edges_s()[-2]
     name = html.escape(f"{pair[0]} – {pair[1]}")
     caption = (

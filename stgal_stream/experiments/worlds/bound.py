@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.calibration.model import Calibration, PairModel
@@ -122,12 +123,13 @@ def _pair_model(
     g0 = smoothed(seen, np.ones(grid.n))
     g1 = smoothed(right, g0, pseudo=1.0)
     prior = (same + 0.5) / (n + 1.0)
+    by_time, log_prior = np.log(g1 / g0), float(np.log(prior / (1 - prior)))
     return PairModel(
         LinkStatus.LINKED,
         same,
         TravelTimeDistribution.of(times[rows & is_one]),
-        p_travel=grid.share_within(g1, 5.0),
-        log_time_ratio=np.log(g1 / g0),
+        p_travel=expit(log_prior + by_time),
+        log_time_ratio=by_time,
         log_distance_ratio=distance_ratio,
-        log_prior_odds=float(np.log(prior / (1 - prior))),
+        log_prior_odds=log_prior,
     )

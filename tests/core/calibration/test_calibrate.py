@@ -21,7 +21,7 @@ from stgal_stream.core.measures.travel_time import travel_time_s
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import Tracklet
+from stgal_stream.types import Tracklet, camera_pair
 from tests.support.walk import simulated_walk
 
 
@@ -120,6 +120,27 @@ def test_alpha_ranks_as_well_as_the_best_in_hindsight() -> None:
 
     best = max(mean_precision(found.alpha * m) for m in np.geomspace(0.1, 10, 12))
     assert mean_precision(found.alpha) > 0.95 * best
+
+
+def test_p_travel_is_the_posterior_by_time_alone() -> None:
+    """By the numbers of the mixture, and close to counting who is who at each travel time."""
+    found, gallery = calibrated(6)
+    people = [t.id.split("-")[0] for t in gallery.tracklets]
+    for pair, model in found.pairs.items():
+        if model.p_travel is None or pair[0] == pair[1]:
+            continue
+        assert model.log_time_ratio is not None
+        odds = np.exp(model.log_prior_odds + model.log_time_ratio)
+        assert model.p_travel == pytest.approx(odds / (1 + odds))
+        right, total = np.zeros(found.grid.n), np.zeros(found.grid.n)
+        for i, first in enumerate(gallery.tracklets):
+            for j, second in enumerate(gallery.tracklets[:i]):
+                if camera_pair(first.camera, second.camera) == pair:
+                    at = int(found.grid.bins(travel_time_s(first, second)))
+                    total[at] += 1
+                    right[at] += people[i] == people[j]
+        # Of all pairs of the two cameras as many are of one person as there are.
+        assert float(total @ model.p_travel) == pytest.approx(right.sum(), rel=0.25)
 
 
 def test_camera_pairs_with_too_little_data_borrow_from_all() -> None:

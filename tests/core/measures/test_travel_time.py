@@ -111,22 +111,6 @@ def test_arrays_equal_the_definition_pair_by_pair(
     assert (found == found.T).all()
 
 
-@given(st.integers(0, 95), st.floats(0.5, 500))
-def test_the_share_within_epsilon_is_equation_4_on_the_bins(at: int, epsilon_s: float) -> None:
-    """A density of one bin: the share of it that lies within epsilon of each bin's centre."""
-    grid = TimeGrid()
-    density = np.zeros(grid.n)
-    density[at] = 1.0
-    edges, centres = grid.edges_s(), grid.centres_s()
-    low, high = centres - epsilon_s, centres + epsilon_s
-    if at == 0:
-        wanted = (low <= 0).astype(float)
-    else:
-        inside = np.minimum(high, edges[at + 1]) - np.maximum(low, edges[at])
-        wanted = np.clip(inside / (edges[at + 1] - edges[at]), 0, 1)
-    assert grid.share_within(density, epsilon_s) == pytest.approx(wanted, abs=1e-9)
-
-
 @pytest.mark.parametrize("at", [1, 2, 5, 94, 95])
 @pytest.mark.parametrize("n", [50, 1000, 10_000])
 def test_smoothing_keeps_the_share_of_travel_times_at_either_end(at: int, n: int) -> None:
