@@ -72,7 +72,9 @@ class Fusion:
         return _log(model.distribution.probability(c.time_s)) - self.paper.alpha * c.distance
 
     def p_a_calibrated(self, c: Candidates) -> Floats:
-        """Equation 5 with alpha and P_t from the stream."""
+        """Equation 5 with alpha and P_t from the stream; P_v where the stream tells no times."""
+        if not self.calibrated.has_learned:
+            return self.p_v(c)
         model = _model(self.calibrated, c)
         if model is None or model.p_travel is None:
             return np.full(c.distance.shape, -np.inf)

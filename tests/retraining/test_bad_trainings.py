@@ -127,9 +127,9 @@ def retrained(
     ("spoil", "learning_rate", "iterations", "passes"),
     [
         (as_it_is, 3e-4, 40, True),
-        (shuffled_pairs, 3e-4, 15, False),
-        (wrong_crops, 3e-4, 15, False),
-        (as_it_is, 0.1, 10, False),
+        (shuffled_pairs, 3e-4, 10, False),
+        (wrong_crops, 3e-4, 10, False),
+        (as_it_is, 0.1, 6, False),
     ],
     ids=["right", "shuffled pairs", "wrong crops", "broken learning rate"],
 )

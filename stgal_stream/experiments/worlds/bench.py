@@ -285,6 +285,9 @@ def _mark(visits: PerfectVisits, scores: Floats) -> Mark:
 
 
 def _calibrated_log_p_t(gallery: Gallery, found: Calibration, d: Floats, times: Floats) -> Floats:
+    """P_t as calibrated; 1 where the stream tells no times, so that P_a is P_v."""
+    if not found.has_learned:
+        return np.zeros(d.shape)
     names, at_alpha_0 = gallery.camera_names, ScoreTables(replace(found, alpha=0.0))
     rows = np.full(d.shape, -np.inf)
     for row in range(len(d)):
