@@ -60,9 +60,9 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[train,test,docs]'
 	touch $@ $(VENV)/.run
 
-kafka: ## Apache Kafka's own jars, a JDK, Maven and Mosquitto where they are missing
+kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto and Prometheus where missing
 	tools/kafka-setup
-	tools/mosquitto-setup
+	tools/servers-setup
 
 clean:
 	tools/kafka-stop

@@ -63,7 +63,7 @@ class Served:
 
 @pytest.fixture
 def served(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    from tests.support.mosquitto import free_port
+    from tests.support.programs import free_port
 
     monkeypatch.setenv(HTTP_TOKEN, "hush")
     made = Served(config, tmp_path, free_port())

@@ -27,17 +27,9 @@ from stgal_stream.monitoring.server import MonitoringServer
 from stgal_stream.settings import Config
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
 from tests.support.images import bomb, plain_picture
-from tests.support.streams import embedded_upstream, publish, rendered, results, values
+from tests.support.streams import embedded_upstream, publish, rendered, results, run_to_end, values
 from tests.support.waiting import HANG_S
 from tests.support.walk import simulated_walk
-
-
-def run_to_end(log: EmbeddedLog, config: Config) -> Daemon:
-    daemon = Daemon(log, config)
-    end = threading.Event()
-    end.set()
-    daemon.run(end=end, serve=False)
-    return daemon
 
 
 @pytest.fixture

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 from pathlib import Path
 
 import paho.mqtt.client as paho
-import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.programs import free_port, program
 from tests.support.waiting import wait_for
 
 # As root it gives up its rights, and could then not write into a test's folder.
 _USER = "user root\n" if os.getuid() == 0 else ""
-_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def program() -> str:
-    """Where Mosquitto is; without it a laptop skips and CI fails."""
-    found = shutil.which("mosquitto", path=_PATH)
-    if found is None:
-        message = "no Mosquitto: run `make test`, or apt-get install mosquitto"
-        if os.environ.get("KAFKA_TEST_REQUIRED") or os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
 
 
 class Mosquitto:
@@ -56,7 +37,7 @@ class Mosquitto:
 
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
-            command = [program(), "-c", str(self._folder / "conf")]
+            command = [program("mosquitto", "mosquitto"), "-c", str(self._folder / "conf")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for(self._answers, "Mosquitto's answer")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+from stgal_stream.daemon import Daemon
 from stgal_stream.experiments.replay import encode_detection
 from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
 from stgal_stream.log.port import Log, NewRecord
@@ -60,3 +62,12 @@ def results(log: Log, config: Config) -> dict[str, list[bytes]]:
     topics = config.topics
     names = (topics.identities, topics.associations, topics.dead_letters)
     return {name.split("-", 1)[1]: list(values(log, name)) for name in names}
+
+
+def run_to_end(log: Log, config: Config) -> Daemon:
+    """A daemon over what the log holds, to its end."""
+    daemon = Daemon(log, config)
+    end = threading.Event()
+    end.set()
+    daemon.run(end=end, serve=False)
+    return daemon
