@@ -97,10 +97,10 @@ class Fusion:
         if c.first == c.second:
             return np.zeros(c.distance.shape)
         model, p = _model(self.calibrated, c), np.zeros(c.time_s.shape)
-        if model is not None:
-            counted = model.distribution.probability
-            most = counted(self.calibrated.grid.centres_s()).max()
-            p = counted(c.time_s) / most if most > 0 else p
+        if model is not None and model.g1 is not None:
+            # By the second; views at once, which are a point of time, as if they took one.
+            density = model.g1 / np.maximum(np.diff(self.calibrated.grid.edges_s()), 1.0)
+            p = (density / density.max())[self.calibrated.grid.bins(c.time_s)]
         seen = 1 / (1 + np.exp(-_ST_REID_GAMMA * c.cosine))
         return np.asarray(seen / (1 + _ST_REID_LAMBDA_TIME * np.exp(-_ST_REID_GAMMA * p)))
 

@@ -169,6 +169,7 @@ def _pair_model(fit: Mixture, k: int, times_s: Floats, grid: TimeGrid) -> PairMo
         n_buddies=len(times_s),
         distribution=seen,
         p_travel=expit(fit.log_odds_by_time()[k]),
+        g1=fit.g1[k],
         log_time_ratio=np.log(fit.g1[k] / fit.g0[k]),
         log_distance_ratio=fit.distance_ratio[kind],
         log_prior_odds=log_prior,

@@ -56,8 +56,8 @@ class Scores:
 class PairModel:
     """One camera pair: travel times counted from best buddies, and the mixture's parts.
 
-    ``p_travel`` (the probability of one person by the travel time alone, in equation 4's place) and
-    ``log_time_ratio`` (log g1 / g0) are tables over the bins of the time grid,
+    ``p_travel`` (the probability of one person by the travel time alone, in equation 4's place),
+    ``log_time_ratio`` (log g1 / g0) and ``g1`` are tables over the bins of the time grid,
     ``log_distance_ratio`` (log f1 / f0) over the distance bins. The log posterior odds of one
     person are the two ratios and the log prior odds, added. A pair with too little data of its own
     may hold what all such pairs have together.
@@ -67,6 +67,7 @@ class PairModel:
     n_buddies: int
     distribution: TravelTimeDistribution
     p_travel: Floats | None = None
+    g1: Floats | None = None
     log_time_ratio: Floats | None = None
     log_distance_ratio: Floats | None = None
     log_prior_odds: float = 0.0
