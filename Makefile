@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait for brokers and other processes half of their time: one process more than there are cores.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
 
@@ -15,7 +17,7 @@ demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks
 
 test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, with a real Kafka broker
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	  $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
 test-fast: $(VENV)/.test ## without a broker and without training: a minute and a half
