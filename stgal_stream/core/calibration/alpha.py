@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from stgal_stream.core.calibration.mixture import Mixture
 from stgal_stream.core.calibration.pair_histogram import WindowHistograms
+from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.types import Floats
 
 # A window's travel times say less than they could (a few hundred pairs, smoothed), so distance
@@ -47,7 +47,7 @@ def logistic_slope(x: Floats, given: Floats, right: Floats, total: Floats) -> fl
     found = np.zeros(2)
     reached = fit(found)
     for _ in range(_STEPS):
-        p = expit(given + found @ columns)
+        p = probability(given + found @ columns)
         uphill = columns @ (right - total * p)
         bend = (columns * (total * p * (1.0 - p))) @ columns.T + 1e-9 * np.eye(2)
         step, before = np.linalg.solve(bend, uphill), reached

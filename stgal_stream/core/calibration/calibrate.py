@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
 
 from stgal_stream.core.calibration.alpha import choose_alpha
 from stgal_stream.core.calibration.link_test import LinkStatus
@@ -29,6 +28,7 @@ from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.known_negatives import known_negatives, negative_distances
 from stgal_stream.core.gallery.normalisation import camera_centred
 from stgal_stream.core.measures.distance import visual_probability
+from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import CameraPair, Floats, Integers
 
@@ -168,7 +168,7 @@ def _pair_model(fit: Mixture, k: int, times_s: Floats, grid: TimeGrid) -> PairMo
         link=fit.links[k],
         n_buddies=len(times_s),
         distribution=seen,
-        p_travel=expit(fit.log_odds_by_time()[k]),
+        p_travel=probability(fit.log_odds_by_time()[k]),
         g1=fit.g1[k],
         log_time_ratio=np.log(fit.g1[k] / fit.g0[k]),
         log_distance_ratio=fit.distance_ratio[kind],
