@@ -84,7 +84,7 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
         torch.save({}, old / "checkpoint.pt")
     done = stgal(
         "retrain", "--embedded", "log", "--out", "again", "--iterations", "1",
-        "--min-pairs", "5", "--resume", cwd=site,
+        "--min-pairs", "5", "--no-promote", "--resume", cwd=site,
     )  # fmt: skip
     assert said in done.stderr
     assert "starting again" in done.stderr
@@ -93,7 +93,17 @@ def test_a_checkpoint_that_fits_no_more_blocks_nobody(
 
 def test_a_training_that_fails_leaves_nothing_to_fail_again(site: Path) -> None:
     """A scheduled run says --resume: it would come to the same end every night."""
-    what = ("retrain", "--embedded", "log", "--out", "fails", "--min-pairs", "5", "--resume")
+    what = (
+        "retrain",
+        "--embedded",
+        "log",
+        "--out",
+        "fails",
+        "--min-pairs",
+        "5",
+        "--resume",
+        "--no-promote",
+    )
     few = ("--iterations", "5", "--batch-pairs", "3", "--most", "200")
     failed = stgal(*what, *few, "--learning-rate", "1e20", cwd=site, check=4)
     assert "the loss is no number" in failed.stderr

@@ -67,10 +67,10 @@ class PairModel:
     n_buddies: int
     distribution: TravelTimeDistribution
     p_travel: Floats | None = None
-    g1: Floats | None = None
     log_time_ratio: Floats | None = None
     log_distance_ratio: Floats | None = None
     log_prior_odds: float = 0.0
+    g1: Floats | None = None
 
     @property
     def is_scored(self) -> bool:
