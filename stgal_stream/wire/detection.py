@@ -11,14 +11,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from stgal_stream.log.port import Record
 from stgal_stream.settings import InputSettings
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
 from stgal_stream.wire.formats import nvschema, stgal
-from stgal_stream.wire.formats.codec import Format, Found, Origin, Probe, probe
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, json_of
 from stgal_stream.wire.formats.recognition import FORMATS, recognised, unknown
 from stgal_stream.wire.raw_detection import DetectionMessage, RawDetection
 
@@ -75,36 +73,23 @@ def _objects(record: Record, inputs: InputSettings) -> tuple[str, Iterable[Found
         return nvschema.FORMAT.name, nvschema.read_binary(value)
     topic = headers.get(TOPIC_HEADER)
     origin = Origin(None if topic is None else topic.decode(errors="replace"))
-    keys = probe(value)
-    if keys is None:
-        return _in_array(value, origin, inputs)
-    format_ = _format_of(keys, inputs)
-    return format_.name, format_.read(value, origin)
-
-
-def _in_array(value: bytes, origin: Origin, inputs: InputSettings) -> tuple[str, Iterable[Found]]:
-    """The objects of an array of messages, which are of one format."""
-    try:
-        raws = [bytes(raw) for raw in msgspec.json.decode(value, type=list[msgspec.Raw])]
-    except msgspec.ValidationError as error:
-        raise BadRecord(Reason.SCHEMA, f"no JSON object: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord(Reason.NOT_JSON, str(error)) from error
-    keys = probe(raws[0]) if raws else None
-    if keys is None:
+    content = json_of(value)
+    objects = content if isinstance(content, list) else [content]
+    if not objects or not all(isinstance(each, dict) for each in objects):
         raise BadRecord(Reason.SCHEMA, "the array holds no JSON objects")
-    format_ = _format_of(keys, inputs)
-    return format_.name, (found for raw in raws for found in format_.read(raw, origin))
+    format_ = _format_of(objects[0], inputs)
+    return format_.name, (found for each in objects for found in format_.read(each, origin))
 
 
-def _format_of(keys: Probe, inputs: InputSettings) -> Format:
-    seen = recognised(keys)
+def _format_of(content: Content, inputs: InputSettings) -> Format:
+    """The format of a record; an array's messages are all of one."""
+    seen = recognised(content)
     if inputs.format == "auto":
         # A message that lacks what our format needs is told so by our own codec.
-        if seen is None and "sensorId" in keys:
+        if seen is None and "sensorId" in content:
             return stgal.FORMAT
         if seen is None:
-            raise unknown(keys)
+            raise unknown(content)
         return seen
     if seen is not None and seen.name != inputs.format:
         detail = f"it looks like {seen.name}, but input.format is {inputs.format}"

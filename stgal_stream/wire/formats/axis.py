@@ -15,7 +15,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Origin, Probe, begins, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -85,31 +85,22 @@ class _Message(msgspec.Struct):
     parts: list[_Part] = []
 
 
-_DECODER = msgspec.json.Decoder(_Message)
-
-
-def _recognises(keys: Probe) -> bool:
-    if "frame" in keys:
-        return b'"observations"' in bytes(keys["frame"])
-    if "channel_id" in keys:
+def _recognises(content: Content) -> bool:
+    if "frame" in content:
+        return isinstance(content["frame"], dict) and "observations" in content["frame"]
+    if "channel_id" in content:
         known = {"crop_box", "detections", "track_events", "start_time", "path", "timestamp"}
-        return not known.isdisjoint(keys)
-    if "start_time" in keys and "duration" in keys and "id" in keys:
-        return True
-    return begins(keys.get("data"), b'{"frame"')
+        return not known.isdisjoint(content)
+    return {"start_time", "duration", "id"} <= content.keys() or _is_wrapped(content)
 
 
-class _Wrapped(msgspec.Struct):
-    data: msgspec.Raw
+def _is_wrapped(content: Content) -> bool:
+    """The oldest form: a frame in `data`."""
+    return isinstance(content.get("data"), dict) and "frame" in content["data"]
 
 
-_WRAPPED = msgspec.json.Decoder(_Wrapped)
-
-
-def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
-    if begins(value, b'{"data":{'):  # the oldest form
-        value = bytes(parsed(_WRAPPED, value).data)
-    message = parsed(_DECODER, value)
+def _read(content: Content, origin: Origin) -> Iterator[RawDetection]:
+    message = converted(content["data"] if _is_wrapped(content) else content, _Message)
     if message.frame is not None:
         yield from _observations(message.frame, origin)
     elif message.data is not None:

@@ -12,8 +12,7 @@ from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
 from stgal_stream.wire.raw_detection import RawDetection
 
-# The top-level keys of a JSON object, each with its value unread.
-Probe = Mapping[str, msgspec.Raw]
+Content = Mapping[str, Any]  # a JSON object, read
 Found = RawDetection | BadRecord  # an object of a record, or what is wrong with it alone
 _T = TypeVar("_T")
 
@@ -31,39 +30,34 @@ class Format:
     to switch on in the product so that a position comes with a look."""
 
     name: str
-    recognises: Callable[[Probe], bool]
-    read: Callable[[bytes, Origin], Iterable[Found]]
+    recognises: Callable[[Content], bool]
+    read: Callable[[Content, Origin], Iterable[Found]]
     pictures: str
 
 
-def probe(value: bytes) -> Probe | None:
-    """The keys of a JSON object with their values unread; None for other JSON.
+def json_of(value: bytes) -> Any:
+    """What a JSON text holds. It is read once: what it is of and what it says follow from that.
 
     Raises:
         BadRecord: it is no JSON.
     """
-    if value.lstrip()[:1] != b"{":
-        return None
     try:
-        found = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRecord(Reason.NOT_JSON, str(error)) from error
-    return found
 
 
-def parsed(decoder: msgspec.json.Decoder[_T], value: bytes) -> _T:
-    """The value by its codec's schema.
+def converted(content: Any, schema: type[_T]) -> _T:
+    """The content by its codec's schema.
 
     Raises:
-        BadRecord: it is no JSON, or a field is missing or of another type.
+        BadRecord: a field is missing or of another type.
     """
     try:
-        return decoder.decode(value)
+        return msgspec.convert(content, schema)
     except msgspec.ValidationError as error:
         is_time = "time" in str(error).lower()
         raise BadRecord(Reason.BAD_TIMESTAMP if is_time else Reason.SCHEMA, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord(Reason.NOT_JSON, str(error)) from error
 
 
 def number(value: Any, field: str) -> float:
@@ -76,14 +70,6 @@ def number(value: Any, field: str) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRecord(Reason.SCHEMA, f"{field} is {str(value)[:64]!r}, not a number") from error
-
-
-def begins(value: msgspec.Raw | bytes | None, *starts: bytes) -> bool:
-    """Whether a JSON value begins so, blanks left out."""
-    if value is None:
-        return False
-    head = b"".join(bytes(memoryview(value)[:64]).split())
-    return head.startswith(starts)
 
 
 def list_of(value: Any) -> list[Any]:

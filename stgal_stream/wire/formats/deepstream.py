@@ -17,16 +17,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import (
-    Format,
-    Found,
-    Origin,
-    Probe,
-    begins,
-    number,
-    parsed,
-    probe,
-)
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted, number
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -52,7 +43,7 @@ class _Sensor(msgspec.Struct):
 
 
 class _Full(msgspec.Struct):
-    object: dict[str, msgspec.Raw]
+    object: dict[str, Any]
     timestamp: str | int | float = msgspec.field(name="@timestamp")
     sensor: _Sensor | None = None
     messageid: str | None = None
@@ -62,66 +53,68 @@ class _Embedding(msgspec.Struct):
     vector: list[Any] = msgspec.field(name="embedding_vector", default_factory=list)
 
 
+class _Object(msgspec.Struct):
+    """What is read of an object beside its class."""
+
+    id: str | int | float | None = None
+    bbox: _Bbox | None = None
+    embedding: _Embedding | None = None
+    signature: list[Any] | None = None
+
+
+class _Class(msgspec.Struct):
+    confidence: Any = None
+
+
 class _Minimal(msgspec.Struct):
     sensor_id: str | int = msgspec.field(name="sensorId")
     timestamp: str | int | float = msgspec.field(name="@timestamp")
     objects: list[str]
 
 
-_FULL = msgspec.json.Decoder(_Full)
-_MINIMAL = msgspec.json.Decoder(_Minimal)
-_BBOX = msgspec.json.Decoder(_Bbox)
-_TRACK = msgspec.json.Decoder(str | int | float | None)
-_EMBEDDING = msgspec.json.Decoder(_Embedding)
 _NUMBERS = msgspec.json.Decoder(list[float])
-_FLOATS = msgspec.json.Decoder(list[Any])
-_CLASS = msgspec.json.Decoder(dict[str, Any] | None)
 
 
-def _recognises(keys: Probe) -> bool:
-    if "sensorId" in keys:
-        return begins(keys.get("objects"), b'["', b"[]") and "@timestamp" in keys
-    return "@timestamp" in keys and begins(keys.get("object"), b"{")
+def _recognises(content: Content) -> bool:
+    if "@timestamp" not in content:
+        return False
+    if "sensorId" in content:
+        things = content.get("objects")
+        return isinstance(things, list) and (not things or isinstance(things[0], str))
+    return isinstance(content.get("object"), dict)
 
 
-def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    # Nearly all records are told apart without reading their keys once more.
-    is_minimal = b'"objects"' in value and "objects" in (probe(value) or ())
-    return _read_minimal(value) if is_minimal else _read_full(value)
+def _read(content: Content, origin: Origin) -> Iterator[Found]:
+    return _read_minimal(content) if "objects" in content else _read_full(content)
 
 
-def _read_full(value: bytes) -> Iterator[RawDetection]:
-    message = parsed(_FULL, value)
+def _read_full(content: Content) -> Iterator[RawDetection]:
+    message = converted(content, _Full)
     if message.sensor is None:
         detail = "sensor is missing: its id names the camera (nvmsgconv's configuration file)"
         raise BadRecord(Reason.SCHEMA, detail)
-    thing = message.object
-    box = parsed(_BBOX, thing["bbox"]) if "bbox" in thing else None
-    names = [name for name in thing if name not in _NOT_A_CLASS]
-    vector = None
-    if "embedding" in thing:
-        vector = parsed(_EMBEDDING, thing["embedding"]).vector or None
-    elif "signature" in thing:
-        vector = parsed(_FLOATS, thing["signature"]) or None
+    thing = converted(message.object, _Object)
+    box = thing.bbox
+    names = [name for name in message.object if name not in _NOT_A_CLASS]
     yield RawDetection(
         camera=message.sensor.id,
         timestamp=message.timestamp,
         id=message.messageid,
         type=names[0] if names else "without a class",
-        track=parsed(_TRACK, thing["id"]) if "id" in thing else None,
+        track=thing.id,
         raw_box=None if box is None else (box.left, box.top, box.right, box.bottom),
-        confidence=_score(parsed(_CLASS, thing[names[0]])) if names else None,
-        vector=vector,
+        confidence=_score(message.object[names[0]]) if names else None,
+        vector=(thing.signature if thing.embedding is None else thing.embedding.vector) or None,
     )
 
 
-def _score(attributes: dict[str, Any] | None) -> float | None:
-    value = (attributes or {}).get("confidence")
+def _score(attributes: Any) -> float | None:
+    value = None if attributes is None else converted(attributes, _Class).confidence
     return value if isinstance(value, int | float) and value > 0 else None
 
 
-def _read_minimal(value: bytes) -> Iterator[Found]:
-    message = parsed(_MINIMAL, value)
+def _read_minimal(content: Content) -> Iterator[Found]:
+    message = converted(content, _Minimal)
     for text in message.objects:
         if text:  # DeepStream writes an empty text for a frame without objects
             try:

@@ -15,7 +15,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Found, Origin, Probe, parsed, probe
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -80,23 +80,16 @@ class _Frame(msgspec.Struct):
     rtp: _Rtp | None = None
 
 
-class _Wrapped(msgspec.Struct):
-    metadata: _Frame
-
-
-_FRAME = msgspec.json.Decoder(_Frame)
-_WRAPPED = msgspec.json.Decoder(_Wrapped)
-
-
-def _recognises(keys: Probe) -> bool:
-    if "metadata" in keys and "blob" in keys:
+def _recognises(content: Content) -> bool:
+    if {"metadata", "blob"} <= content.keys():
         return True
-    return "resolution" in keys and not keys.keys().isdisjoint(("objects", "timestamp", "tags"))
+    return "resolution" in content and not content.keys().isdisjoint(
+        ("objects", "timestamp", "tags")
+    )
 
 
-def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    is_wrapped = "metadata" in (probe(value) or ())
-    frame = parsed(_WRAPPED, value).metadata if is_wrapped else parsed(_FRAME, value)
+def _read(content: Content, origin: Origin) -> Iterator[Found]:
+    frame = converted(content.get("metadata", content), _Frame)
     for thing in frame.objects:
         if thing.detection is not None:  # else it is the whole frame, as a pseudo-object
             try:

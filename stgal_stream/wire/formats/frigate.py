@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from stgal_stream.wire.formats.codec import Format, Origin, Probe, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Origin, converted, json_of
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -52,24 +52,21 @@ class Event(msgspec.Struct):
     after: State
 
 
-_DECODER = msgspec.json.Decoder(Event)
-
-
 def event_of(value: bytes) -> Event:
     """The event in a message.
 
     Raises:
         BadRecord: it is none.
     """
-    return parsed(_DECODER, value)
+    return converted(json_of(value), Event)
 
 
-def _recognises(keys: Probe) -> bool:
-    return {"type", "after"} <= keys.keys()
+def _recognises(content: Content) -> bool:
+    return {"type", "after"} <= content.keys()
 
 
-def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
-    state = event_of(value).after
+def _read(content: Content, origin: Origin) -> Iterator[RawDetection]:
+    state = converted(content, Event).after
     if not state.false_positive:
         yield detection_of(state, None if not state.thumbnail else (state.thumbnail, None))
 

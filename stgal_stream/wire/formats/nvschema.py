@@ -23,7 +23,7 @@ from google.protobuf import (
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Origin, Probe, begins, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -60,18 +60,16 @@ class _Frame(msgspec.Struct):
     objects: list[_Object] | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Frame)
-
-
-def _recognises(keys: Probe) -> bool:
+def _recognises(content: Content) -> bool:
     """`objects` holds JSON objects; our own record of one would bring its crop beside them."""
-    if "sensorId" not in keys or "objects" not in keys:
+    things = content.get("objects")
+    if "sensorId" not in content or "crop" in content or not isinstance(things, list):
         return False
-    return begins(keys["objects"], b"[{", b"[]") and "crop" not in keys
+    return not things or isinstance(things[0], dict)
 
 
-def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
-    frame = parsed(_DECODER, value)
+def _read(content: Content, origin: Origin) -> Iterator[RawDetection]:
+    frame = converted(content, _Frame)
     time = frame.at_timestamp if frame.timestamp is None else frame.timestamp
     for thing in frame.objects or ():
         vector, model = _vector(thing.embedding)

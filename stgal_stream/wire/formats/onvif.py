@@ -13,19 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import (
-    Format,
-    Found,
-    Origin,
-    Probe,
-    list_of,
-    number,
-    parsed,
-)
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, list_of, number
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -34,16 +24,15 @@ _PICTURES = (
 )
 _WRAPPERS = ("MetadataStream", "VideoAnalytics", "Frame")
 _MAX_DEPTH = 12
-_DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
-def _recognises(keys: Probe) -> bool:
-    names = {_plain(key) for key in keys}
+def _recognises(content: Content) -> bool:
+    names = {_plain(key) for key in content}
     return not names.isdisjoint(_WRAPPERS)
 
 
-def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    root = _without_prefixes(parsed(_DECODER, value), 0)
+def _read(content: Content, origin: Origin) -> Iterator[Found]:
+    root = _without_prefixes(content, 0)
     for frame in _frames(root):
         for thing in list_of(frame.get("Object")):
             try:

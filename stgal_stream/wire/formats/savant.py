@@ -16,7 +16,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Found, Origin, Probe, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -80,15 +80,12 @@ class _Frame(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Frame)
+def _recognises(content: Content) -> bool:
+    return "source_id" in content and not content.keys().isdisjoint(("pts", "time_base", "schema"))
 
 
-def _recognises(keys: Probe) -> bool:
-    return "source_id" in keys and not keys.keys().isdisjoint(("pts", "time_base", "schema"))
-
-
-def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    frame = parsed(_DECODER, value)
+def _read(content: Content, origin: Origin) -> Iterator[Found]:
+    frame = converted(content, _Frame)
     timestamp, elapsed_s = _clock_time(frame), _elapsed_s(frame)
     for thing in frame.objects if frame.metadata is None else frame.metadata.objects:
         try:

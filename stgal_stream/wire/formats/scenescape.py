@@ -15,7 +15,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Found, Origin, Probe, begins, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -58,15 +58,12 @@ class _Frame(msgspec.Struct):
     objects: dict[str, list[_Object]]
 
 
-_DECODER = msgspec.json.Decoder(_Frame)
+def _recognises(content: Content) -> bool:
+    return {"id", "timestamp"} <= content.keys() and isinstance(content.get("objects"), dict)
 
 
-def _recognises(keys: Probe) -> bool:
-    return {"id", "timestamp"} <= keys.keys() and begins(keys.get("objects"), b"{")
-
-
-def _read(value: bytes, origin: Origin) -> Iterator[Found]:
-    frame = parsed(_DECODER, value)
+def _read(content: Content, origin: Origin) -> Iterator[Found]:
+    frame = converted(content, _Frame)
     for category, things in frame.objects.items():
         for thing in things:
             try:

@@ -13,7 +13,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Format, Origin, Probe, parsed
+from stgal_stream.wire.formats.codec import Content, Format, Origin, converted
 from stgal_stream.wire.raw_detection import RawDetection
 
 SCHEMA = "stgal.detection.v1"
@@ -56,15 +56,12 @@ class _Detection(msgspec.Struct):
     embedding: _Embedding | None = None
 
 
-_DECODER = msgspec.json.Decoder(_Detection)
+def _recognises(content: Content) -> bool:
+    return "sensorId" in content and not content.keys().isdisjoint(("crop", "embedding", "schema"))
 
 
-def _recognises(keys: Probe) -> bool:
-    return "sensorId" in keys and not keys.keys().isdisjoint(("crop", "embedding", "schema"))
-
-
-def _read(value: bytes, origin: Origin) -> Iterator[RawDetection]:
-    raw = parsed(_DECODER, value)
+def _read(content: Content, origin: Origin) -> Iterator[RawDetection]:
+    raw = converted(content, _Detection)
     if raw.schema not in (None, SCHEMA):
         raise BadRecord(Reason.UNKNOWN_TYPE, f"schema {raw.schema[:64]!r}, not {SCHEMA!r}")
     thing, box = _the_object(raw), None
