@@ -69,30 +69,45 @@ def link_evidence(found: BuddyTimes, background: Floats) -> tuple[float, float]:
 
 
 def joint_evidence(pairs: Sequence[CameraPair], evidence: Floats) -> float:
-    """The logarithm of an e-value against "no two cameras share anybody", from those of camera
-    pairs (K,).
+    """The logarithm of an e-value against "nobody is seen twice", from those of camera pairs (K,).
 
-    Pairs that have no camera in common are independent, so their e-values multiply. There are many
-    ways to choose such pairs; the mean over all of them is an e-value, and the best of them over
-    their number is no more than that.
+    Where cameras share nobody, what one adds to those before says nothing new of them: along a tree
+    of camera pairs e-values multiply, and the mean over all trees is one. A camera with itself is
+    independent of all pairs; half of the stake on it is kept.
     """
-    taken: set[str] = set()
+    names = sorted({name for pair in pairs for name in pair})
+    number = {name: i for i, name in enumerate(names)}
+    log_weights = np.zeros((len(names), len(names)))
+    alone = 0.0
+    for (a, b), log_e in zip(pairs, evidence.tolist(), strict=True):
+        if a == b:
+            alone += float(np.logaddexp(0.0, log_e)) - math.log(2.0)
+        else:
+            i, j = number[a], number[b]
+            log_weights[i, j] = log_weights[j, i] = log_e
+    return alone + _log_mean_over_trees(log_weights)
+
+
+def _log_mean_over_trees(log_weights: Floats) -> float:
+    """The logarithm of the mean, over all trees that span n nodes, of the product of the weights on
+    a tree's edges, from their logarithms (n, n).
+
+    Kirchhoff's matrix-tree theorem and Cayley's n^(n-2). A determinant's differences lose all
+    digits where weights span e^500; so nodes are taken out one by one instead, each star replaced
+    by the mesh that has the same trees.
+    """
+    n = len(log_weights)
+    left = log_weights.copy()
+    np.fill_diagonal(left, -np.inf)
     total = 0.0
-    for k in np.argsort(-evidence, kind="stable").tolist():
-        if evidence[k] <= 0.0:
-            break
-        if not taken.intersection(pairs[k]):
-            taken.update(pairs[k])
-            total += float(evidence[k])
-    return total - _log_matchings(len({name for pair in pairs for name in pair}))
-
-
-def _log_matchings(n: int) -> float:
-    """The logarithm of in how many ways some of n cameras can be paired, each at most once."""
-    before, now = 0.0, 0.0
-    for k in range(2, n + 1):
-        before, now = now, float(np.logaddexp(now, math.log(k - 1) + before))
-    return now
+    for k in range(n - 1):
+        star = left[k, k + 1 :]
+        strength = float(np.logaddexp.reduce(star))
+        total += strength
+        mesh = star[:, None] + star[None, :] - strength
+        np.fill_diagonal(mesh, -np.inf)
+        left[k + 1 :, k + 1 :] = np.logaddexp(left[k + 1 :, k + 1 :], mesh)
+    return total - max(0, n - 2) * math.log(max(n, 1))
 
 
 def link_test(found: BuddyTimes, evidence: float, n_camera_pairs: int) -> LinkStatus:

@@ -78,20 +78,45 @@ def test_poor_buddies_at_the_end_take_nothing_back() -> None:
 
 
 @pytest.mark.parametrize("n_cameras", [2, 3, 4, 5])
-def test_the_joint_evidence_is_no_more_than_the_mean_over_all_ways_to_pair(n_cameras: int) -> None:
-    """That mean is an e-value where pairs without a common camera are independent."""
+def test_the_joint_evidence_is_the_mean_over_all_trees_of_cameras(n_cameras: int) -> None:
     rng = np.random.default_rng(n_cameras)
     pairs = list(itertools.combinations([f"c{k}" for k in range(n_cameras)], 2))
-    for _ in range(50):
-        evidence = rng.normal(size=len(pairs)) * 3
-        sums = [
-            float(evidence[list(chosen)].sum())
-            for size in range(len(pairs) + 1)
-            for chosen in itertools.combinations(range(len(pairs)), size)
-            if len({c for k in chosen for c in pairs[k]}) == 2 * size
-        ]
-        mean = float(np.logaddexp.reduce(sums) - math.log(len(sums)))
-        assert joint_evidence(pairs, evidence) <= mean + 1e-9
+    trees = [
+        list(chosen)
+        for chosen in itertools.combinations(range(len(pairs)), n_cameras - 1)
+        if is_a_tree([pairs[k] for k in chosen])
+    ]
+    assert len(trees) == n_cameras ** (n_cameras - 2)
+    for scale in (1.0, 10.0, 300.0):
+        evidence = rng.normal(size=len(pairs)) * scale
+        sums = [float(evidence[chosen].sum()) for chosen in trees]
+        mean = float(np.logaddexp.reduce(sums) - math.log(len(trees)))
+        assert joint_evidence(pairs, evidence) == pytest.approx(mean, abs=1e-9 * scale)
+
+
+def is_a_tree(edges: list[tuple[str, str]]) -> bool:
+    """Whether n - 1 edges reach n nodes: each joins two parts that were apart."""
+    part = {name: name for edge in edges for name in edge}
+    for a, b in edges:
+        if part[a] == part[b]:
+            return False
+        part = {name: part[a] if label == part[b] else label for name, label in part.items()}
+    return len(set(part.values())) == 1 and len(part) == len(edges) + 1
+
+
+def test_a_pair_that_nothing_is_known_of_is_worth_its_stake() -> None:
+    pairs = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("a", "d"), ("b", "d")]
+    assert joint_evidence(pairs[:1], np.zeros(1)) == pytest.approx(0.0)
+    assert joint_evidence(pairs, np.zeros(6)) == pytest.approx(0.0)
+    assert joint_evidence(pairs[:4], np.full(4, 3.0)) == pytest.approx(
+        joint_evidence(pairs, np.array([3.0, 3.0, 3.0, 3.0, 0.0, 0.0]))
+    )
+
+
+def test_a_camera_with_itself_is_independent_of_all_others() -> None:
+    evidence = np.array([2.0, -1.0, 5.0])
+    expected = np.log((1 + np.exp(evidence)) / 2).sum()
+    assert joint_evidence([("a", "a"), ("b", "b"), ("c", "c")], evidence) == pytest.approx(expected)
 
 
 def test_together_cameras_show_what_none_shows_alone() -> None:
