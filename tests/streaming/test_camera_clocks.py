@@ -31,7 +31,7 @@ def ran(log: EmbeddedLog, config: Config, law: DeliveryLaw) -> tuple[Stream, dic
     """A small world through a daemon: what was sent, and what ``inspect`` knows then."""
     world = World(movement.campus, looks.isotropic, boxes.TRACKED, 40, 15.0, 0.5, 5, delivery=law)
     stream = stream_of(world)
-    publish(log, config, [embedded_upstream(d) for d in stream.arriving])
+    publish(log, config, [embedded_upstream(a.detection) for a in stream.arriving])
     daemon, end = Daemon(log, config), threading.Event()
     end.set()
     daemon.run(end=end, serve=False)

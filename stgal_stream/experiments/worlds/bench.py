@@ -21,10 +21,10 @@ from stgal_stream.evaluation.retrieval import Ranking
 from stgal_stream.evaluation.stream_quality import PairQuality, pair_quality
 from stgal_stream.experiments.worlds.bound import PerfectVisits, best_identities
 from stgal_stream.experiments.worlds.boxes import BoxesLaw, images_of
-from stgal_stream.experiments.worlds.delivery import IN_TIME, DeliveryLaw
+from stgal_stream.experiments.worlds.delivery import IN_TIME, Arrival, DeliveryLaw
 from stgal_stream.experiments.worlds.looks import LooksLaw, Path, drift
 from stgal_stream.experiments.worlds.movement import Movement, Visit
-from stgal_stream.settings import TrackerSettings
+from stgal_stream.settings import EmbedSettings, TrackerSettings
 from stgal_stream.types import Detection, Event, Floats, IdentityEvent, Integers, Tracklet
 from stgal_stream.wire.events import encode_identity
 from stgal_stream.wire.fields import track_of
@@ -34,6 +34,7 @@ START_S = 1_700_000_000.0
 _EXTRACTOR = "simulated"
 _PLAIN_EPSILON_S = 10.0  # the plain form of P_t: the paper's epsilon
 _PLAIN_FLOOR = 1e-9
+_TICK_S = EmbedSettings().tick_after_s
 _ALPHAS = np.geomspace(0.03, 30.0, 19)  # times the calibrated one
 
 
@@ -67,7 +68,7 @@ class Stream:
     id), and the visits."""
 
     detections: list[Detection]
-    arriving: list[Detection]
+    arriving: list[Arrival]
     visit_of: dict[str, int]
     visits: list[Visit]
 
@@ -142,11 +143,17 @@ class Published:
     linked_at: str | None = None
 
 
-def track(detections: Sequence[Detection], settings: TrackerSettings) -> Published:
-    """A stream through the tracker, from the first detection that arrives to the last."""
+def track(arriving: Sequence[Arrival], settings: TrackerSettings) -> Published:
+    """A stream through the tracker, from the first detection that arrives to the last; while
+    nothing arrives time goes on as the daemon's ticks let it."""
     tracker = SiteTracker("world", settings)
     found, mapping = Published({}, {}, 0.0, []), Mapping()
-    for detection in detections:
+    before_s = arriving[0].at_s if arriving else 0.0
+    for arrival in arriving:
+        heard_s, detection = tracker.clock.time_s, arrival.detection
+        for silent_s in np.arange(_TICK_S, arrival.at_s - before_s, _TICK_S).tolist():
+            _note(mapping, tracker.tick(heard_s + silent_s))
+        before_s = arrival.at_s
         _note(mapping, tracker.observe(detection))
         calibration = tracker.window.scorer.calibration
         if found.linked_at is None and calibration is not None and calibration.has_learned:

@@ -16,6 +16,14 @@ _ONE_IN = 40
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A detection as its camera stamps it, and when (true time) it reaches the log."""
+
+    at_s: float
+    detection: Detection
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryLaw:
     """Of the odd camera: ``late_s`` is how long each record is on its way, ``offline_s`` how long
     every second such time nothing is sent, and then all of it at once, ``off_s`` how far the clock
@@ -29,7 +37,7 @@ class DeliveryLaw:
     strays_s: float = 0.0
     back_s: float = 0.0
 
-    def arriving(self, rng: Rng, detections: Sequence[Detection]) -> list[Detection]:
+    def arriving(self, rng: Rng, detections: Sequence[Detection]) -> list[Arrival]:
         """The detections as they reach the log."""
         odd = odd_camera(detections)
         middle_s = (detections[0].time_s + detections[-1].time_s) / 2
@@ -43,8 +51,8 @@ class DeliveryLaw:
                 stamp_s += self.strays_s
             if detection.time_s > middle_s:
                 stamp_s -= self.back_s
-            found.append((arrives_s, replace(detection, time_s=stamp_s)))
-        return [detection for _, detection in sorted(found, key=lambda pair: pair[0])]
+            found.append(Arrival(arrives_s, replace(detection, time_s=stamp_s)))
+        return sorted(found, key=lambda arrival: arrival.at_s)
 
     def _waits_s(self, time_s: float) -> float:
         """How long a record waits until its camera is online."""

@@ -34,7 +34,7 @@ def told(events: list[Event]) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(0, 10_000), st.booleans(), st.sampled_from(["calibrated", "paper", "appearance"])
 )
@@ -54,7 +54,7 @@ def test_restored_goes_on_as_if_never_stopped(seed: int, tracked: bool, setting:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_order_of_arrival_within_the_lateness_changes_nothing(seed: int) -> None:
     detections = simulated_walk(seed, n_people=25)

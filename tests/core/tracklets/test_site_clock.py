@@ -213,6 +213,6 @@ def test_what_lies_far_ahead_gives_way_where_too_much_waits() -> None:
 def test_the_odd_camera_is_the_one_that_was_changed() -> None:
     stream = stream_of(world(delivery.LAWS[3]))
     tracker = SiteTracker("s", TrackerSettings())
-    for detection in stream.arriving:
+    for detection in (arrival.detection for arrival in stream.arriving):
         tracker.observe(detection)
     assert set(tracker.clock.odd_s) == {odd_camera(stream.detections)}
