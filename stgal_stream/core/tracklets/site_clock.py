@@ -77,10 +77,14 @@ class SiteClock:
         return shifted_s
 
     def tick(self, time_s: float) -> None:
-        """Time has gone on to ``time_s`` without a record, by the clock of those who read them."""
+        """Time has gone on to ``time_s`` without a record, by the clock of those who read them.
+
+        Theirs is a site clock too. Where they began later, or another of them goes on, it may be
+        far from this one: then it is set right, and only what it shows from then on counts.
+        """
         clock = self._cameras.setdefault(_TICKER, CameraClock())
         lead_s = time_s - clock.offset_s - self.time_s
-        if lead_s < -_NEW_OFF_S:  # it goes by what cameras show, who are behind together
+        if math.isfinite(lead_s) and abs(lead_s) > _NEW_OFF_S:
             clock.shift(lead_s)
         self.go_on(time_s - clock.offset_s)
 
@@ -95,6 +99,8 @@ class SiteClock:
         for camera, clock in list(self._cameras.items()):
             if camera != _TICKER and (not clock.stamps or clock.latest_s < before_s):
                 del self._cameras[camera]
+                if camera == self._speaker:
+                    self._speaker = None  # it has to be heard as a new one
 
     def state(self) -> SiteClockState:
         """Everything known, to go on from."""
@@ -170,7 +176,9 @@ class SiteClock:
         if furthest_s >= self.time_s - _LEAP_S:
             return 0.0
         back_s = furthest_s - self.time_s
-        for other in self._cameras.values():
+        for camera, other in self._cameras.items():
+            if camera == _TICKER:  # those who read have set all cameras right too
+                continue
             other.shift(back_s)
             if other.stamps and other.front_s > self.time_s:
                 other.stamps = other.stamps[-1:] if other.latest_s <= self.time_s else []

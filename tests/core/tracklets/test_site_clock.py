@@ -216,3 +216,30 @@ def test_the_odd_camera_is_the_one_that_was_changed() -> None:
     for detection in (arrival.detection for arrival in stream.arriving):
         tracker.observe(detection)
     assert set(tracker.clock.odd_s) == {odd_camera(stream.detections)}
+
+
+def test_a_camera_that_was_forgotten_speaks_as_a_new_one() -> None:
+    """It was the last that spoke, the site's time went on by ticks, and its clock is far behind."""
+    clock = SiteClock()
+    for i in range(30):
+        clock.observe("ab"[i % 2], 1e6 + i)
+    for i in range(30, 2000, 5):
+        clock.tick(1e6 + i)
+    clock.forget(1e6 + 1400.0)
+    clock.observe("b", 1e6 + 1000.0)
+    assert clock.time_s == 1e6 + 1995.0
+
+
+def test_ticks_of_one_who_began_later_move_nothing_but_by_what_passes() -> None:
+    """Who reads the records was started again and goes by what a camera shows that is an hour off,
+    or goes on after one that did."""
+    for off_s in (3600.0, -3600.0):
+        clock = SiteClock()
+        for i in range(30):
+            clock.observe("ab"[i % 2], 1e6 + i)
+        for i in range(30, 60, 5):
+            clock.tick(1e6 + i + off_s)
+        assert clock.time_s == pytest.approx(1e6 + 54.0, abs=1.0)
+        for i in range(60, 90, 5):
+            clock.tick(1e6 + i)
+        assert clock.time_s == pytest.approx(1e6 + 79.0, abs=1.0)
