@@ -36,11 +36,12 @@ class ScoreTables:
         self._is_known = np.zeros(0, bool)
         n_times = calibration.grid.n
         self._is_fitted = np.array([m.log_time_ratio is not None for m in self._models], bool)
-        self._p_travel = _stacked([m.p_travel for m in self._models], n_times)
-        self._log_time = _stacked([m.log_time_ratio for m in self._models], n_times)
+        # Flat, model after model: one look-up instead of two.
+        self._p_travel = _stacked([m.p_travel for m in self._models], n_times).ravel()
+        self._log_time = _stacked([m.log_time_ratio for m in self._models], n_times).ravel()
         by_distance = _stacked([m.log_distance_ratio for m in self._models], N_DISTANCE_BINS)
-        self._steps = np.diff(by_distance, axis=1, append=by_distance[:, -1:])
-        self._by_distance = by_distance
+        self._steps = np.diff(by_distance, axis=1, append=by_distance[:, -1:]).ravel()
+        self._by_distance = by_distance.ravel()
         self._prior = np.array([m.log_prior_odds for m in self._models])
 
     def score(
@@ -65,18 +66,22 @@ class ScoreTables:
         p_visual = visual_probability(d, found.alpha)
         p_travel, log_time = np.zeros(len(d)), np.zeros(len(d))
         log_appearance = np.full(len(d), np.nan)
-        number = self._numbers(camera, others)[index]
-        rows = np.flatnonzero(number != _UNKNOWN)
-        if rows.size and not self._is_fitted[number[rows]].all():
+        numbers = self._numbers(camera, others)
+        number = numbers[index]
+        rows: slice | Integers = slice(None)  # nearly always all are known
+        if (numbers == _UNKNOWN).any() or not self._is_fitted[numbers].all():
+            rows = np.flatnonzero(number != _UNKNOWN)
             rows = self._counted(rows, number, t, p_travel)
         mine, when = number[rows], bins[rows]
-        odds = self._interpolated(mine, d[rows]) + self._prior[mine]
-        log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+        odds = self._interpolated(mine, d[rows])
+        odds += self._prior[mine]
+        log_appearance[rows] = _limited(odds)
         if found.method == "appearance":
             p_travel[rows] = 1.0
         else:
-            p_travel[rows] = self._p_travel[mine, when]
-            log_time[rows] = self._log_time[mine, when]
+            at = mine * found.grid.n + when
+            p_travel[rows] = self._p_travel[at]
+            log_time[rows] = self._log_time[at]
         p_association = p_visual * p_travel  # equation 5
         if excluded is not None:
             p_association[excluded] = 0.0
@@ -117,9 +122,20 @@ class ScoreTables:
 
     def _interpolated(self, mine: Integers, d: Floats) -> Floats:
         """log f1 / f0 of models (N,) at distances (N,), linear between the bins' centres."""
-        at = np.clip(d / self.calibration.distance_width - 0.5, 0.0, N_DISTANCE_BINS - 1)
+        at = d / self.calibration.distance_width - 0.5
+        np.minimum(np.maximum(at, 0.0, out=at), N_DISTANCE_BINS - 1, out=at)
         low = at.astype(np.int64)
-        return np.asarray(self._by_distance[mine, low] + (at - low) * self._steps[mine, low])
+        at -= low
+        low += mine * N_DISTANCE_BINS
+        at *= self._steps[low]
+        at += self._by_distance[low]
+        return at
+
+
+def _limited(log_odds: Floats) -> Floats:
+    """In place, between the limits."""
+    np.maximum(log_odds, -LOG_ODDS_LIMIT, out=log_odds)
+    return np.minimum(log_odds, LOG_ODDS_LIMIT, out=log_odds)
 
 
 def _stacked(rows: list[Floats | None], n: int) -> Floats:

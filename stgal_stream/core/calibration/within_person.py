@@ -90,13 +90,12 @@ class WithinPersonScatter:
         passing = self.mean_square_same - self.lasting
         return np.asarray(0.5 * (passing * episodes + self.lasting * cameras))
 
-    def log_odds(self, one: GroupMean, other: GroupMean) -> float:
-        """The log odds that two groups are one person and not two, from the distance of their
-        means."""
-        square = float(_apart(one, [other])[0])
-        same = float(self._expected(one, [other])[0])
+    def log_odds(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
+        """(N,) the log odds that a group and each of the others are one person and not two, from
+        the distance of their means."""
+        square, same = _apart(one, others), self._expected(one, others)
         different = same + self.mean_square_all - self.mean_square_same
-        ratio = math.log(different / same) - square * (1.0 / same - 1.0 / different)
+        ratio = np.log(different / same) - square * (1.0 / same - 1.0 / different)
         return 0.5 * self.degrees_of_freedom * ratio + self.log_prior_odds
 
 

@@ -53,10 +53,12 @@ class GalleryState:
 
 class Gallery:
     """Tracklets of one site and one extractor version with their (N, D) embeddings. The first
-    indices are those of ``cameras``."""
+    indices are those of ``cameras``. ``generation`` is another number wherever ``directions`` of
+    tracklets in the window are not what they were."""
 
     def __init__(self, cameras: Iterable[str] = ()) -> None:
         self.first = 0
+        self.generation = 0
         self.normalisation = Normalisation()
         self._tracklets: deque[Tracklet] = deque()
         self._settled: deque[float] = deque()
@@ -66,6 +68,7 @@ class Gallery:
         self._names: tuple[str, ...] | None = None
         self._low = 0
         self._columns = dict(_EMPTY)
+        self._live: dict[str, NDArray[Any]] = {}  # columns' live parts, read-only
 
     def __len__(self) -> int:
         return len(self._tracklets)
@@ -215,6 +218,7 @@ class Gallery:
         columns["partner_evidence"][row] = 0.0
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
+        self._live.clear()
         self._scale(slice(len(self) - 1, None))
 
     def expire(self, before_s: float, keep: int) -> list[int]:
@@ -228,6 +232,7 @@ class Gallery:
             self._settled.popleft()
             self._low += 1
             self.first += 1
+        self._live.clear()
         return gone
 
     def assign(self, number: int, slot: int) -> None:
@@ -237,6 +242,7 @@ class Gallery:
     def normalise(self, normalisation: Normalisation) -> None:
         """Compares by another normalisation from here on."""
         self.normalisation = normalisation
+        self.generation += 1
         self._scale(slice(None))
 
     def add_partner_evidence(self, number: int, evidence: Floats) -> None:
@@ -253,6 +259,8 @@ class Gallery:
     def reembed(self, extractor: str, embeddings: Vectors, comparable: Mask) -> None:
         """Puts all tracklets into another extractor's version: ``embeddings`` (N, D), and which of
         them mean anything, (N,)."""
+        self.generation += 1
+        self._live.clear()
         capacity = len(self._columns["camera"])
         self._columns["embedding"] = np.zeros((capacity, embeddings.shape[1]), np.float32)
         self._writable("embedding")[:] = embeddings
@@ -326,8 +334,10 @@ class Gallery:
 
     def _column(self, name: str) -> NDArray[Any]:
         """The live part of a column, to read."""
-        live = self._writable(name)
-        live.flags.writeable = False
+        live = self._live.get(name)
+        if live is None:
+            live = self._live[name] = self._writable(name)
+            live.flags.writeable = False
         return live
 
     def _writable(self, name: str) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from stgal_stream.core.calibration.within_person import (
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.types import Floats, Mask
 
 # What one camera saw with breaks of up to so long is one episode: its light and pose are alike.
 EPISODE_GAP_S = 60.0
@@ -26,6 +26,8 @@ def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
     at = at[gallery.comparable[at]]
     if not len(at):
         return None
+    if len(at) == 1:
+        return GroupMean(gallery.directions(at)[0].astype(np.float64), 1)
     at = at[np.lexsort((gallery.starts_s[at], gallery.cameras[at]))]
     breaks_s = gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]]
     new = (np.diff(gallery.cameras[at]) != 0) | (breaks_s > EPISODE_GAP_S)
@@ -37,19 +39,29 @@ def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
 
 
 def are_too_far(
-    scatter: WithinPersonScatter | None, first: GroupMean | None, second: GroupMean | None
-) -> bool:
-    """Whether two groups lie too far apart for one person."""
-    if scatter is None or first is None or second is None:
-        return False
-    return bool(scatter.deviations(first, [second])[0] > MAX_DEVIATION)
+    scatter: WithinPersonScatter | None, one: GroupMean | None, others: Sequence[GroupMean | None]
+) -> Mask:
+    """(N,) whether groups lie too far from one for one person; not where nothing is known."""
+    found = np.zeros(len(others), bool)
+    at, known = _known(others)
+    if scatter is not None and one is not None and known:
+        found[at] = scatter.deviations(one, known) > MAX_DEVIATION
+    return found
 
 
 def group_log_odds(
-    scatter: WithinPersonScatter | None, first: GroupMean | None, second: GroupMean | None
-) -> float:
-    """The log odds by appearance that two groups are one person; minus infinity where nothing is
-    known."""
-    if scatter is None or first is None or second is None:
-        return -math.inf
-    return scatter.log_odds(first, second)
+    scatter: WithinPersonScatter | None, one: GroupMean | None, others: Sequence[GroupMean | None]
+) -> Floats:
+    """(N,) the log odds by appearance that groups are one person with one of them; minus infinity
+    where nothing is known."""
+    found = np.full(len(others), -np.inf)
+    at, known = _known(others)
+    if scatter is not None and one is not None and known:
+        found[at] = scatter.log_odds(one, known)
+    return found
+
+
+def _known(groups: Sequence[GroupMean | None]) -> tuple[list[int], list[GroupMean]]:
+    """The groups that can be compared, and where they stand."""
+    known = [(k, group) for k, group in enumerate(groups) if group is not None]
+    return [k for k, _ in known], [group for _, group in known]

@@ -15,7 +15,7 @@ import numpy as np
 from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.rules import IdentityRules
-from stgal_stream.types import Integers
+from stgal_stream.types import Floats, Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
 # costs those who listen more than a doubtful tracklet does.
@@ -69,32 +69,41 @@ class LinkageTable:
         stamp = [0] * len(slots)
         heap = []
         log_odds = table.log_odds
-        for i, j in zip(*np.nonzero(np.triu(log_odds > self._in_doubt, 1)), strict=True):
-            heap.append((-float(log_odds[i, j]), int(i), int(j), 0, 0))
+        for i in range(len(slots) - 1):
+            for j in self._agreeing(slots, i, log_odds[i], table.time[i], slice(i + 1, None)):
+                heap.append((-float(log_odds[i, j]), i, j, 0, 0))
         heapq.heapify(heap)
         while heap:
-            minus_log_odds, i, j, stamp_i, stamp_j = heapq.heappop(heap)
+            _, i, j, stamp_i, stamp_j = heapq.heappop(heap)
             if not (alive[i] and alive[j]) or (stamp[i], stamp[j]) != (stamp_i, stamp_j):
                 continue
-            if not self._may_merge(slots[i], slots[j], -minus_log_odds, float(table.time[i, j])):
+            if self.rules.are_apart(slots[i], slots[j]):
                 continue
             yield slots[i], slots[j]
             alive[j] = False
             stamp[i] += 1
             table.merge(i, j)
-            log_odds_i = table.row(i).log_odds
-            again = (log_odds_i > self._in_doubt) & alive
-            again[i] = False
-            for k in np.flatnonzero(again).tolist():
+            row = table.row(i)
+            log_odds_i = np.where(alive, row.log_odds, -np.inf)
+            log_odds_i[i] = -np.inf
+            for k in self._agreeing(slots, i, log_odds_i, row.time, slice(None)):
                 a, b = min(i, k), max(i, k)
                 heapq.heappush(heap, (-float(log_odds_i[k]), a, b, stamp[a], stamp[b]))
 
-    def _may_merge(self, first: int, second: int, log_odds: float, log_time: float) -> bool:
-        rules = self.rules
-        is_sure = log_odds > rules.min_log_odds
-        if not is_sure and not rules.agree_as_groups(first, second, log_time):
-            return False
-        return not rules.are_apart(first, second)
+    def _agreeing(
+        self, slots: list[int], i: int, log_odds: Floats, log_time: Floats, among: slice
+    ) -> list[int]:
+        """Of some identities those with which one's linkage favours a merge or, where that is in
+        doubt, the two as groups. ``slots`` are all identities', ``log_odds`` and ``log_time`` (S,)
+        the linkage with each."""
+        found = np.arange(len(slots))[among]
+        found = found[log_odds[found] > self._in_doubt]
+        in_doubt = found[log_odds[found] <= self.rules.min_log_odds]
+        agree = self.rules.agree_as_groups(
+            slots[i], [slots[k] for k in in_doubt.tolist()], log_time[in_doubt]
+        )
+        left: list[int] = np.setdiff1d(found, in_doubt[~agree], assume_unique=True).tolist()
+        return left
 
 
 def better_identity(rules: IdentityRules, number: int) -> int | None:

@@ -23,8 +23,10 @@ from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
+from stgal_stream.types import Floats, Mask
 
 ScoresOf = Callable[[int], Scores]
+_MAX_MEANS = 4_096  # identities whose mean is remembered: as many as are asked for in a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Candidate:
 
     slot: int
     log_odds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownMean:
+    """The mean of an identity's members, in a generation of the gallery."""
+
+    generation: int
+    members: list[int]
+    mean: GroupMean | None
 
 
 class IdentityRules:
@@ -44,6 +55,7 @@ class IdentityRules:
         self.registry = registry
         self.scorer = scorer
         self.min_log_odds = min_log_odds
+        self._means: dict[int, _KnownMean] = {}  # by slot, the one asked for last at the end
 
     @property
     def _scatter(self) -> WithinPersonScatter | None:
@@ -51,7 +63,15 @@ class IdentityRules:
         return None if calibration is None else calibration.scatter
 
     def _mean(self, slot: int) -> GroupMean | None:
-        return group_mean(self.scorer.gallery, self.registry[slot].members)
+        """An identity's, computed again only where something of it has changed."""
+        gallery, members = self.scorer.gallery, self.registry[slot].members
+        known = self._means.pop(slot, None)
+        if known is None or known.generation != gallery.generation or known.members != members:
+            known = _KnownMean(gallery.generation, list(members), group_mean(gallery, members))
+        self._means[slot] = known
+        if len(self._means) > _MAX_MEANS:
+            del self._means[next(iter(self._means))]
+        return known.mean
 
     def candidates(self, number: int, scores: Scores) -> list[Candidate]:
         """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
@@ -60,18 +80,18 @@ class IdentityRules:
         linkage = Linkage.of(scores, slots, self.registry.n_slots)
         log_odds = linkage.log_odds
         forbidden = self.forbidden_to(number)
+        slots_found = np.flatnonzero(log_odds > self.min_log_odds).tolist()
+        allowed = [slot for slot in slots_found if slot not in forbidden]
         own = group_mean(self.scorer.gallery, [number])
+        means = [self._mean(slot) for slot in allowed]
+        too_far = are_too_far(self._scatter, own, means)
+        by_groups = group_log_odds(self._scatter, own, means) + linkage.time[allowed]
         found = []
-        for slot in np.flatnonzero(log_odds > self.min_log_odds).tolist():
-            if slot in forbidden:
-                continue
-            other = self._mean(slot)
-            if are_too_far(self._scatter, own, other):
-                continue
-            candidate = Candidate(slot, float(log_odds[slot]))
-            by_group = group_log_odds(self._scatter, own, other) + float(linkage.time[slot])
-            created = self.registry[slot].created
-            found.append(((-by_group, -candidate.log_odds, created), candidate))
+        for slot, is_too_far, by_group in zip(allowed, too_far, by_groups.tolist(), strict=True):
+            if not is_too_far:
+                candidate = Candidate(slot, float(log_odds[slot]))
+                created = self.registry[slot].created
+                found.append(((-by_group, -candidate.log_odds, created), candidate))
         return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
 
     def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
@@ -90,16 +110,17 @@ class IdentityRules:
             linkage.add(Linkage.of(scores(number), chosen, 1))
         return bool(linkage.log_odds[0] > self.min_log_odds)
 
-    def agree_as_groups(self, first: int, second: int, log_time: float) -> bool:
-        """Whether two identities (slots), each as a group, favour one person, with what time
-        says."""
-        found = group_log_odds(self._scatter, self._mean(first), self._mean(second))
-        return min(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds
+    def agree_as_groups(self, first: int, others: list[int], log_time: Floats) -> Mask:
+        """(N,) whether an identity (a slot) and each of the others, as groups, favour one person,
+        with what time says (N,)."""
+        means = [self._mean(other) for other in others]
+        found = group_log_odds(self._scatter, self._mean(first), means)
+        return np.asarray(np.minimum(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) were seen in one camera at one time, or lie too far apart
         for one person."""
-        if are_too_far(self._scatter, self._mean(first), self._mean(second)):
+        if are_too_far(self._scatter, self._mean(first), [self._mean(second)])[0]:
             return True
         gallery = self.scorer.gallery
         others = set(self.registry[second].members)

@@ -138,10 +138,11 @@ class OnlineBestBuddies:
         cameras: Integers,
         values: Floats,
     ) -> None:
-        """Adds a member with its P_a to the members already there (three arrays of one length)."""
+        """Adds a member with its P_a to the members already there (three arrays of one length);
+        others have a P_a of 0."""
         self._camera[member] = camera
         self._heads[member] = {}
-        positive = values > 0
+        positive = np.flatnonzero(values > 0)
         others, cameras, values = others[positive], cameras[positive], values[positive]
         for other_camera in np.unique(cameras):
             rows = np.flatnonzero(cameras == other_camera)

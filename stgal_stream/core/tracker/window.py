@@ -335,18 +335,15 @@ class AssociationWindow:
         slots = gallery.slots.copy()
         table = LinkageTable(self._resolver.rules, identities.n_slots)
         numbers = [n for slot in identities.slots for n in identities[slot].members]
-        done = np.zeros(len(gallery), bool)
+        to_come = np.ones(len(gallery), bool)
         partners = PartnerEvidence.empty(len(gallery))
+        present, cameras = gallery.numbers, gallery.cameras
         for number, scores in self.scorer.rows(numbers):
             row = number - gallery.first
-            self.buddies.insert(
-                number,
-                int(gallery.cameras[row]),
-                gallery.numbers[done],
-                gallery.cameras[done],
-                scores.p_candidate[done],
-            )
-            done[row] = True
+            p_candidate = scores.p_candidate
+            p_candidate[to_come] = 0.0
+            self.buddies.insert(number, int(cameras[row]), present, cameras, p_candidate)
+            to_come[row] = False
             partners.add(row, scores.log_odds)
             table.add(number, scores, slots)
             if identities.of(number).members[-1] == number:

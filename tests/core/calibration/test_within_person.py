@@ -110,7 +110,7 @@ def test_log_odds_are_the_gaussian_likelihood_ratio() -> None:
         multivariate_normal(np.zeros(DIM), variance).logpdf(apart)
         for variance in (1 / 3 + 1 / 5, 1 / 3 + 1 / 5 + 2.0)
     )
-    assert scatter.log_odds(first, second) == pytest.approx(same - other - 5.0)
+    assert scatter.log_odds(first, [second])[0] == pytest.approx(same - other - 5.0)
 
 
 def test_a_lasting_difference_between_cameras_does_not_average_out() -> None:

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from stgal_stream.core.calibration.model import Calibration
-from stgal_stream.core.identities.group_mean import are_too_far, group_mean
+from stgal_stream.core.identities.group_mean import (
+    are_too_far,
+    group_log_odds,
+    group_mean,
+)
 from stgal_stream.core.identities.splitting import foreign_segments, segments
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.tracker.site_tracker import SiteTracker
@@ -76,9 +80,10 @@ def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
     scorer.gallery.reembed("x", embeddings, comparable)
     assert _foreign(range(36), scorer) == []
     assert group_mean(scorer.gallery, lost) is None
-    assert not are_too_far(
-        ONE_PERSON, group_mean(scorer.gallery, lost), group_mean(scorer.gallery, [0, 1])
-    )
+    known = group_mean(scorer.gallery, [0, 1])
+    assert not are_too_far(ONE_PERSON, group_mean(scorer.gallery, lost), [known]).any()
+    assert are_too_far(ONE_PERSON, known, [None, known]).tolist() == [False, False]
+    assert group_log_odds(ONE_PERSON, known, [None])[0] == -np.inf
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -101,11 +106,8 @@ def test_who_was_split_is_too_far_apart_to_be_merged_again(seed: int) -> None:
     assert len(groups) > 1
     for i in range(len(groups)):
         for j in range(i):
-            assert are_too_far(
-                ONE_PERSON,
-                group_mean(scorer.gallery, groups[i]),
-                group_mean(scorer.gallery, groups[j]),
-            )
+            one, other = (group_mean(scorer.gallery, groups[k]) for k in (i, j))
+            assert are_too_far(ONE_PERSON, one, [other]).all()
 
 
 def test_where_nothing_is_known_nobody_is_split() -> None:
