@@ -15,16 +15,26 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
 )
 
-from stgal_stream.errors import ConfigError, LogError
+from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
+    admin_client,
     as_kafka,
     close,
     consumer_settings,
     from_kafka,
     is_damaged,
+)
+from stgal_stream.log.kafka_faults import (
+    RIGHTS,
+    brief,
+    check_files,
+    connection_faults,
+    no_answer,
+    refusal,
     told,
 )
 from stgal_stream.log.kafka_subscription import KafkaSubscription
@@ -32,6 +42,7 @@ from stgal_stream.log.port import NewRecord, Record, TopicSpec
 
 _RETRY_BACKOFF_MS = 5  # the library's 100 ms shows in the tail of every small transaction
 _READ_S = 10.0
+_ATTEMPT_S = 3.0  # of connecting: so soon a broker that refuses this client is known
 
 
 class KafkaLog:
@@ -41,8 +52,8 @@ class KafkaLog:
     ``instance`` names this member among its group's; two members must not share one.
 
     Raises:
-        LogError: no broker answers.
-        ConfigError: the client refuses the security settings.
+        LogError: no broker answers; permanent where one does, but will not have this client.
+        ConfigError: the security settings cannot be used.
     """
 
     def __init__(
@@ -53,6 +64,7 @@ class KafkaLog:
         instance: str | None = None,
         connect_timeout_s: float = 30.0,
     ) -> None:
+        check_files(security or {})
         self._common: dict[str, Any] = {
             "bootstrap_servers": list(brokers),
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
@@ -65,17 +77,31 @@ class KafkaLog:
         self._readers: dict[TopicPartition, KafkaConsumer] = {}
         self._reading = threading.Lock()  # a consumer is one thread's at a time
         try:
-            self._admin = KafkaAdminClient(**self._common)
+            self._admin = self._connected(connect_timeout_s)
             self._identity = str(self._admin.describe_cluster()["cluster_id"])
-        except (KafkaError, OSError) as error:
-            if isinstance(error, KafkaConfigurationError):
-                raise ConfigError(f"Kafka's client refuses the settings: {error}") from error
-            raise LogError(
-                f"no Kafka broker answers at {self._brokers}: {error or type(error).__name__}",
-                hint="is the address right and the broker up? --embedded DIR needs none",
-            ) from error
-        except (AssertionError, TypeError, ValueError) as error:
+        except (KafkaConfigurationError, AssertionError, TypeError, ValueError) as error:
             raise ConfigError(f"Kafka's client refuses the settings: {error}") from error
+        except (KafkaError, OSError) as error:
+            raise no_answer(self._brokers, error, []) from error
+
+    def _connected(self, timeout_s: float) -> KafkaAdminClient:
+        """A client, as soon as a broker has it. The client itself waits as long for a broker that
+        refuses it as for one that is down, so it is asked again and again."""
+        deadline = time.monotonic() + timeout_s
+        with connection_faults() as causes:
+            while True:
+                attempt_s = min(_ATTEMPT_S, max(0.1, deadline - time.monotonic()))
+                settings = self._common | {"bootstrap_timeout_ms": int(1000 * attempt_s)}
+                try:
+                    return admin_client(settings)
+                except KafkaConfigurationError:
+                    raise
+                except (KafkaError, OSError) as error:
+                    refused = refusal(self._brokers, causes)
+                    if refused is not None:
+                        raise refused from error
+                    if time.monotonic() >= deadline:
+                        raise no_answer(self._brokers, error, causes) from error
 
     @property
     def identity(self) -> str:
@@ -100,7 +126,7 @@ class KafkaLog:
             return
         except KafkaError as error:
             raise LogError(
-                f"topic {spec.name} could not be made: {error}",
+                f"topic {spec.name} could not be made: {brief(error)}",
                 hint="make it by hand, or allow this user to create topics",
             ) from error
 
@@ -110,7 +136,8 @@ class KafkaLog:
         if n != spec.n_partitions:
             found.append(f"{spec.name} has {n} partitions, {spec.n_partitions} are configured")
         resource = ConfigResource(ConfigResourceType.TOPIC, spec.name)
-        described = self._admin.describe_configs([resource], config_filter="all")
+        with told(f"asked for the settings of topic {spec.name}"):
+            described = self._admin.describe_configs([resource], config_filter="all")
         actual = _config_values(described, spec.name)
         for name, wanted in _topic_configs(spec).items():
             if name in actual and actual[name] != wanted:
@@ -123,13 +150,11 @@ class KafkaLog:
             self._producer = KafkaProducer(
                 **self._common, max_request_size=MAX_REQUEST_BYTES, linger_ms=5, acks="all"
             )
-        try:
+        with told("given the records"):
             sent = [self._producer.send(**as_kafka(record)) for record in records]
             self._producer.flush()
             for future in sent:
                 future.get(timeout=30)
-        except KafkaError as error:
-            raise LogError(f"Kafka did not take the records: {error}") from error
 
     def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
         """Joins a consumer group."""
@@ -186,8 +211,12 @@ class KafkaLog:
         with told(f"asked about topic {topic}"):
             described = self._admin.describe_topics([topic])
         for entry in described:
-            if entry.get("error_code", 0) == 0:
+            code = entry.get("error_code", 0)
+            if code == 0:
                 return len(entry["partitions"])
+            if code == TopicAuthorizationFailedError.errno:
+                text = f"topic {topic}: there is none, or this user may not know of it"
+                raise PermanentLogError(text, hint=RIGHTS)
         return 0
 
     def close(self) -> None:

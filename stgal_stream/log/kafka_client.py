@@ -1,15 +1,14 @@
-"""What the log and its subscriptions ask of kafka-python alike: settings, conversions, faults."""
+"""What the log and its subscriptions ask of kafka-python alike: settings and conversions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
+from kafka import KafkaAdminClient
 from kafka.errors import CorruptRecordError, KafkaError
 
-from stgal_stream.errors import LogError
 from stgal_stream.log.port import NewRecord, Partition, Record
 
 logger = logging.getLogger(__name__)
@@ -18,23 +17,28 @@ MAX_REQUEST_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 1024 * 1024
 
 
+def admin_client(settings: Mapping[str, Any]) -> KafkaAdminClient:
+    """Connects. Where it cannot, kafka-python would leave a thread and sockets behind."""
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        made.append(KafkaAdminClient.DEFAULT_CONFIG["kafka_client"](**options))
+        return made[-1]
+
+    try:
+        return KafkaAdminClient(**settings, kafka_client=make)
+    except BaseException:
+        for client in made:
+            client.close()
+        raise
+
+
 def close(client: Any, **options: Any) -> None:
     """Lets go of a client; that a broker is gone by then is nobody's fault any more."""
     try:
         client.close(**options)
     except KafkaError as error:
         logger.info("%s did not close in order: %s", type(client).__name__, error)
-
-
-@contextmanager
-def told(what: str) -> Iterator[None]:
-    """A fault of the client as the port's error. A partition that the group just took away shows
-    as an assertion or an illegal state."""
-    try:
-        yield
-    except (KafkaError, AssertionError) as error:
-        detail = str(error) or type(error).__name__
-        raise LogError(f"Kafka could not be {what}: {detail}") from error
 
 
 def is_damaged(error: CorruptRecordError) -> bool:

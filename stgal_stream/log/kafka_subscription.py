@@ -13,15 +13,13 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
-    ClusterAuthorizationFailedError,
+    AuthorizationError,
     CorruptRecordError,
     InvalidProducerEpochError,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFencedError,
     RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailedError,
 )
 from kafka.structs import OffsetAndMetadata
 
@@ -34,21 +32,15 @@ from stgal_stream.log.kafka_client import (
     from_kafka,
     is_damaged,
     lag,
-    told,
 )
+from stgal_stream.log.kafka_faults import RIGHTS, brief, told
 from stgal_stream.log.port import NewRecord, Partition, Record
 
 _TRANSACTION_TIMEOUT_MS = 15_000
 _PROBE_S = 5.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 # What the same records meet again, however often they are sent.
-_NEVER = (
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    ClusterAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailedError,
-)
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class _Held(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
@@ -96,8 +88,11 @@ class KafkaSubscription:
             )
             self._held = _Held()
             self._consumer.subscribe(list(topics), listener=self._held)
+        except AuthorizationError as error:
+            text = f"group {group} could not be joined, this user may not: {brief(error)}"
+            raise PermanentLogError(text, hint=RIGHTS) from error
         except KafkaError as error:
-            raise LogError(f"group {group} could not be joined: {error}") from error
+            raise LogError(f"group {group} could not be joined: {brief(error)}") from error
 
     def assignment(self) -> dict[Partition, int]:
         """The partitions that the group gives this member, with their epochs."""
@@ -178,15 +173,19 @@ class KafkaSubscription:
                 f"another member took over in group {self._group}: {error}",
                 hint="give each member of a group its own kafka.instance",
             ) from error
-        except _NEVER as error:
+        except _TOO_LARGE as error:
             self._abort()
             raise PermanentLogError(
-                f"Kafka will never take what is to be written: {error}",
-                hint="raise message.max.bytes, or give this user the right to write",
+                f"Kafka will never take what is to be written: {brief(error)}",
+                hint="raise message.max.bytes",
             ) from error
+        except AuthorizationError as error:
+            self._abort()
+            text = f"Kafka takes nothing, this user may not write: {brief(error)}"
+            raise PermanentLogError(text, hint=RIGHTS) from error
         except KafkaError as error:
             self._abort()
-            raise LogError(f"a Kafka transaction failed and was undone: {error}") from error
+            raise LogError(f"a Kafka transaction failed and was undone: {brief(error)}") from error
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset."""
