@@ -133,14 +133,14 @@ def stream_of(world: World) -> Stream:
 
 @dataclass(slots=True)
 class Published:
-    """What was published: the identity of each detection at first, and after all renames; and the
-    detection at which the first camera pair was linked, if any was."""
+    """What was published: the identity of each detection at first, and after all renames; and when
+    (true time) the first camera pair was linked, if any was."""
 
     first: dict[str, str]
     final: dict[str, str]
     expected: float
     accepted: list[tuple[str, str]]
-    linked_at: str | None = None
+    linked_s: float = float("inf")
 
 
 def track(arriving: Sequence[Arrival], settings: TrackerSettings) -> Published:
@@ -153,11 +153,10 @@ def track(arriving: Sequence[Arrival], settings: TrackerSettings) -> Published:
         heard_s, detection = tracker.clock.time_s, arrival.detection
         for silent_s in np.arange(_TICK_S, arrival.at_s - before_s, _TICK_S).tolist():
             _note(mapping, tracker.tick(heard_s + silent_s))
+            _note_link(found, tracker, before_s + silent_s)
         before_s = arrival.at_s
         _note(mapping, tracker.observe(detection))
-        calibration = tracker.window.scorer.calibration
-        if found.linked_at is None and calibration is not None and calibration.has_learned:
-            found.linked_at = detection.id
+        _note_link(found, tracker, arrival.at_s)
     _note(mapping, tracker.close())
     for row in mapping:
         found.first[row.detection_id] = row.first_global_id
@@ -176,6 +175,12 @@ def _note(mapping: Mapping, events: Sequence[Event]) -> None:
     for event in events:
         if isinstance(event, IdentityEvent):
             mapping.take(msgspec.json.decode(encode_identity("world", event)))
+
+
+def _note_link(found: Published, tracker: SiteTracker, at_s: float) -> None:
+    calibration = tracker.window.scorer.calibration
+    if calibration is not None and calibration.has_learned:
+        found.linked_s = min(found.linked_s, at_s)
 
 
 def perfect_visits(stream: Stream) -> PerfectVisits:
@@ -218,7 +223,6 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
     }
     p_v, p_a, hindsight = retrieval(visits, settings)
     cameras = {d.id: d.camera for d in stream.detections}
-    times_s = {d.id: d.time_s for d in stream.detections}
     people = {d.id: stream.visits[stream.visit_of[d.id]].person for d in stream.detections}
 
     def quality(ids: dict[str, str]) -> PairQuality:
@@ -241,7 +245,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
         published.expected,
         float(np.mean(right)) if right else 1.0,
         share_across(published.final, cameras),
-        times_s.get(published.linked_at or "", float("inf")) - stream.detections[0].time_s,
+        published.linked_s - stream.detections[0].time_s,
         len(cameras) - len(published.final),
         seconds,
     )
