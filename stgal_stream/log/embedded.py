@@ -131,6 +131,13 @@ class EmbeddedLog:
         """The offset after the newest record."""
         return self.bounds(topic)[1]
 
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed, by partition."""
+        rows = self.select(
+            "SELECT next FROM offsets WHERE member_group = ? AND topic = ?", (group, topic)
+        )
+        return {number: int(row[0]) for number, row in enumerate(rows)}  # one partition, or none
+
     def select(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
         """The rows of a query.
 
@@ -265,11 +272,7 @@ class EmbeddedSubscription:
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset."""
-        rows = self._log.select(
-            "SELECT next FROM offsets WHERE member_group = ? AND topic = ?",
-            (self._group, partition.topic),
-        )
-        return int(rows[0][0]) if rows else None
+        return self._log.committed(self._group, partition.topic).get(partition.number)
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Reads on from an offset."""

@@ -175,6 +175,13 @@ class KafkaLog:
         with self._reading, told(f"asked for the end of {topic}"):
             return int(self._reader(at).end_offsets([at])[at])
 
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed, by partition; what a transaction has not committed yet does
+        not count."""
+        with told(f"asked for what {group} has committed"):
+            found = self._admin.list_group_offsets({group: None}).get(group, {})
+        return {at.partition: int(o.offset) for at, o in found.items() if at.topic == topic}
+
     def _reader(self, at: TopicPartition) -> KafkaConsumer:
         reader = self._readers.get(at)
         if reader is None:

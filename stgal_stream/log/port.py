@@ -127,6 +127,9 @@ class Log(Protocol):
     def end(self, topic: str, partition: int) -> int:
         """The offset after the newest committed record."""
 
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed, by partition, as anybody may ask."""
+
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 if there is no such topic."""
 

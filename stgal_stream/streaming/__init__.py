@@ -8,6 +8,7 @@ state; that of the associate stage is a function of the log prefix.
 - ``embed_stage``        detections -> embeddings: read, embed, commit
 - ``embed_batch``        one batch of it
 - ``event_time_merge``   partitions merged in order of event time
+- ``pace``               workers go through a backlog side by side
 - ``idle_time``          event time goes on while a site is silent
 - ``associate_stage``    embeddings -> identities and associations: read, step, commit
 - ``site_partition``     one partition of it: the trackers of its sites

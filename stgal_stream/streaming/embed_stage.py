@@ -28,6 +28,7 @@ from stgal_stream.streaming.embed_batch import Item, embed, outputs_of
 from stgal_stream.streaming.event_time_merge import EventTimeMerge
 from stgal_stream.streaming.extractor_rollout.worker import Embed, RolloutWorker
 from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, tick_record
+from stgal_stream.streaming.pace import Pace
 from stgal_stream.types import Vector, Vectors
 from stgal_stream.wire.raw_detection import DetectionMessage
 
@@ -70,7 +71,7 @@ class EmbedStage:
         """
         group = f"{self.config.kafka.group_prefix}-embed"
         subscription = self.log.subscribe(group, [self.config.topics.detections])
-        loop = _Loop(self, subscription, stop, end)
+        loop = _Loop(self, group, subscription, stop, end)
         try:
             loop.take_partitions()
             while loop.step():
@@ -97,6 +98,7 @@ class _Loop:
     def __init__(
         self,
         stage: EmbedStage,
+        group: str,
         subscription: Subscription,
         stop: threading.Event,
         end: threading.Event | None,
@@ -114,6 +116,14 @@ class _Loop:
         )
         read = partial(Item.read, inputs=config.input)
         self._source: EventTimeMerge[Item] = EventTimeMerge(subscription, read)
+        self._pace = Pace(
+            stage.log,
+            group,
+            config.topics.detections,
+            subscription,
+            ahead_s=config.associate.allowed_lateness_s / 2,  # the cameras' own delays need some
+            few=config.embed.batch_size,
+        )
         self._rollout = RolloutWorker(
             stage.log,
             config,
@@ -202,8 +212,11 @@ class _Loop:
         deadline = time.monotonic() + limits.max_wait_s
         items: list[Item] = []
         while True:
-            taken = self._source.take(limits.batch_size - len(items), wait_s)
+            until_s = self._pace.until_s(self._source.first_append_s)
+            taken = self._source.take(limits.batch_size - len(items), wait_s, until_s)
             self.take_partitions()
+            if not taken and self._source.n_buffered:
+                self._stop.wait(_BUSY_POLL_S)  # others are not so far
             for item in taken:
                 item.epoch = self._source.epoch(item.record.partition)
             items += taken
@@ -272,6 +285,7 @@ class _Loop:
             return
         self._held = held
         self._stage.partitions = frozenset(held)
+        self._pace.look_again()
         self._rollout.take_partitions(self._subscription)
         self._rollout.poll()
         self._clocks.clear()

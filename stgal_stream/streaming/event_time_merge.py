@@ -32,6 +32,7 @@ class _Waiting(Generic[Item]):
     time_s: float
     item: Item
     n_bytes: int
+    append_time_s: float
 
 
 class _Queue(Generic[Item]):
@@ -51,6 +52,11 @@ class _Queue(Generic[Item]):
         """How far the partition is; minus infinity where its first item has no time."""
         has_time = math.isfinite(self._waiting[0].time_s)
         return self._minima[0] if has_time else -math.inf
+
+    @property
+    def append_time_s(self) -> float:
+        """When its first record was appended."""
+        return self._waiting[0].append_time_s
 
     def push(self, waiting: _Waiting[Item]) -> None:
         self._waiting.append(waiting)
@@ -96,25 +102,35 @@ class EventTimeMerge(Generic[Item]):
         """Items read and not yet taken."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def first_append_s(self) -> float:
+        """When the oldest of the records that come first was appended; minus infinity if none
+        waits."""
+        return min((q.append_time_s for q in self._waiting.values() if q), default=-math.inf)
+
     def epoch(self, partition: Partition) -> int:
         """Under which epoch of its partition an item was read that came out just now."""
         return self._epochs[partition]
 
-    def take(self, n: int, timeout_s: float) -> list[Item]:
-        """Up to ``n`` items, the earliest first; empty where none came in time."""
+    def take(self, n: int, timeout_s: float, until_s: float = math.inf) -> list[Item]:
+        """Up to ``n`` items, the earliest first; empty where none came in time. What was appended
+        after ``until_s`` has to wait, as long as there is room."""
         if not self._is_full():
             self._fill(n, 0.0 if self.n_buffered else timeout_s)
         if self.n_buffered:
             self._wait_for_laggards(n)
+        if self._is_full():
+            until_s = math.inf
         taken: list[Item] = []
         while len(taken) < n:
-            full = {p: items for p, items in self._waiting.items() if items}
+            waiting = {p: items for p, items in self._waiting.items() if items}
+            full = {p: q for p, q in waiting.items() if q.append_time_s <= until_s}
             if not full:
                 break
             first = min(full, key=lambda p: (full[p].time_s, p))
             out = full[first].pop()
             taken.append(out.item)
-            if not full[first] and len(full) > 1 and out.time_s > float("-inf"):
+            if not full[first] and len(waiting) > 1 and out.time_s > float("-inf"):
                 break  # it may hold more that comes before what the others have
         return taken
 
@@ -133,7 +149,7 @@ class EventTimeMerge(Generic[Item]):
             items = self._waiting.get(record.partition)
             if items is not None:
                 time_s, item = self._read(record)
-                items.push(_Waiting(time_s, item, len(record.value)))
+                items.push(_Waiting(time_s, item, len(record.value), record.append_time_s))
 
     def _poll(self, n: int, timeout_s: float) -> list[Record]:
         records = self._subscription.poll(n, timeout_s)

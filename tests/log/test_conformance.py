@@ -52,8 +52,11 @@ def test_commit_writes_records_and_offsets_together(log: Log, topics: tuple[str,
     found = poll(subscription, 10)
     at = Partition(source, 0)
     assert subscription.committed(at) is None
+    assert log.committed(group, source) == {}
     subscription.commit([NewRecord(target, b"k", b"a")], {at: found[3].offset + 1})
     assert subscription.committed(at) == 4
+    assert log.committed(group, source) == {0: 4}
+    assert log.committed(group, target) == {}
     subscription.close()
     assert [r.value for r in log.read(target, 0, 0, 10)] == [b"a"]
 
