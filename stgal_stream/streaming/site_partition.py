@@ -35,6 +35,10 @@ from stgal_stream.wire.fields import BadRecord, check_vector
 
 logger = logging.getLogger(__name__)
 
+# Ticks come every few seconds. One from so far ahead is of a worker that was started again and goes
+# by a camera whose clock is wrong.
+_TICK_LEAP_S = 120.0
+
 
 @dataclass(slots=True)
 class SitePartition:
@@ -135,7 +139,9 @@ class SitePartition:
             detection = self.markers.as_seen(content.site, _detection(content))
             return self._tracker(content.site).observe(detection)
         tracker = self._tracker(content.site)
-        return tracker.close() if content.is_end else tracker.tick(content.time_s)
+        if content.is_end:
+            return tracker.close()
+        return tracker.tick(content.time_s, most_s=_TICK_LEAP_S)
 
     def _tracker(self, site: str) -> SiteTracker:
         tracker = self.trackers.get(site)

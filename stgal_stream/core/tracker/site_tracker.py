@@ -62,9 +62,10 @@ class SiteTracker:
         self.builder.observe(detection)
         return events + self.advance()
 
-    def tick(self, time_s: float) -> list[Event]:
-        """Event time has come to ``time_s`` without a detection."""
-        self.clock.tick(time_s)
+    def tick(self, time_s: float, most_s: float = math.inf) -> list[Event]:
+        """Event time has come to ``time_s`` without a detection. What is further ahead than
+        ``most_s`` goes by another clock, and only its progress counts."""
+        self.clock.tick(time_s, most_s)
         return self.advance()
 
     def close(self) -> list[Event]:

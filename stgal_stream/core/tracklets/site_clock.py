@@ -76,15 +76,16 @@ class SiteClock:
         shifted_s += self._advance(camera, clock)
         return shifted_s
 
-    def tick(self, time_s: float) -> None:
+    def tick(self, time_s: float, most_s: float = math.inf) -> None:
         """Time has gone on to ``time_s`` without a record, by the clock of those who read them.
 
-        Theirs is a site clock too. Where they began later, or another of them goes on, it may be
-        far from this one: then it is set right, and only what it shows from then on counts.
+        Theirs may be a site clock too. Where they began later, or another of them goes on, it may
+        be far behind this one, or further ahead than the ``most_s`` that a tick can bring: then it
+        is set right, and only what it shows from then on counts.
         """
         clock = self._cameras.setdefault(_TICKER, CameraClock())
         lead_s = time_s - clock.offset_s - self.time_s
-        if math.isfinite(lead_s) and abs(lead_s) > _NEW_OFF_S:
+        if math.isfinite(lead_s) and not -_NEW_OFF_S <= lead_s <= most_s:
             clock.shift(lead_s)
         self.go_on(time_s - clock.offset_s)
 

@@ -238,8 +238,15 @@ def test_ticks_of_one_who_began_later_move_nothing_but_by_what_passes() -> None:
         for i in range(30):
             clock.observe("ab"[i % 2], 1e6 + i)
         for i in range(30, 60, 5):
-            clock.tick(1e6 + i + off_s)
+            clock.tick(1e6 + i + off_s, most_s=120.0)
         assert clock.time_s == pytest.approx(1e6 + 54.0, abs=1.0)
         for i in range(60, 90, 5):
-            clock.tick(1e6 + i)
+            clock.tick(1e6 + i, most_s=120.0)
         assert clock.time_s == pytest.approx(1e6 + 79.0, abs=1.0)
+
+
+def test_a_tick_from_far_ahead_counts_where_nothing_else_was_said() -> None:
+    clock = SiteClock()
+    clock.observe("a", 1e6)
+    clock.tick(1e6 + 7200.0)
+    assert clock.time_s == 1e6 + 7200.0
