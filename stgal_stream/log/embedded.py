@@ -136,7 +136,7 @@ class EmbeddedLog:
         rows = self.select(
             "SELECT next FROM offsets WHERE member_group = ? AND topic = ?", (group, topic)
         )
-        return {number: int(row[0]) for number, row in enumerate(rows)}  # one partition, or none
+        return {0: int(rows[0][0])} if rows else {}
 
     def select(self, query: str, parameters: tuple[Any, ...]) -> list[Any]:
         """The rows of a query.

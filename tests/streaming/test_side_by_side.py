@@ -7,7 +7,8 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
@@ -45,12 +46,13 @@ class SlowLog(KafkaLog):
     """A log whose commits take their time."""
 
     def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
-        return Slow(super().subscribe(group, topics))  # type: ignore[return-value]
+        return cast("KafkaSubscription", Slow(super().subscribe(group, topics)))
 
 
-def site(name: str) -> Config:
+def site(folder: Path) -> Config:
     """Topics of its own; the cameras' records lie in two partitions."""
-    made = load_config(None, {})
+    made, name = load_config(None, {}), uuid.uuid4().hex[:8]
+    made.daemon.state_dir = str(folder / name)
     for topic in TOPICS:
         setattr(made.topics, topic, f"{name}-{topic}")
     made.kafka.group_prefix, made.kafka.partitions = name, 2
@@ -112,10 +114,12 @@ def said(log: KafkaLog, config: Config) -> dict[str, list[str]]:
     return found
 
 
-def test_two_workers_make_of_a_backlog_what_one_makes(broker: str, logs: list[KafkaLog]) -> None:
+def test_two_workers_make_of_a_backlog_what_one_makes(
+    broker: str, logs: list[KafkaLog], tmp_path: Path
+) -> None:
     walk = simulated_walk(3, n_people=40, duration_s=240.0)
     detections = [replace(d, time_s=d.time_s + 7e8) for d in walk]
-    alone, both = (site(uuid.uuid4().hex[:8]) for _ in range(2))
+    alone, both = (site(tmp_path) for _ in range(2))
     make_topic(broker, alone)
     publish_as_it_was(broker, alone, detections)
     expected = said(logs[2], alone)

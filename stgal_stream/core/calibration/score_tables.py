@@ -75,7 +75,7 @@ class ScoreTables:
         mine, when = number[rows], bins[rows]
         odds = self._interpolated(mine, d[rows])
         odds += self._prior[mine]
-        log_appearance[rows] = _limited(odds)
+        log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=odds)
         if found.method == "appearance":
             p_travel[rows] = 1.0
         else:
@@ -123,19 +123,13 @@ class ScoreTables:
     def _interpolated(self, mine: Integers, d: Floats) -> Floats:
         """log f1 / f0 of models (N,) at distances (N,), linear between the bins' centres."""
         at = d / self.calibration.distance_width - 0.5
-        np.minimum(np.maximum(at, 0.0, out=at), N_DISTANCE_BINS - 1, out=at)
+        np.clip(at, 0.0, N_DISTANCE_BINS - 1, out=at)
         low = at.astype(np.int64)
         at -= low
         low += mine * N_DISTANCE_BINS
         at *= self._steps[low]
         at += self._by_distance[low]
         return at
-
-
-def _limited(log_odds: Floats) -> Floats:
-    """In place, between the limits."""
-    np.maximum(log_odds, -LOG_ODDS_LIMIT, out=log_odds)
-    return np.minimum(log_odds, LOG_ODDS_LIMIT, out=log_odds)
 
 
 def _stacked(rows: list[Floats | None], n: int) -> Floats:
