@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
+# uv takes a tenth of pip's time; pip follows where its own configuration alone knows the way (a mirror).
+install = f() { $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --editable "$$1" || \
+  $(BIN)/python -m pip install --quiet --editable "$$1"; }; f
 
 .PHONY: demo demo-retrain test test-fast check docs release-check bench worlds setup setup-test kafka clean
 
@@ -41,7 +44,7 @@ worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper 
 	$(BIN)/python tools/worlds $(ARGS)
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(install) '.[bench]'
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) $(BIN)/python tools/bench $(ARGS); \
 	  status=$$?; tools/kafka-stop; exit $$status
 
@@ -50,16 +53,16 @@ setup-test: $(VENV)/.test kafka
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --upgrade pip uv
 
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 	@echo "setting up (packages for running, a minute or so) …"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(install) '.'
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
-	$(BIN)/python -m pip install --quiet --editable '.[train,test,docs]'
+	$(install) '.[train,test,docs]'
 	touch $@ $(VENV)/.run
 
 kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto and Prometheus where missing

@@ -20,7 +20,7 @@ from tests.support.walk import simulated_walk
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no core is left with one of them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("training") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(m) is None for m in ("training", "slow")])
 
 
 @pytest.fixture(scope="session")

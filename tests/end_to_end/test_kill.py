@@ -26,7 +26,8 @@ from tests.support.walk import simulated_walk
 
 pytestmark = pytest.mark.slow
 
-N_KILLS = 20
+# Of a daemon on each kind of log; on a broker each start waits for its group.
+N_KILLS = {"embedded": 20, "kafka": 12}
 
 
 def stream() -> list[bytes]:
@@ -66,10 +67,9 @@ def _progress(log: Log, config: Config) -> int:
     return sum(log.probe.end_offsets(at).values())  # type: ignore[attr-defined]
 
 
-def _killed_run(log: Log, config: Config, daemon: Daemon, total: int) -> int:
+def _killed_run(log: Log, config: Config, daemon: Daemon, points: list[float]) -> int:
     """Runs to the end with kills at random points; how many of them hit a daemon at work."""
     rng = np.random.default_rng(2024)
-    points = np.sort(rng.uniform(0.0, 0.97, N_KILLS)) * total
     n_killed = 0
     for point in points:
         daemon.start()
@@ -89,7 +89,7 @@ def _killed_run(log: Log, config: Config, daemon: Daemon, total: int) -> int:
 
 
 @pytest.mark.parametrize("kind", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_killed_twenty_times_the_output_is_the_same(
+def test_killed_many_times_the_output_is_the_same(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, config: Config
 ) -> None:
     sent = stream()
@@ -128,14 +128,15 @@ def test_killed_twenty_times_the_output_is_the_same(
             daemon.finish()
             total = _progress(log, mine)
         else:
-            n_killed = _killed_run(log, mine, daemon, total)
+            share = np.random.default_rng(2023).uniform(0.0, 0.97, N_KILLS[kind])
+            n_killed = _killed_run(log, mine, daemon, (np.sort(share) * total).tolist())
         said = results(log, mine)
         outcome.append({k: [_named(v, run) for v in vs] for k, vs in said.items()})
         if hasattr(log, "probe"):
             log.probe.close()
         log.close()
     whole, killed = outcome
-    assert n_killed == N_KILLS
+    assert n_killed == N_KILLS[kind]
     assert len(whole["identities"]) > 200
     assert len(whole["associations"]) > 200
     assert len(whole["dead_letters"]) > 10

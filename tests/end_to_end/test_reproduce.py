@@ -116,7 +116,7 @@ def test_scrambled_identities_give_the_same_models(
     models = []
     for name, where in (("true", root), ("scrambled", folder)):
         shown = load_dataset("market1501", where, clock="same-sequence")
-        few = TrainingSettings(iterations=3)
+        few = TrainingSettings(iterations=2, n_pairs=3)
         asked = Asked(shown, baseline, few, few, {})
         rows = Reproduction(asked, tmp_path / name, threading.Event()).run(("baseline_b_st_gal",))
         models.append((tmp_path / name / "baseline_b_st_gal.onnx").read_bytes())
@@ -130,7 +130,7 @@ def test_stopped_in_a_training_goes_on_to_the_same_model(
     asked = Asked(
         load_dataset("market1501", root, clock="same-sequence"),
         baseline,
-        TrainingSettings(iterations=3),
+        TrainingSettings(iterations=3, n_pairs=3),
         TrainingSettings.within_cameras(),
         {},
     )
