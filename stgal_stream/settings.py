@@ -34,7 +34,8 @@ PRESETS = ("imagenet", "fastreid", "openvino", "tao", "half", "deepsort", "raw",
 MQTT_PASSWORD = "STGAL_MQTT_PASSWORD"  # noqa: S105  # its name
 WEBHOOK_SECRET = "STGAL_WEBHOOK_SECRET"  # noqa: S105
 HTTP_TOKEN = "STGAL_HTTP_TOKEN"  # noqa: S105
-SECRETS = (MQTT_PASSWORD, WEBHOOK_SECRET, HTTP_TOKEN)
+WEB_TOKEN = "STGAL_WEB_TOKEN"  # noqa: S105
+SECRETS = (MQTT_PASSWORD, WEBHOOK_SECRET, HTTP_TOKEN, WEB_TOKEN)
 METHODS = ("calibrated", "paper", "appearance")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
@@ -129,13 +130,16 @@ class TopicSettings:
     embeddings: str = _key("embeddings", "From the embed stage to the associate stage.")
     identities: str = _key("identities", "Identity events.")
     associations: str = _key("associations", "Pseudo-pairs, accepted and withdrawn.")
+    calibrations: str = _key("calibrations", "What was learned of each site, when it was.")
     dead_letters: str = _key("dead-letters", "Records that cannot be used, with the reason.")
     releases: str = _key("releases", "Promotions and rollbacks of the extractor.")
     retention_personal_s: float = _key(
         7 * _DAY_S, "How long detections and embeddings (personal data) are kept.", above=0
     )
     retention_results_s: float = _key(
-        30 * _DAY_S, "How long identities, associations and dead letters are kept.", above=0
+        30 * _DAY_S,
+        "How long identities, associations, calibrations and dead letters are kept.",
+        above=0,
     )
 
     def __post_init__(self) -> None:

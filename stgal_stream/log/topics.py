@@ -15,6 +15,7 @@ def topic_specs(config: Config) -> list[TopicSpec]:
         TopicSpec(topics.embeddings, n, personal),
         TopicSpec(topics.identities, n, results),
         TopicSpec(topics.associations, n, results),
+        TopicSpec(topics.calibrations, n, results),
         TopicSpec(topics.dead_letters, n, results),
         TopicSpec(topics.releases, 1),
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.settings import TopicSettings
 from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Position, Reason
 from stgal_stream.wire import dead_letter
+from stgal_stream.wire.calibration import encode_calibration
 from stgal_stream.wire.events import encode_association, encode_identity
 from stgal_stream.wire.fields import BadRecord
 
@@ -34,6 +36,11 @@ class Outputs:
         for event in events:
             self.events.append((site, event))
             self.records.append(self._encoded(site, event))
+
+    def learned(self, site: str, at_s: float, facts: Mapping[str, Any]) -> None:
+        """Adds what a site's tracker has learned, as ``site_summary.summary`` tells it."""
+        body = encode_calibration(site, at_s, facts)
+        self.records.append(NewRecord(self.topics.calibrations, site.encode(), body))
 
     def refuse(self, record: Record, fault: BadRecord) -> None:
         """Adds a dead letter for a record that cannot be used."""

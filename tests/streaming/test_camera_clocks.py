@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from stgal_stream.commands.inspect import summary
 from stgal_stream.core.tracker.snapshot import restore
 from stgal_stream.daemon import Daemon
 from stgal_stream.experiments.worlds import boxes, delivery, looks, movement
@@ -21,6 +20,7 @@ from stgal_stream.experiments.worlds.delivery import DeliveryLaw, odd_camera
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.settings import Config
+from stgal_stream.streaming.site_summary import summary
 from stgal_stream.streaming.snapshots import read_sites
 from tests.support.streams import embedded_upstream, publish, results
 

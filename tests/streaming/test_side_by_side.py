@@ -104,7 +104,7 @@ def said(log: KafkaLog, config: Config) -> dict[str, list[str]]:
     follows from them."""
     run_to_end(log, config)
     topics = config.topics
-    names = (topics.identities, topics.associations, topics.dead_letters)
+    names = (topics.identities, topics.associations, topics.calibrations, topics.dead_letters)
     prefix = topics.detections.split("-", 1)[0]
     found = {}
     for name in names:

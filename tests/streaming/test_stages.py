@@ -150,6 +150,15 @@ def test_outputs_are_what_their_schemas_say(
                     at = event[side]["crop"]
                     record = embedded.read(at["topic"], at["partition"], at["offset"], 1)[0]
                     assert json.loads(record.value)["id"] in event["pairId"].split("~")
+    learned = [json.loads(value) for value in said["calibrations"]]
+    assert len(learned) > 1
+    for told in learned:
+        _validator("calibration.v1").validate(told)
+        ids.append(told["eventId"])
+    assert learned[-1]["method"] == setting
+    assert {e["evidence"]["travelTimeVersion"] for e in map(json.loads, said["associations"])} <= {
+        told["travelTimeVersion"] for told in learned
+    }
     assert len(set(ids)) == len(ids)
     assert {"created", "joined", "ended", "accepted", "withdrawn"} <= set(kinds)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-TOPICS = ("detections", "embeddings", "identities", "associations", "dead_letters", "releases")
-
+TOPICS = (
+    "detections",
+    "embeddings",
+    "identities",
+    "associations",
+    "calibrations",
+    "dead_letters",
+    "releases",
+)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

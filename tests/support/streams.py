@@ -60,7 +60,7 @@ def values(log: Log, topic: str) -> Iterator[bytes]:
 def results(log: Log, config: Config) -> dict[str, list[bytes]]:
     """What the daemon said."""
     topics = config.topics
-    names = (topics.identities, topics.associations, topics.dead_letters)
+    names = (topics.identities, topics.associations, topics.calibrations, topics.dead_letters)
     return {name.split("-", 1)[1]: list(values(log, name)) for name in names}
 
 

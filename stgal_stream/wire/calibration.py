@@ -1,0 +1,62 @@
+"""``stgal.calibration.v1``: what a site's tracker has learned, told at each calibration (JSON).
+
+Whoever reads the log alone knows with it which cameras share people, how long people take between
+them, and how far the daemon trusts its own pairs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stgal_stream.wire.fields import format_time
+
+SCHEMA = "stgal.calibration.v1"
+# A record stays below a broker's usual limit of a megabyte, whatever the number of cameras.
+MAX_PAIRS = 1000
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode_calibration(site: str, at_s: float, facts: Mapping[str, Any]) -> bytes:
+    """One calibration. ``facts`` is what ``streaming.site_summary.summary`` gives; of more camera
+    pairs than MAX_PAIRS those with the most associations are told, and how many are left out."""
+    found = facts["calibration"]
+    pairs = sorted(facts["pairs"], key=lambda pair: (-pair["n_associations"], pair["cameras"]))
+    body = {
+        "schema": SCHEMA,
+        "site": site,
+        "timestamp": format_time(at_s),
+        "atSeconds": at_s,
+        "extractor": facts["extractor"],
+        "travelTimeVersion": found["version"],
+        "method": found["method"],
+        "alpha": found["alpha"],
+        "sigma": found["sigma"],
+        "expectedPrecision": found["expected_precision"],
+        "learned": found["learned"],
+        "tracklets": facts["n_tracklets"],
+        "identities": facts["n_identities"],
+        "associations": facts["n_associations"],
+        "sensorIds": facts["cameras"],
+        "clocksOffSeconds": facts["clocks_off_s"],
+        "pairs": [_pair(pair) for pair in pairs[:MAX_PAIRS]],
+        "pairsLeftOut": max(0, len(pairs) - MAX_PAIRS),
+    }
+    digest = hashlib.blake2b(_ENCODER.encode(body), digest_size=16).hexdigest()
+    return _ENCODER.encode({"eventId": digest, **body})
+
+
+def _pair(pair: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "sensorIds": pair["cameras"],
+        "verdict": pair["verdict"],
+        "bestBuddies": pair["n_buddies"],
+        "associations": pair["n_associations"],
+        "p10Seconds": pair["p10_s"],
+        "medianSeconds": pair["median_s"],
+        "p90Seconds": pair["p90_s"],
+        "medianDriftSeconds": pair["median_drift_s"],
+    }
