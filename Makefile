@@ -62,7 +62,8 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
-	$(install) '.[train,test,docs]'
+	$(install) '.[train,test,docs,web]'
+	tools/web-setup $(BIN)
 	touch $@ $(VENV)/.run
 
 kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto and Prometheus where missing

@@ -39,6 +39,10 @@ COMMANDS = {
         "inspect",
         "Camera graph, travel times, alpha, sigma, expected precision and drift of each site.",
     ),
+    "web": (
+        "web",
+        "Look at a site in a browser: cameras, travel times, identities, search by picture.",
+    ),
     "bridge": ("bridge", "Carry messages between the log and MQTT or a webhook."),
     "dead-letters": (
         "dead_letters",

@@ -35,10 +35,12 @@ def embedded_upstream(detection: Detection, site: str = "upstream") -> bytes:
     return json.dumps(body).encode()
 
 
-def rendered(seed: int = 3, n_people: int = 6, duration_s: float = 120.0) -> list[bytes]:
+def rendered(
+    seed: int = 3, n_people: int = 6, duration_s: float = 120.0, start_s: float = 1.7e9
+) -> list[bytes]:
     """Detections with rendered crops."""
     site = SimulatedSite(seed, SiteLaw(n_people=n_people, duration_s=duration_s, n_zones=3))
-    return [encode_detection(seen, 1.7e9, "rendered") for seen in site.detections()]
+    return [encode_detection(seen, start_s, "rendered") for seen in site.detections()]
 
 
 def publish(log: Log, config: Config, values: list[bytes]) -> None:

@@ -1,0 +1,131 @@
+"""``stgal-stream web``: look at a site in a browser."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from stgal_stream.commands.options import (
+    broker_list,
+    config_option,
+    log_options,
+    set_up_logging,
+    stop_on_signals,
+)
+from stgal_stream.commands.paths import InputFile
+from stgal_stream.configuration import load_config
+from stgal_stream.daemon import open_log
+from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.settings import WEB_TOKEN
+
+logger = logging.getLogger(__name__)
+
+_EPILOG = """\b
+Examples:
+  stgal-stream web --embedded stgal-log
+  stgal-stream web --brokers kafka:9092 --port 8081
+  STGAL_WEB_TOKEN=$(openssl rand -hex 16) stgal-stream web --brokers kafka:9092 --host 0.0.0.0
+"""
+
+
+@click.command(epilog=_EPILOG)
+@log_options
+@config_option
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Others need a token.",
+)
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="0: any free one.",
+)
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    help="Where the read model and the audit log lie. Default: web/ in daemon.state_dir.",
+)
+@click.option(
+    "--token-file", type=InputFile(), help=f"Holds the token that visitors need; or {WEB_TOKEN}."
+)
+def web(
+    brokers: str,
+    embedded: Path | None,
+    config_path: Path | None,
+    host: str,
+    port: int,
+    state_dir: Path | None,
+    token_file: Path | None,
+) -> None:
+    """Look at a site in a browser: cameras, travel times, identities, search by picture.
+
+    A process of its own that only reads the log: nothing it does can disturb tracking. What it has
+    read lies in a directory that can be deleted at any time and is built again. Every look at a
+    person is a line in audit.jsonl there.
+    """
+    config = load_config(config_path)
+    set_up_logging(config.daemon.log_level)
+    with _web_extra():
+        from stgal_stream.web.access import Access
+        from stgal_stream.web.api import PAGE
+        from stgal_stream.web.server import WebServer
+    if not (PAGE / "vendor").is_dir():
+        raise ConfigError(
+            "the page's libraries are missing: this is a checkout in which they were not set up",
+            hint="tools/web-setup, once; a wheel has them",
+        )
+    access = Access.on(host, _token(token_file))
+    if embedded is not None and not embedded.exists():
+        raise DataError(
+            f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
+        )
+    with closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log:
+        server = WebServer(
+            log,
+            config,
+            state_dir or Path(config.daemon.state_dir) / "web",
+            config.releases_folder(embedded),
+            (host, port),
+            access,
+            version("stgal-stream"),
+        )
+        stop = threading.Event()
+        with stop_on_signals(stop):
+            server.run(stop, lambda: click.echo(f"{server.address} (Ctrl-C stops it)"))
+    logger.info("stopped cleanly")
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get(WEB_TOKEN) or None
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def _web_extra() -> Iterator[None]:
+    """Around imports of what the page needs.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the page needs {error.name}, which this installation lacks",
+            hint='pip install "stgal-stream[web]"',
+        ) from error

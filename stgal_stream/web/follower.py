@@ -1,0 +1,153 @@
+"""Reads the log into the read model, and goes on as it grows.
+
+Law: rows and the offsets that they follow from are committed together. Embeddings are read before
+the identity events that need them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from itertools import chain
+
+from stgal_stream.errors import LogError
+from stgal_stream.log.port import Log, Record
+from stgal_stream.settings import TopicSettings
+from stgal_stream.web.read_model import ReadModel
+from stgal_stream.web.rows import Writer
+from stgal_stream.web.vector_library import VectorLibrary
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 2000  # records of a topic in one transaction
+_IDLE_S = 0.2
+_AGAIN_S = 2.0
+_CLEAN_EVERY_S = 600.0
+# An event follows from embeddings that the log took before it; two machines' clocks may differ.
+_CLOCKS_S = 60.0
+# Detections that no tracklet took: duplicates, refused ones.
+_UNCLAIMED_S = 86_400.0
+
+
+class Follower:
+    """Runs until stopped. ``on_change`` is called after each commit, on this thread."""
+
+    def __init__(
+        self, log: Log, topics: TopicSettings, model: ReadModel, on_change: Callable[[], None]
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._model = model
+        self._on_change = on_change
+        self.vectors: VectorLibrary | None = None
+        self.caught_up = threading.Event()
+        self.fault: str | None = None
+        self.n_unreadable = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """The follower's loop; a log that cannot be reached is tried again."""
+        with self._model.writing() as connection:
+            self.vectors = VectorLibrary(self._model.directory, connection)
+            writer = Writer(connection, self.vectors)
+            clean_at_s = 0.0
+            try:
+                while not stop.is_set():
+                    if time.monotonic() >= clean_at_s:
+                        self._forget(connection)
+                        clean_at_s = time.monotonic() + _CLEAN_EVERY_S
+                    stop.wait(self._turn(connection, writer))
+            finally:
+                self.vectors.close()
+
+    def _turn(self, connection: sqlite3.Connection, writer: Writer) -> float:
+        """Reads some records; how long to wait then."""
+        try:
+            n = self._step(connection, writer)
+        except (LogError, sqlite3.Error) as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            writer.undo()
+            if self.fault is None:
+                logger.error("the log cannot be followed, it is tried again: %s", error)
+            self.fault = str(error)
+            return _AGAIN_S
+        if self.fault is not None:
+            logger.info("the log is followed again")
+        self.fault = None
+        self.n_unreadable = writer.n_unreadable
+        if n:
+            self._on_change()
+            return 0.0
+        self.caught_up.set()
+        return _IDLE_S
+
+    def _step(self, connection: sqlite3.Connection, writer: Writer) -> int:
+        topics = self._topics
+        connection.execute("BEGIN")
+        events = self._read(connection, topics.identities)
+        newest_s = max((r.append_time_s for r in events), default=float("inf"))
+        n = self._embeddings(connection, writer, newest_s + _CLOCKS_S)
+        writer.take(events, writer.identity)
+        for topic, row in (
+            (topics.associations, writer.association),
+            (topics.calibrations, writer.calibration),
+            (topics.dead_letters, writer.dead_letter),
+        ):
+            found = self._read(connection, topic)
+            writer.take(found, row)
+            n += len(found)
+        writer.settle()
+        connection.execute("COMMIT")
+        writer.show()
+        return n + len(events)
+
+    def _embeddings(self, connection: sqlite3.Connection, writer: Writer, until_s: float) -> int:
+        """Embeddings that the log took up to a time; where no event waits for them, some."""
+        n = 0
+        while found := self._read(connection, self._topics.embeddings):
+            writer.take(found, writer.embedding)
+            n += len(found)
+            if until_s == float("inf") or max(r.append_time_s for r in found) > until_s:
+                break
+        return n
+
+    def _read(self, connection: sqlite3.Connection, topic: str) -> list[Record]:
+        """The next records of all partitions of a topic; their positions are written."""
+        found = []
+        for part in range(self._log.partitions(topic)):
+            row = connection.execute(
+                "SELECT next FROM position WHERE topic = ? AND part = ?", (topic, part)
+            ).fetchone()
+            some = self._log.read(topic, part, 0 if row is None else row[0], _BATCH)
+            if some:
+                connection.execute(
+                    "INSERT OR REPLACE INTO position VALUES (?, ?, ?)",
+                    (topic, part, some[-1].offset + 1),
+                )
+            found.append(some)
+        return list(chain.from_iterable(found))
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        """What the log has forgotten is forgotten here too: vectors and crops' places with what is
+        personal, the rest with the results."""
+        assert self.vectors is not None
+        now_s = time.time()
+        personal_s = now_s - self._topics.retention_personal_s
+        results_s = now_s - self._topics.retention_results_s
+        connection.execute("BEGIN")
+        old = connection.execute(
+            "SELECT extractor, slot FROM sighting WHERE append_s < ? AND slot IS NOT NULL",
+            (personal_s,),
+        ).fetchall()
+        connection.execute(
+            "UPDATE sighting SET slot = NULL, crop_topic = NULL WHERE append_s < ?", (personal_s,)
+        )
+        connection.execute("DELETE FROM detection WHERE append_s < ?", (now_s - _UNCLAIMED_S,))
+        for table in ("sighting", "event", "pair", "calibration", "refusal", "identity", "camera"):
+            connection.execute(f"DELETE FROM {table} WHERE append_s < ?", (results_s,))  # noqa: S608
+        connection.execute("COMMIT")
+        for extractor, slot in old:
+            self.vectors.file(extractor).forget([slot])
