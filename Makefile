@@ -6,11 +6,14 @@ BIN := $(VENV)/bin
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
-# uv takes a tenth of pip's time; pip follows where its own configuration alone knows the way (a mirror).
-install = f() { $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --editable "$$1" || \
-  $(BIN)/python -m pip install --quiet --editable "$$1"; }; f
+# The locked versions, each file by its digest. Where they do not fit (another Python or machine, a
+# mirror that pip's own configuration alone names) pip takes the newest that pyproject.toml allows.
+uv = $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python
+install = f() { $(uv) --require-hashes -r "locks/$$1.txt" && $(uv) --no-deps --editable . || \
+  { echo "the locked versions do not fit here, pip takes the newest" >&2; \
+    $(BIN)/python -m pip install --quiet --editable "$$2"; }; }; f
 
-.PHONY: demo demo-retrain test test-fast check docs release-check bench worlds setup setup-test kafka clean
+.PHONY: demo demo-retrain test test-fast check docs sbom release-check bench worlds setup setup-test kafka clean
 
 demo: $(VENV)/.run ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
@@ -26,6 +29,11 @@ test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, 
 test-fast: $(VENV)/.test ## without a broker and without training: a minute and a half
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal \
 	  -m "not kafka and not training and not slow" $(ARGS)
+
+sbom: $(VENV)/.test ## what an installation is made of, as CycloneDX, into build/sbom
+	mkdir -p build/sbom
+	for lock in run web gpu train; do $(BIN)/cyclonedx-py requirements --output-reproducible \
+	  --output-file build/sbom/$$lock.json locks/$$lock.txt; done
 
 docs: $(VENV)/.test ## the documentation, with strict links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -44,7 +52,7 @@ worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper 
 	$(BIN)/python tools/worlds $(ARGS)
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits
-	$(install) '.[bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) $(BIN)/python tools/bench $(ARGS); \
 	  status=$$?; tools/kafka-stop; exit $$status
 
@@ -55,14 +63,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip uv
 
-$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: pyproject.toml locks/run.txt | $(VENV)/bin/python
 	@echo "setting up (packages for running, a minute or so) …"
-	$(install) '.'
+	$(install) run .
 	touch $@
 
-$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml locks/test.txt | $(VENV)/bin/python
 	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
-	$(install) '.[train,test,docs,web]'
+	$(install) test '.[train,test,docs,web]'
 	tools/web-setup $(BIN)
 	touch $@ $(VENV)/.run
 

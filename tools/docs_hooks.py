@@ -8,6 +8,8 @@ repository's root are pages too.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.resources import files as resources
@@ -40,6 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/messages.md": messages(),
         "reference/metrics.md": metrics(),
         "reference/reasons.md": reasons(),
+        "reference/dependencies.md": dependencies(),
     }
     for page, name in ROOT_PAGES.items():
         made[page] = (
@@ -195,3 +198,19 @@ def reasons() -> str:
         "reasons, and `stgal_dead_letters_total` counts it. Nothing is dropped silently.\n\n"
     )
     return head + table(("reason", "what happened", "what to do"), rows)
+
+
+# --- dependencies --------------------------------------------------------------------------------
+
+
+def dependencies() -> str:
+    """Every package that an installation brings, with its licence."""
+    command = [sys.executable, str(ROOT / "tools" / "licences.py"), "--json"]
+    rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    parts = [
+        "# Dependencies\n",
+        "Made from the locks and from what the packages say of themselves. None is under the GPL "
+        "or the AGPL; those under the LGPL are used unmodified. NVIDIA's come with torch.\n",
+        table(("package", "version", "licence", "needed by"), iter(map(tuple, rows))),
+    ]
+    return "\n".join(parts)
