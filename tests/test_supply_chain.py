@@ -60,7 +60,7 @@ def test_installations_agree() -> None:
 
 
 def test_no_licence_that_may_not_be() -> None:
-    command = [sys.executable, ROOT / "tools" / "licences.py", "--json"]
+    command = [sys.executable, str(ROOT / "tools" / "licences.py"), "--json"]
     rows = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     said = {name: licence for name, _, licence, _ in rows}
     assert len(said) > 40
@@ -73,8 +73,8 @@ def test_no_licence_that_may_not_be() -> None:
 def test_the_bill_of_materials_names_every_package(tmp_path: Path) -> None:
     out = tmp_path / "sbom.json"
     tool = Path(sys.executable).with_name("cyclonedx-py")
-    command = [tool, "requirements", "--output-reproducible", "--output-file", out]
-    subprocess.run([*command, ROOT / "locks" / "run.txt"], check=True, capture_output=True)
+    command = [str(tool), "requirements", "--output-reproducible", "--output-file", str(out)]
+    subprocess.run([*command, str(ROOT / "locks/run.txt")], check=True, capture_output=True)
     bill = json.loads(out.read_text())
     assert bill["bomFormat"] == "CycloneDX"
     assert {c["name"]: c["version"] for c in bill["components"]} == locked("run")
@@ -86,7 +86,7 @@ def test_units_may_do_nothing_but_their_work(unit: str) -> None:
     tool = shutil.which("systemd-analyze")
     if tool is None:
         pytest.skip("no systemd-analyze here")
-    path = ROOT / "deploy" / f"{unit}.service"
+    path = str(ROOT / "deploy" / f"{unit}.service")
     command = [tool, "security", "--offline=true", "--threshold=20", "--no-pager", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-1500:]

@@ -26,10 +26,11 @@ def locked(extra: str) -> dict[str, str]:
 
 def licence(about: PackageMetadata) -> str:
     """A licence by its name."""
-    said = about.get("License-Expression") or about.get("License") or ""
+    found = about.json
+    said = str(found.get("license_expression") or found.get("license") or "")
     if said and len(said) <= _LONGEST and "\n" not in said and said != "UNKNOWN":
         return said
-    named = [c.split(" :: ")[-1] for c in about.get_all("Classifier") or () if "License ::" in c]
+    named = [c.split(" :: ")[-1] for c in found.get("classifier", ()) if "License ::" in c]
     return ", ".join(named) or said.strip().partition("\n")[0][:_LONGEST]
 
 
