@@ -225,6 +225,12 @@ class EmbedSettings:
     max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)
     max_crop_pixels: int = _key(4_000_000, "Pictures with more pixels are refused.", minimum=1)
     tick_after_s: float = _key(5.0, "A silent site's event time goes on after so long.", above=0)
+    self_test_s: float = _key(
+        120.0, "A release must pass its self-test in so long, else it is refused.", above=0
+    )
+    self_test_bytes: int = _key(
+        8 * 1024**3, "What its self-test may hold of memory on a CPU.", minimum=2**28
+    )
     providers: tuple[str, ...] = _key(
         PROVIDERS, "onnxruntime's providers, the preferred one first.", choices=PROVIDERS
     )
@@ -241,6 +247,11 @@ class EmbedSettings:
             "eight_bit": self.eight_bit,
             "preset": self.preset,
         }
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What an extractor's trial may take: ``extractor.trial.tried``'s options."""
+        return {"limit_s": self.self_test_s, "limit_bytes": self.self_test_bytes}
 
 
 @dataclass(frozen=True, slots=True)

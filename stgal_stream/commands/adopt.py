@@ -17,7 +17,8 @@ from stgal_stream.extractor.onnx import OnnxExtractor, open_session
 from stgal_stream.extractor.preprocessing import Decision, decide
 from stgal_stream.extractor.providers import CPU
 from stgal_stream.extractor.signature import Signature
-from stgal_stream.settings import PRESETS
+from stgal_stream.extractor.trial import tried
+from stgal_stream.settings import PRESETS, EmbedSettings
 
 _TRIPLE = (float, float, float)
 
@@ -86,6 +87,7 @@ def _write(model: Path, about: Adopted) -> None:
     before = path.read_bytes() if path.is_file() else None
     adopted.write(model, about)
     try:
+        tried(model, {}, **EmbedSettings().limits)
         extractor = OnnxExtractor(model)
     except ModelError:
         if before is None:

@@ -35,6 +35,7 @@ from tests.support.rollout import (
     settled,
 )
 from tests.support.streams import rendered
+from tests.support.tiny_model import tiny
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -175,14 +176,19 @@ def strange(path: Path, how: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("how", ["a number", "words", "huge", "one number a crop"])
+@pytest.mark.parametrize("how", ["a number", "words", "huge", "one number a crop", "endless"])
 def test_models_that_give_anything_are_refused(
     how: str,
     one: EmbeddedLog,
     chosen: Config,
     tmp_path: Path,
 ) -> None:
-    path = strange(tmp_path / "bad.onnx", how)
+    path = tmp_path / "bad.onnx"
+    if how == "endless":
+        chosen.embed.self_test_s = 8.0
+        tiny(path, node=how)
+    else:
+        strange(path, how)
     releases = Releases(Path(chosen.embed.releases))
     releases.add(Release("bad", sha256_of(path), "configured", "2026-01-01"), path)
     publish_by_camera(one, chosen, rendered()[:40])
@@ -191,6 +197,7 @@ def test_models_that_give_anything_are_refused(
     running.finish()
     assert 0 in at(one, chosen)[0].refused
     # A good one makes up for it.
+    chosen.embed.self_test_s = 600.0
     releases = released(chosen, "good", dim=10)
     promote(one, chosen, releases.promotion("good"))
     running = Running(one, chosen)

@@ -54,6 +54,18 @@ def tiny(
             ("Add", ("shifted", "shared"), "features"),
         ):
             nodes.append(helper.make_node(operation, ends, [result]))
+    elif node == "endless":  # as many rounds as there are numbers
+        rounds = numpy_helper.from_array(np.array(2**62, np.int64), "rounds")
+        going = numpy_helper.from_array(np.array(True), "going")
+        constants += [rounds, going]
+        nodes.append(
+            helper.make_node("Loop", ["rounds", "going", "raw"], ["features"], body=_round())
+        )
+    elif node == "hungry":  # 64 GiB of zeros, and their largest
+        constants.append(numpy_helper.from_array(np.array([2**34], np.int64), "many"))
+        nodes.append(helper.make_node("ConstantOfShape", ["many"], ["zeros"]))
+        nodes.append(helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0))
+        nodes.append(helper.make_node("Add", ["raw", "zero"], ["features"]))
     else:
         nodes.append(helper.make_node("Identity", ["raw"], ["features"]))
     graph = helper.make_graph(
@@ -69,6 +81,24 @@ def tiny(
     helper.set_model_props(model, named if meta is None else meta)
     onnx.save(model, path)
     return path
+
+
+def _round() -> onnx.GraphProto:
+    """The body of a loop that changes nothing."""
+    inputs = [
+        helper.make_tensor_value_info("i", TensorProto.INT64, []),
+        helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("before", TensorProto.FLOAT, None),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("after", TensorProto.FLOAT, None),
+    ]
+    nodes = [
+        helper.make_node("Identity", ["go"], ["go_on"]),
+        helper.make_node("Identity", ["before"], ["after"]),
+    ]
+    return helper.make_graph(nodes, "round", inputs, outputs)
 
 
 def with_weights_beside(path: Path, change: float = 0.0) -> Path:

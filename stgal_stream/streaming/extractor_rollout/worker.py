@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from stgal_stream.errors import ModelError
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Releases
+from stgal_stream.extractor.trial import tried
 from stgal_stream.log.port import Log, NewRecord, Partition, Subscription
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.retraining_metrics import observe_retraining
@@ -176,7 +177,9 @@ class RolloutWorker:
                 hint="set embed.releases to the folder that retrain wrote it to",
             )
         path = releases.promoted(promotion)
-        extractor = OnnxExtractor(path, **self._config.embed.loading)
+        embed = self._config.embed
+        tried(path, embed.loading, **embed.limits)
+        extractor = OnnxExtractor(path, **embed.loading)
         if extractor.version != promotion.extractor:
             raise ModelError(f"{path} calls itself {extractor.version}, not {promotion.extractor}")
         return extractor
