@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stgal_stream.types import (
         AssociationEvent,
         Box,
+        CalibrationEvent,
         Detection,
         Event,
         Evidence,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AssociationEvent",
     "Box",
+    "CalibrationEvent",
     "ConfigError",
     "DataError",
     "Detection",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,7 +236,16 @@ class Refusal:
     detail: str
 
 
-Event = IdentityEvent | AssociationEvent | Refusal
+@dataclass(frozen=True, slots=True)
+class CalibrationEvent:
+    """What a calibration has learned, at event time ``at_s``; ``facts`` is what
+    ``core.tracker.report.report`` tells."""
+
+    at_s: float
+    facts: dict[str, Any]
+
+
+Event = IdentityEvent | AssociationEvent | CalibrationEvent | Refusal
 
 
 def camera_pair(first: str, second: str) -> CameraPair:

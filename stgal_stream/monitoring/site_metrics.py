@@ -7,7 +7,7 @@ import logging
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.monitoring.metrics import Metrics
-from stgal_stream.types import AssociationEvent, Event, IdentityEvent
+from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def observe_event(metrics: Metrics, site: str, event: Event) -> None:
         metrics.probability.labels("visual").observe(evidence.p_visual)
         metrics.probability.labels("travel").observe(evidence.p_travel)
         metrics.probability.labels("association").observe(evidence.p_association)
-    else:
+    elif isinstance(event, Refusal):
         metrics.dead_letters.labels(str(event.reason)).inc()
 
 

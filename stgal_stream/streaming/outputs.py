@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.settings import TopicSettings
-from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Position, Reason
+from stgal_stream.types import (
+    AssociationEvent,
+    CalibrationEvent,
+    Event,
+    IdentityEvent,
+    Position,
+    Reason,
+)
 from stgal_stream.wire import dead_letter
 from stgal_stream.wire.calibration import encode_calibration
 from stgal_stream.wire.events import encode_association, encode_identity
@@ -31,16 +37,11 @@ class Outputs:
         """The record at an offset is dealt with."""
         self.offsets[partition] = offset + 1
 
-    def add(self, site: str, events: Iterable[Event]) -> None:
-        """Adds what a site's tracker said."""
+    def add(self, site: str, events: Iterable[Event], clocks_off_s: Mapping[str, float]) -> None:
+        """Adds what a site's tracker said. ``clocks_off_s`` are its cameras' clocks that are."""
         for event in events:
             self.events.append((site, event))
-            self.records.append(self._encoded(site, event))
-
-    def learned(self, site: str, at_s: float, facts: Mapping[str, Any]) -> None:
-        """Adds what a site's tracker has learned, as ``site_summary.summary`` tells it."""
-        body = encode_calibration(site, at_s, facts)
-        self.records.append(NewRecord(self.topics.calibrations, site.encode(), body))
+            self.records.append(self._encoded(site, event, clocks_off_s))
 
     def refuse(self, record: Record, fault: BadRecord) -> None:
         """Adds a dead letter for a record that cannot be used."""
@@ -49,8 +50,11 @@ class Outputs:
         self.records.append(NewRecord(self.topics.dead_letters, record.key, body))
         self.refused.append(fault.reason)
 
-    def _encoded(self, site: str, event: Event) -> NewRecord:
+    def _encoded(self, site: str, event: Event, clocks_off_s: Mapping[str, float]) -> NewRecord:
         key = site.encode()
+        if isinstance(event, CalibrationEvent):
+            body = encode_calibration(site, event, clocks_off_s)
+            return NewRecord(self.topics.calibrations, key, body)
         if isinstance(event, IdentityEvent):
             return NewRecord(self.topics.identities, key, encode_identity(site, event))
         if isinstance(event, AssociationEvent):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from stgal_stream.core.calibration.model import Calibration
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.core.tracker.snapshot import restore, snapshot
 from stgal_stream.log.port import Log, Partition, Record
@@ -21,7 +20,6 @@ from stgal_stream.settings import AssociateSettings
 from stgal_stream.streaming.extractor_rollout.apply import change_extractor
 from stgal_stream.streaming.extractor_rollout.marker import MarkerWatch
 from stgal_stream.streaming.outputs import Outputs
-from stgal_stream.streaming.site_summary import summary
 from stgal_stream.streaming.snapshots import Snapshot
 from stgal_stream.types import Detection, Event, Reason
 from stgal_stream.wire.embedding import (
@@ -118,18 +116,9 @@ class SitePartition:
                 self.markers.first.setdefault(content.extractor, record.offset)
             self._say(record.offset, {}, out)
             return
-        known = self._calibration(content.site)
         events = self._events(content)
         out.newest[content.site] = record
         self._say(record.offset, {content.site: events}, out)
-        learned = self._calibration(content.site)
-        if learned is not None and learned is not known and record.offset >= self.output_from:
-            tracker = self.trackers[content.site]
-            out.learned(content.site, tracker.watermark_s, summary(tracker))
-
-    def _calibration(self, site: str) -> Calibration | None:
-        tracker = self.trackers.get(site)
-        return None if tracker is None else tracker.window.scorer.calibration
 
     def _say(self, offset: int, events: Mapping[str, list[Event]], out: Outputs) -> None:
         """What follows from the record at an offset; silent where it is in the log already."""
@@ -137,7 +126,7 @@ class SitePartition:
             return
         out.done(self.partition, offset)
         for site, happened in events.items():
-            out.add(site, happened)
+            out.add(site, happened, self.trackers[site].clock.odd_s)
 
     def _refuse(self, record: Record, fault: BadRecord, out: Outputs) -> None:
         """A record that cannot be used becomes a dead letter, once."""

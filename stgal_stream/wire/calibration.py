@@ -12,24 +12,24 @@ from typing import Any
 
 import msgspec
 
+from stgal_stream.types import CalibrationEvent
 from stgal_stream.wire.fields import format_time
 
 SCHEMA = "stgal.calibration.v1"
-# A record stays below a broker's usual limit of a megabyte, whatever the number of cameras.
-MAX_PAIRS = 1000
 _ENCODER = msgspec.json.Encoder()
 
 
-def encode_calibration(site: str, at_s: float, facts: Mapping[str, Any]) -> bytes:
-    """One calibration. ``facts`` is what ``streaming.site_summary.summary`` gives; of more camera
-    pairs than MAX_PAIRS those with the most associations are told, and how many are left out."""
+def encode_calibration(
+    site: str, event: CalibrationEvent, clocks_off_s: Mapping[str, float]
+) -> bytes:
+    """One calibration, with the clocks that are known to be off when it is written."""
+    facts = event.facts
     found = facts["calibration"]
-    pairs = sorted(facts["pairs"], key=lambda pair: (-pair["n_associations"], pair["cameras"]))
     body = {
         "schema": SCHEMA,
         "site": site,
-        "timestamp": format_time(at_s),
-        "atSeconds": at_s,
+        "timestamp": format_time(event.at_s),
+        "atSeconds": event.at_s,
         "extractor": facts["extractor"],
         "travelTimeVersion": found["version"],
         "method": found["method"],
@@ -41,9 +41,9 @@ def encode_calibration(site: str, at_s: float, facts: Mapping[str, Any]) -> byte
         "identities": facts["n_identities"],
         "associations": facts["n_associations"],
         "sensorIds": facts["cameras"],
-        "clocksOffSeconds": facts["clocks_off_s"],
-        "pairs": [_pair(pair) for pair in pairs[:MAX_PAIRS]],
-        "pairsLeftOut": max(0, len(pairs) - MAX_PAIRS),
+        "clocksOffSeconds": clocks_off_s,
+        "pairs": [_pair(pair) for pair in facts["pairs"]],
+        "pairsLeftOut": facts["n_pairs_left_out"],
     }
     digest = hashlib.blake2b(_ENCODER.encode(body), digest_size=16).hexdigest()
     return _ENCODER.encode({"eventId": digest, **body})

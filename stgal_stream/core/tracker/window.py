@@ -27,10 +27,12 @@ from stgal_stream.core.matching.evidence import evidence_from, pair_evidences
 from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBestBuddies
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPrior
+from stgal_stream.core.tracker.report import report
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import (
     AssociationEvent,
+    CalibrationEvent,
     Event,
     Evidence,
     Mask,
@@ -40,6 +42,8 @@ from stgal_stream.types import (
 )
 
 TrackKey = tuple[str, str]
+# A record of the log stays below a broker's usual limit of a megabyte, whatever the cameras.
+_MAX_TOLD_PAIRS = 1000
 _NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
 
 
@@ -125,7 +129,7 @@ class AssociationWindow:
         if self.scorer.calibration is None:
             return []
         self._calibrate()
-        return self._judge_pairs(at_s)[0]
+        return [*self._judge_pairs(at_s)[0], self._learned(at_s)]
 
     def forget_all(self, at_s: float) -> list[Event]:
         """Nothing in the window can be compared with what comes, and what was learned in it says
@@ -302,10 +306,14 @@ class AssociationWindow:
         self._calibrate()
         if self._resolver.by_chains:
             events, _ = self._judge_pairs(at_s)
-            return [*events, *self._resolver.merge_chains(self.buddies.accepted, at_s)]
+            events += self._resolver.merge_chains(self.buddies.accepted, at_s)
+            return [*events, self._learned(at_s)]
         splits = self._resolver.split_all(at_s)
         events, table = self._judge_pairs(at_s)
-        return [*splits, *events, *self._resolver.revise(table, at_s)]
+        return [*splits, *events, *self._resolver.revise(table, at_s), self._learned(at_s)]
+
+    def _learned(self, at_s: float) -> CalibrationEvent:
+        return CalibrationEvent(at_s, report(self, at_s, _MAX_TOLD_PAIRS))
 
     def _calibrate(self) -> None:
         self.n_calibrations += 1
