@@ -119,13 +119,10 @@ def test_a_sighting_has_the_mean_of_its_detections(seen: Seen, web: Web) -> None
         assert found == pytest.approx(mean, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def test_read_in_parts_it_is_as_read_at_once(
-    kind: str, log: Log, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: Log, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And stopped, and gone on with, while the daemon writes; on both logs."""
-    if (kind == "embedded") != isinstance(log, EmbeddedLog):
-        pytest.skip("the other log's case")
     monkeypatch.setattr("stgal_stream.web.follower._BATCH", 37)
     sent = [embedded_upstream(d) for d in simulated_walk(3, 30)]
     log.ensure_topics(topic_specs(config))
