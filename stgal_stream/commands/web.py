@@ -23,6 +23,7 @@ from stgal_stream.commands.paths import InputFile
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.exclusive import exclusive
 from stgal_stream.settings import WEB_TOKEN
 
 logger = logging.getLogger(__name__)
@@ -90,11 +91,15 @@ def web(
         raise DataError(
             f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
         )
-    with closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log:
+    directory = state_dir or Path(config.daemon.state_dir) / "web"
+    with (
+        closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log,
+        exclusive(directory, "stgal-stream web"),
+    ):
         server = WebServer(
             log,
             config,
-            state_dir or Path(config.daemon.state_dir) / "web",
+            directory,
             config.releases_folder(embedded),
             (host, port),
             access,

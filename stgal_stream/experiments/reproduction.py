@@ -23,6 +23,7 @@ from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError, ModelError
 from stgal_stream.evaluation.datasets import DatasetImage
 from stgal_stream.evaluation.labelled_set import embed_dataset
+from stgal_stream.exclusive import exclusive
 from stgal_stream.experiments.benchmark import benchmark
 from stgal_stream.experiments.pair_choice import choose_pairs, random_negatives
 from stgal_stream.experiments.replay import DatasetSource, LogSink, replay
@@ -33,7 +34,6 @@ from stgal_stream.replacing import replacing
 from stgal_stream.retraining.baseline import embed_tracklets, export_like, make_trainable
 from stgal_stream.retraining.data.pseudo_pairs import StreamData
 from stgal_stream.retraining.data.sources import LogSource
-from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.intra_camera import IntraCameraSampler
 from stgal_stream.retraining.negatives import hard_negatives
 from stgal_stream.settings import TrackerSettings

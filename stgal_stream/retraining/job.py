@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from stgal_stream import __version__
 from stgal_stream.errors import DataError, ModelError
+from stgal_stream.exclusive import exclusive
 from stgal_stream.extractor.crops import CropFormat
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.extractor.releases import Release, Releases, sha256_of
 from stgal_stream.retraining.baseline import embed, export_like, make_trainable
 from stgal_stream.retraining.data.pseudo_pairs import StreamData
 from stgal_stream.retraining.data.sources import Source, Until
-from stgal_stream.retraining.exclusive import exclusive
 from stgal_stream.retraining.gate import GateResult, judge
 from stgal_stream.retraining.job_settings import JobSettings
 from stgal_stream.retraining.preparation import Said, pairs_before, prepare

@@ -183,4 +183,28 @@ class SearchResult(Answer):
     matches: list[Match]
 
 
+class Release(Answer):
+    """A version of the extractor that a retraining made, and what the gate said of it."""
+
+    version: str
+    created: str
+    parent: str
+    pairs: int | None = Field(description="Pseudo-pairs that it was trained on")
+    passed: bool | None
+    reason: str | None
+    gain_at_least: float | None = Field(
+        description="What it gains on held-out travel times in 99 % of bootstrap draws"
+    )
+    in_use: bool
+    refused_by: list[str] = Field(description="Workers that could not use it, and why")
+
+
+class Models(Answer):
+    """All releases, newest first. ``in_use`` is null where the configured extractor is."""
+
+    in_use: str | None
+    releases: list[Release]
+    faults: list[str] = Field(description="Releases that cannot be read, and why")
+
+
 PairDetail.model_rebuild()

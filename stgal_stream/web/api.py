@@ -17,11 +17,13 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Stre
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHttpError
 
+from stgal_stream.errors import StgalError
 from stgal_stream.web import answers
 from stgal_stream.web.access import COOKIE, Access, AuditLog
 from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder, NoPictureError
 from stgal_stream.web.questions import Questions, UnknownError, time_s
+from stgal_stream.web.rollouts import Rollouts
 from stgal_stream.web.search import Search
 from stgal_stream.wire.fields import BadRecord
 
@@ -62,6 +64,7 @@ class Site:
         crops: Crops,
         embedder: Embedder,
         live: Live,
+        rollouts: Rollouts,
         state: Callable[[], tuple[bool, str | None]],
         max_upload_bytes: int,
     ) -> None:
@@ -70,6 +73,7 @@ class Site:
         self.crops = crops
         self.embedder = embedder
         self.live = live
+        self.rollouts = rollouts
         self.state = state
         self.max_upload_bytes = max_upload_bytes
 
@@ -123,7 +127,16 @@ def _add_sites(api: APIRouter, site: Site, looked: Looked) -> None:
     @api.get("/site")
     def one_site(site_name: SiteName) -> answers.Site:
         """A site now: cameras, camera pairs, rates, and what is wrong."""
-        return ask.site(site_name, *site.state())
+        found = ask.site(site_name, *site.state())
+        warning = site.rollouts.warning()
+        if warning is not None:
+            found.warnings.append(warning)
+        return found
+
+    @api.get("/models")
+    def models() -> answers.Models:
+        """Releases of the extractor, newest first; `stgal-stream models` promotes them."""
+        return site.rollouts.models()
 
     @api.get("/pair")
     def pair(
@@ -298,8 +311,8 @@ def _add_page(app: FastAPI, access: Access) -> None:
         form = parse_qs((await _body(request, _MAX_FORM)).decode(errors="replace"))
         if not access.is_token(form.get("token", [""])[0]):
             await asyncio.sleep(_WRONG_TOKEN_S)
-            return RedirectResponse("/login?wrong", HTTPStatus.SEE_OTHER)
-        answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+            return RedirectResponse("login?wrong", HTTPStatus.SEE_OTHER)
+        answer = RedirectResponse("./", HTTPStatus.SEE_OTHER)
         answer.set_cookie(
             COOKIE,
             access.session,
@@ -325,7 +338,7 @@ def _add_guard(app: FastAPI, access: Access) -> None:
             request.headers.get("authorization"), request.cookies.get(COOKIE)
         ):
             if path == "/" and "text/html" in request.headers.get("accept", ""):
-                answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+                answer = RedirectResponse("login", HTTPStatus.SEE_OTHER)
             else:
                 answer = _problem(401, "Authorization: Bearer TOKEN is needed")
                 answer.headers["WWW-Authenticate"] = "Bearer"
@@ -361,6 +374,10 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(NoPictureError)
     def no_picture(request: Request, error: NoPictureError) -> JSONResponse:
         return _problem(404 if request.method == "GET" else 422, str(error))
+
+    @app.exception_handler(StgalError)
+    def failed(request: Request, error: StgalError) -> JSONResponse:
+        return _problem(503, str(error))
 
     @app.exception_handler(BadRecord)
     def bad(request: Request, error: BadRecord) -> JSONResponse:

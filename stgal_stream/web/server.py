@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from stgal_stream.errors import ConfigError
+from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log
 from stgal_stream.settings import Config
 from stgal_stream.web.access import Access, AuditLog
@@ -20,6 +21,7 @@ from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
+from stgal_stream.web.rollouts import Rollouts
 from stgal_stream.web.search import Search
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class WebServer:
             Crops(log),
             Embedder(log, config, releases),
             self._live,
+            Rollouts(log, config.topics.releases, Releases(releases)),
             self._state,
             config.embed.max_crop_bytes,
         )

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from stgal_stream.configuration import load_config
+from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.settings import Config
 from stgal_stream.web.access import Access, AuditLog
@@ -20,6 +21,7 @@ from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
+from stgal_stream.web.rollouts import Rollouts
 from stgal_stream.web.search import Search
 from tests.support.streams import publish, rendered, run_to_end
 from tests.support.waiting import wait_for
@@ -79,6 +81,7 @@ def web_of(seen: Seen, folder: Path, token: str | None = None) -> Iterator[Web]:
         Crops(seen.log),
         Embedder(seen.log, seen.config, folder / "releases"),
         live,
+        Rollouts(seen.log, seen.config.topics.releases, Releases(folder / "releases")),
         lambda: (follower.caught_up.is_set(), follower.fault),
         2_000_000,
     )

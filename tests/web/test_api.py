@@ -15,8 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from stgal_stream.errors import ConfigError
+from stgal_stream.errors import ConfigError, LogError
+from stgal_stream.extractor.releases import Release, Releases, sha256_of
+from stgal_stream.log.port import NewRecord
 from stgal_stream.web.access import Access, is_loopback
+from stgal_stream.web.rollouts import Rollouts
+from stgal_stream.wire.rollout import Refused, encode
+from tests.support.tiny_model import tiny
 from tests.web.conftest import SITE, Seen, Web, web_of
 
 TOKEN = "a-token-of-some-length"
@@ -192,6 +197,40 @@ def test_events_go_on_where_a_browser_was(web: Web) -> None:
             if line == "event: change":
                 break
     assert ids == [newest - 1, newest]
+
+
+def test_releases_and_what_was_refused(seen: Seen, tmp_path: Path) -> None:
+    for web in web_of(seen, tmp_path):
+        assert web.client.get("/api/v1/models").json() == {
+            "inUse": None, "releases": [], "faults": [],
+        }  # fmt: skip
+        releases = Releases(tmp_path / "releases")
+        model = tiny(tmp_path / "m.onnx")
+        gate = {"passed": True, "reason": "it predicts better", "gain_low": 0.25}
+        about = Release("better", sha256_of(model), "shipped", "2026-01-01", {"pairs": 9}, gate)
+        releases.add(about, model)
+        (releases.folder / "broken").mkdir()
+        (releases.folder / "broken" / "release.json").write_text("{")
+        for record in (releases.promotion("better"), Refused(0, "edge-1", "too little memory")):
+            said = NewRecord(seen.config.topics.releases, b"rollout", encode(record))
+            seen.log.append([said])
+        found = web.client.get("/api/v1/models").json()
+        (one,) = found["releases"]
+        assert (one["version"], one["pairs"], one["gainAtLeast"]) == ("better", 9, 0.25)
+        assert one["refusedBy"] == ["edge-1: too little memory"]
+        assert not one["inUse"]
+        assert "broken" in found["faults"][0]
+        assert any("edge-1 refused it" in text for text in get(web, "site")["warnings"])
+
+
+def test_a_log_that_cannot_be_read_is_said(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(rollouts: Rollouts) -> None:
+        raise LogError("the broker is gone")
+
+    monkeypatch.setattr(Rollouts, "models", broken)
+    answer = web.client.get("/api/v1/models")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "the broker is gone"
 
 
 # --- who may look ----------------------------------------------------------------------------

@@ -119,6 +119,10 @@ def test_every_view(address: str, page: Page, tmp_path: Path) -> None:
     expect(page.get_by_text("sightings compared in")).to_be_visible()
     expect(page.locator("ol.cards > li").first).to_contain_text("away")
     look(page)
+    page.get_by_role("link", name="Models").click()
+    expect(page.get_by_text("No release is in use")).to_be_visible()
+    look(page)
+    page.go_back()
     crop = page.locator("ol.cards img.crop").first
     picture = page.request.get(f"{address}{crop.get_attribute('src')}").body()
     file = tmp_path / "person.jpg"

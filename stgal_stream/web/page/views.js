@@ -20,7 +20,7 @@ export function Site({ site, version, recent }) {
       <div><dt>People now</dt><dd>${number(body.peopleNow)}</dd></div>
       <div><dt>Sightings a minute</dt><dd>${number(body.sightingsPerMinute, 1)}</dd></div>
       <div><dt>Associations a minute</dt><dd>${number(body.associationsPerMinute, 1)}</dd></div>
-      <div><dt>Expected precision</dt><dd>${share(body.expectedPrecision)}</dd></div>
+      <div><dt>Expected precision</dt><dd>${share(body.learned ? body.expectedPrecision : null)}</dd></div>
       <div><dt>Newest detection</dt><dd>${span(body.ageSeconds)} ago</dd></div>
     </dl>
     ${!body.followed && html`<p aria-busy="true">The log is still being read: figures are those of the part read so far.</p>`}
@@ -249,4 +249,23 @@ export function Search({ site, sighting }) {
         ${match.travelTimeSeconds !== null && html`<div>${span(match.travelTimeSeconds)} away</div>`}
         <div class="small">${when(match.sighting.start)}</div>
       </li>`)}</ol>`}`;
+}
+
+export function Models({ version }) {
+  const { body, error } = useAnswer("api/v1/models", version);
+  if (error && !body) return html`<${Problem} text=${error} />`;
+  if (!body) return html`<${Busy} />`;
+  const gate = (one) => (one.passed ? "passed" : `refused: ${one.reason ?? "no reason given"}`);
+  return html`
+    <h1>Models</h1>
+    <p>${body.inUse ? html`In use: <strong>${body.inUse}</strong>.` : "No release is in use: daemons run the configured or shipped extractor."}${" "}
+      Promote one with <code>stgal-stream models promote</code>, go back with <code>stgal-stream models rollback</code>.</p>
+    ${body.faults.map((text) => html`<${Problem} key=${text} text=${text} />`)}
+    ${body.releases.length === 0 ? html`<p>There are no releases yet. <code>stgal-stream retrain</code> makes one.</p>` : html`
+    <${Table} label="Releases" head=${["Release", "Made", "Pairs", "Gain at least", "Gate"]}>
+      ${body.releases.map((one) => html`<tr key=${one.version}>
+        <th scope="row">${one.version}${one.inUse ? " (in use)" : ""}${one.refusedBy.map((text) => html`<div class="small" key=${text}>refused by ${text}</div>`)}</th>
+        <td>${when(one.created)}</td><td class="number">${number(one.pairs)}</td><td class="number">${number(one.gainAtLeast, 3)}</td><td class="wrap">${gate(one)}</td>
+      </tr>`)}
+    <//>`}`;
 }
