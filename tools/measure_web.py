@@ -4,14 +4,19 @@
 A read model of simulated sightings is written directly, then asked: how long a start takes, an
 exact search over all, a page of identities, one identity, the site; and how many identity events a
 second a follower takes from an embedded log. Answers are the median and worst of 20.
+
+`--beside` measures the daemon instead: pre-embedded detections a second on an embedded log, alone
+and with the page and ten open browsers' streams beside it, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -19,6 +24,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,7 +44,10 @@ from stgal_stream.web.search import Search
 from stgal_stream.web.vector_library import VectorLibrary
 from stgal_stream.wire.embedding import EmbeddingRecord, encode
 from stgal_stream.wire.events import encode_identity
+from tests.support.streams import embedded_upstream
+from tests.support.walk import simulated_walk
 
+COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
 _CAMERAS = 64
 _EACH = 20  # sightings of an identity
 _TIMES = 20
@@ -119,12 +128,62 @@ def events_per_s(n: int, dimension: int) -> float:
     return n / taken
 
 
+def daemon_per_s(n_people: int, beside: bool) -> float:
+    """Detections a second through a daemon of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        env = os.environ | {"XDG_STATE_HOME": scratch, "STGAL_DAEMON_HTTP_PORT": "0"}
+        config = Config()
+        with closing(EmbeddedLog(Path(scratch) / "log")) as log:
+            log.ensure_topics(topic_specs(config))
+            sent = [embedded_upstream(d) for d in simulated_walk(1, n_people)]
+            for at in range(0, len(sent), 500):
+                some = sent[at : at + 500]
+                log.append([NewRecord(config.topics.detections, b"k", value) for value in some])
+        where = ("--embedded", f"{scratch}/log")
+        page = streams = None
+        if beside:
+            page = subprocess.Popen(
+                [*COMMAND, "web", *where, "--port", "0"],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            assert page.stdout is not None
+            address = page.stdout.readline().split()[0]
+            streams = [urlopen(f"{address}api/v1/events?site=upstream") for _ in range(10)]
+        began = time.perf_counter()
+        subprocess.run([*COMMAND, "run", *where, "--until-end"], env=env, check=True,
+                       stderr=subprocess.DEVNULL)  # fmt: skip
+        taken = time.perf_counter() - began
+        for stream in streams or ():
+            stream.close()
+        if page is not None:
+            page.terminate()
+            page.wait()
+    return len(sent) / taken
+
+
+def measure_beside() -> None:
+    """Alone and beside the page, in turns."""
+    alone, beside = [], []
+    for _ in range(3):
+        alone.append(daemon_per_s(600, beside=False))
+        beside.append(daemon_per_s(600, beside=True))
+    print("alone", [round(rate) for rate in alone], "beside", [round(rate) for rate in beside])
+    print(f"ratio of the medians {statistics.median(beside) / statistics.median(alone):.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--beside", action="store_true")
     asked = parser.parse_args()
+    if asked.beside:
+        measure_beside()
+        return
     found: dict[str, tuple[float, ...]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)

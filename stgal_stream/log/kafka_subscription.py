@@ -38,6 +38,9 @@ from stgal_stream.log.port import NewRecord, Partition, Record
 
 _TRANSACTION_TIMEOUT_MS = 15_000
 _PROBE_S = 5.0
+# A member that has no partition for so long joins again. The client can miss that the group has
+# forgotten it, or that it was given nothing because the leader did not know the topics yet.
+_JOIN_AGAIN_S = 30.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 # What the same records meet again, however often they are sent.
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -87,12 +90,26 @@ class KafkaSubscription:
                 session_timeout_ms=10_000,
             )
             self._held = _Held()
-            self._consumer.subscribe(list(topics), listener=self._held)
+            self._topics = list(topics)
+            self._join()
         except AuthorizationError as error:
             text = f"group {group} could not be joined, this user may not: {brief(error)}"
             raise PermanentLogError(text, hint=RIGHTS) from error
         except KafkaError as error:
             raise LogError(f"group {group} could not be joined: {brief(error)}") from error
+
+    def _join(self) -> None:
+        for topic in self._topics:
+            self._consumer.partitions_for_topic(topic)  # a leader shares out what it knows of
+        self._consumer.subscribe(self._topics, listener=self._held)
+        self._idle_since_s = time.monotonic()
+
+    def _join_again(self) -> None:
+        if self._held.epochs:
+            self._idle_since_s = time.monotonic()
+        elif time.monotonic() - self._idle_since_s > _JOIN_AGAIN_S:
+            self._consumer.unsubscribe()
+            self._join()
 
     def assignment(self) -> dict[Partition, int]:
         """The partitions that the group gives this member, with their epochs."""
@@ -101,6 +118,7 @@ class KafkaSubscription:
     def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         """The next committed records; none of a partition that has just come, or come back."""
         with told("read"):
+            self._join_again()
             try:
                 polled = self._consumer.poll(
                     timeout_ms=int(timeout_s * 1000), max_records=max_records

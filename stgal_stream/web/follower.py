@@ -23,7 +23,10 @@ from stgal_stream.web.vector_library import VectorLibrary
 logger = logging.getLogger(__name__)
 
 _BATCH = 2000  # records of a topic in one transaction
-_IDLE_S = 0.2
+# A broker is asked about each partition: often for what people wait for, else seldom.
+_IDLE_S = 0.4
+_OTHERS_EVERY_S = 2.0
+_PARTITIONS_EVERY_S = 30.0
 _AGAIN_S = 2.0
 _CLEAN_EVERY_S = 600.0
 # An event follows from embeddings that the log took before it; two machines' clocks may differ.
@@ -42,6 +45,8 @@ class Follower:
         self._topics = topics
         self._model = model
         self._on_change = on_change
+        self._others_at_s = self._partitions_at_s = 0.0
+        self._partitions: dict[str, int] = {}
         self.vectors: VectorLibrary | None = None
         self.caught_up = threading.Event()
         self.fault: str | None = None
@@ -81,16 +86,30 @@ class Follower:
         if n:
             self._on_change()
             return 0.0
-        self.caught_up.set()
         return _IDLE_S
 
     def _step(self, connection: sqlite3.Connection, writer: Writer) -> int:
+        """One transaction; how many records it took."""
         topics = self._topics
         connection.execute("BEGIN")
         events = self._read(connection, topics.identities)
         newest_s = max((r.append_time_s for r in events), default=float("inf"))
-        n = self._embeddings(connection, writer, newest_s + _CLOCKS_S)
+        n = self._embeddings(connection, writer, newest_s + _CLOCKS_S) + len(events)
         writer.take(events, writer.identity)
+        is_whole = n > 0 or time.monotonic() >= self._others_at_s
+        if is_whole:
+            n += self._others(connection, writer)
+        writer.settle()
+        connection.execute("COMMIT")
+        writer.show()
+        if is_whole:
+            self._others_at_s = 0.0 if n else time.monotonic() + _OTHERS_EVERY_S
+            if not n:
+                self.caught_up.set()
+        return n
+
+    def _others(self, connection: sqlite3.Connection, writer: Writer) -> int:
+        topics, n = self._topics, 0
         for topic, row in (
             (topics.associations, writer.association),
             (topics.calibrations, writer.calibration),
@@ -99,10 +118,7 @@ class Follower:
             found = self._read(connection, topic)
             writer.take(found, row)
             n += len(found)
-        writer.settle()
-        connection.execute("COMMIT")
-        writer.show()
-        return n + len(events)
+        return n
 
     def _embeddings(self, connection: sqlite3.Connection, writer: Writer, until_s: float) -> int:
         """Embeddings that the log took up to a time; where no event waits for them, some."""
@@ -117,7 +133,7 @@ class Follower:
     def _read(self, connection: sqlite3.Connection, topic: str) -> list[Record]:
         """The next records of all partitions of a topic; their positions are written."""
         found = []
-        for part in range(self._log.partitions(topic)):
+        for part in range(self._n_partitions(topic)):
             row = connection.execute(
                 "SELECT next FROM position WHERE topic = ? AND part = ?", (topic, part)
             ).fetchone()
@@ -129,6 +145,14 @@ class Follower:
                 )
             found.append(some)
         return list(chain.from_iterable(found))
+
+    def _n_partitions(self, topic: str) -> int:
+        if time.monotonic() >= self._partitions_at_s:
+            self._partitions.clear()
+            self._partitions_at_s = time.monotonic() + _PARTITIONS_EVERY_S
+        if not self._partitions.get(topic):
+            self._partitions[topic] = self._log.partitions(topic)
+        return self._partitions[topic]
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         """What the log has forgotten is forgotten here too: vectors and crops' places with what is

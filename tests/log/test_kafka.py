@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaProducer
+from kafka.coordinator.base import BaseCoordinator
+from kafka.coordinator.consumer import ConsumerCoordinator
 
 from stgal_stream.errors import ConfigError, LogError
 from stgal_stream.log.kafka import KafkaLog
 from stgal_stream.log.port import NewRecord, Partition, Record, Subscription, TopicSpec
-from tests.support.waiting import HANG_S
+from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.mark.kafka
@@ -187,3 +189,67 @@ def test_what_producers_compress_is_read(broker: str, codec: str) -> None:
     assert [r.value for r in _polled(subscription, len(sent))] == sent
     subscription.close()
     log.close()
+
+
+@pytest.mark.kafka
+def test_who_fell_out_of_the_group_unheard_joins_again(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client once held itself for a member, with no partition, for ever."""
+    monkeypatch.setattr("stgal_stream.log.kafka_subscription._JOIN_AGAIN_S", 0.5)
+    name = uuid.uuid4().hex
+    log = KafkaLog([broker])
+    log.ensure_topics([TopicSpec(name, 1, 60.0)])
+    log.append([NewRecord(name, b"k", b"v")])
+    right = BaseCoordinator.reset_generation
+    forgotten = True
+
+    def reset(coordinator: BaseCoordinator, *arguments: str) -> None:
+        nonlocal forgotten
+        forgotten = False
+        right(coordinator, *arguments)
+
+    monkeypatch.setattr(BaseCoordinator, "reset_generation", reset)
+    joins = ConsumerCoordinator.need_rejoin
+    monkeypatch.setattr(ConsumerCoordinator, "need_rejoin", lambda c: not forgotten and joins(c))
+    subscription = log.subscribe(name, [name])
+    assert [r.value for r in _polled(subscription, 1)] == [b"v"]
+    assert not forgotten
+    subscription.close()
+    log.close()
+
+
+@pytest.mark.kafka
+def test_who_has_nothing_to_do_disturbs_nobody_by_asking(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More workers than partitions: one stands by, and takes over."""
+    monkeypatch.setattr("stgal_stream.log.kafka_subscription._JOIN_AGAIN_S", 0.5)
+    name = uuid.uuid4().hex
+    logs = [KafkaLog([broker], instance=f"{name}-{k}") for k in range(2)]
+    logs[0].ensure_topics([TopicSpec(name, 1, 60.0)])
+    working = logs[0].subscribe(name, [name])
+    wait_for(lambda: not working.poll(1, 0.1) and bool(working.assignment()))
+    standing_by = logs[1].subscribe(name, [name])
+
+    def both() -> None:
+        working.poll(1, 0.1)
+        standing_by.poll(1, 0.1)
+
+    def is_settled() -> bool:
+        before = working.assignment()
+        for _ in range(20):
+            both()
+        return bool(before) and working.assignment() == before
+
+    wait_for(is_settled)  # its first join rebalances the group
+    before = working.assignment()
+    for _ in range(40):
+        both()
+        assert not standing_by.assignment()
+    assert working.assignment() == before
+    working.close()
+    wait_for(lambda: not standing_by.poll(1, 0.1) and bool(standing_by.assignment()))
+    standing_by.close()
+    for log in logs:
+        log.close()
