@@ -38,8 +38,8 @@ from stgal_stream.log.port import NewRecord, Partition, Record
 
 _TRANSACTION_TIMEOUT_MS = 15_000
 _PROBE_S = 5.0
-# A member that has no partition for so long joins again. The client can miss that the group has
-# forgotten it, or that it was given nothing because the leader did not know the topics yet.
+# A member that has no partition for so long joins again: the client can miss that the group has
+# forgotten it.
 _JOIN_AGAIN_S = 30.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 # What the same records meet again, however often they are sent.
@@ -99,8 +99,6 @@ class KafkaSubscription:
             raise LogError(f"group {group} could not be joined: {brief(error)}") from error
 
     def _join(self) -> None:
-        for topic in self._topics:
-            self._consumer.partitions_for_topic(topic)  # a leader shares out what it knows of
         self._consumer.subscribe(self._topics, listener=self._held)
         self._idle_since_s = time.monotonic()
 
