@@ -131,7 +131,7 @@ def events_per_s(n: int, dimension: int) -> float:
 def daemon_per_s(n_people: int, beside: bool) -> float:
     """Detections a second through a daemon of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        env = os.environ | {"XDG_STATE_HOME": scratch, "STGAL_DAEMON_HTTP_PORT": "0"}
+        env = os.environ | {"STGAL_DAEMON_STATE_DIR": scratch, "STGAL_DAEMON_HTTP_PORT": "0"}
         config = Config()
         with closing(EmbeddedLog(Path(scratch) / "log")) as log:
             log.ensure_topics(topic_specs(config))

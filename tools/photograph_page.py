@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     out = parser.parse_args().out.resolve()
     with tempfile.TemporaryDirectory() as scratch:
-        env = os.environ | {"XDG_STATE_HOME": scratch, "STGAL_DAEMON_HTTP_PORT": "0"}
+        env = os.environ | {"STGAL_DAEMON_STATE_DIR": scratch, "STGAL_DAEMON_HTTP_PORT": "0"}
         log = ("--embedded", f"{scratch}/log")
         people = ("replay", "site", "--people", "60", "--minutes", "20")
         subprocess.run([*COMMAND, *people, *log], env=env, check=True)

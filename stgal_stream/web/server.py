@@ -126,6 +126,7 @@ def _listening(host: str, port: int) -> socket.socket:
         made = socket.socket(family, kind, proto)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
+        made.listen()  # who comes before the server has started waits
     except OSError as error:
         raise ConfigError(
             f"the page cannot be served on {host}:{port}: {error.strerror}",
