@@ -52,6 +52,15 @@ class Follower:
         self.fault: str | None = None
         self.n_unreadable = 0
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps the read model from being all that the log says, in words."""
+        if self.fault is not None:
+            return f"The log cannot be read: {self.fault}"
+        if self.n_unreadable:
+            return f"{self.n_unreadable} records of the log are not what their topic promises."
+        return None
+
     def run(self, stop: threading.Event) -> None:
         """The follower's loop; a log that cannot be reached is tried again."""
         with self._model.writing() as connection:

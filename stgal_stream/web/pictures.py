@@ -11,6 +11,7 @@ from stgal_stream.errors import DataError, LogError, ModelError
 from stgal_stream.extractor.crops import BadCrop, decode_crop
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.extractor.releases import Releases
+from stgal_stream.extractor.trial import tried
 from stgal_stream.log.port import Log, Partition
 from stgal_stream.settings import Config
 from stgal_stream.streaming.extractor_rollout.state import RolloutState
@@ -111,4 +112,5 @@ class Embedder:
         if promotion is not None:
             releases = Releases(self._releases).holding(promotion)
             path = releases.model(promotion.version)
+            tried(path, {"preset": self._config.embed.preset}, **self._config.embed.limits)
         return OnnxExtractor(path, threads=1, preset=self._config.embed.preset)

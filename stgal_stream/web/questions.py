@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import Any
 
-from stgal_stream.types import REASONS, Reason, camera_pair
+from stgal_stream.types import REASONS, camera_pair
 from stgal_stream.web import answers
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.fields import format_time, parse_time_s
@@ -19,6 +19,8 @@ _SHOWN_TIMES = 5000
 _SHOWN_PAIRS = 60
 _SHOWN_SIGHTINGS = 1000
 _HISTORY = 200
+# By what stands in a dead letter: one of a later version may have a reason of its own.
+_WHY: dict[str, tuple[str, str]] = {str(reason): told for reason, told in REASONS.items()}
 
 
 class UnknownError(Exception):
@@ -26,8 +28,8 @@ class UnknownError(Exception):
 
 
 class Questions:
-    """Answers from the read model. ``followed`` says whether the log was read to its end, ``fault``
-    why it cannot be read."""
+    """Answers from the read model. ``followed`` says whether the log was read to its end,
+    ``trouble`` what is wrong with that."""
 
     def __init__(self, model: ReadModel) -> None:
         self._select = model.select
@@ -44,7 +46,7 @@ class Questions:
             for r in rows
         ]
 
-    def site(self, site: str, followed: bool, fault: str | None) -> answers.Site:
+    def site(self, site: str, followed: bool, trouble: str | None) -> answers.Site:
         """A site now."""
         cameras = self._select("SELECT * FROM camera WHERE site = ? ORDER BY name", site)
         if not cameras:
@@ -85,7 +87,7 @@ class Questions:
             alpha=learned.get("alpha"),
             extractor=learned.get("extractor"),
             calibrated_at=learned.get("timestamp"),
-            warnings=self._warnings(site, told, fault),
+            warnings=self._warnings(site, told, trouble),
         )  # fmt: skip
 
     def _learned(self, site: str) -> dict[str, Any]:
@@ -119,8 +121,8 @@ class Questions:
     def _one(self, query: str, *values: Any) -> int:
         return int(self._select(query, *values)[0][0])
 
-    def _warnings(self, site: str, cameras: list[answers.Camera], fault: str | None) -> list[str]:
-        said = [] if fault is None else [f"The log cannot be read: {fault}"]
+    def _warnings(self, site: str, cameras: list[answers.Camera], trouble: str | None) -> list[str]:
+        said = [] if trouble is None else [trouble]
         for camera in cameras:
             name, off_s = camera.sensor_id, camera.clock_off_seconds
             if camera.silent_seconds > _SILENT_S:
@@ -137,7 +139,7 @@ class Questions:
             site,
         )
         for row in rows:
-            what, todo = REASONS.get(Reason(row["reason"]), ("", ""))
+            what, todo = _WHY.get(row["reason"], ("", ""))
             said.append(f"{row['n']} not used ({row['reason']}). {what} {todo}".strip())
         return said
 

@@ -115,7 +115,7 @@ class WebServer:
         return self._search
 
     def _state(self) -> tuple[bool, str | None]:
-        return self._follower.caught_up.is_set(), self._follower.fault
+        return self._follower.caught_up.is_set(), self._follower.trouble
 
 
 def _listening(host: str, port: int) -> socket.socket:

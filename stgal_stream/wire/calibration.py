@@ -6,17 +6,14 @@ them, and how far the daemon trusts its own pairs.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from stgal_stream.types import CalibrationEvent
+from stgal_stream.wire.events import with_id
 from stgal_stream.wire.fields import format_time
 
 SCHEMA = "stgal.calibration.v1"
-_ENCODER = msgspec.json.Encoder()
 
 
 def encode_calibration(
@@ -45,8 +42,7 @@ def encode_calibration(
         "pairs": [_pair(pair) for pair in facts["pairs"]],
         "pairsLeftOut": facts["n_pairs_left_out"],
     }
-    digest = hashlib.blake2b(_ENCODER.encode(body), digest_size=16).hexdigest()
-    return _ENCODER.encode({"eventId": digest, **body})
+    return with_id(body)
 
 
 def _pair(pair: Mapping[str, Any]) -> dict[str, Any]:

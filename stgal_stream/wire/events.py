@@ -35,12 +35,12 @@ def encode_identity(site: str, event: IdentityEvent) -> bytes:
         body["tracklet"] = _tracklet(event.tracklet, members=True)
     if event.evidence is not None:
         body["evidence"] = _evidence(event.evidence)
-    return _with_id(body)
+    return with_id(body)
 
 
 def encode_association(site: str, event: AssociationEvent) -> bytes:
     """One pseudo-pair, accepted or withdrawn, with the log positions of both crops."""
-    return _with_id(
+    return with_id(
         {
             "schema": ASSOCIATION_SCHEMA,
             "type": event.kind,
@@ -96,6 +96,7 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
     return body
 
 
-def _with_id(body: dict[str, Any]) -> bytes:
+def with_id(body: dict[str, Any]) -> bytes:
+    """An event with its id, which follows from what it says."""
     digest = hashlib.blake2b(_ENCODER.encode(body), digest_size=16).hexdigest()
     return _ENCODER.encode({"eventId": digest, **body})

@@ -82,7 +82,7 @@ def web_of(seen: Seen, folder: Path, token: str | None = None) -> Iterator[Web]:
         Embedder(seen.log, seen.config, folder / "releases"),
         live,
         Rollouts(seen.log, seen.config.topics.releases, Releases(folder / "releases")),
-        lambda: (follower.caught_up.is_set(), follower.fault),
+        lambda: (follower.caught_up.is_set(), follower.trouble),
         2_000_000,
     )
     access = Access.on("127.0.0.1", token)
