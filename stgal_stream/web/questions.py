@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
 from typing import Any
 
 from stgal_stream.types import REASONS, camera_pair
@@ -56,12 +57,13 @@ class Questions:
         learned = self._learned(site)
         off_s = learned.get("clocksOffSeconds", {})
         present = self._present(site, now_s)
+        people = Counter(camera for camera, _ in present)
         told = [
             answers.Camera(
                 sensor_id=row["name"],
                 last_seen=format_time(row["last_s"]),
                 silent_seconds=now_s - row["last_s"],
-                people=present.get(row["name"], 0),
+                people=people[row["name"]],
                 detections=row["detections"],
                 clock_off_seconds=off_s.get(row["name"], 0.0),
             )
@@ -74,14 +76,15 @@ class Questions:
             age_seconds=age_s,
             cameras=told,
             pairs=[_pair(pair) for pair in learned.get("pairs", [])],
-            people_now=self._one(
-                "SELECT count(DISTINCT identity) FROM sighting INDEXED BY sighting_of_camera "
-                "WHERE site = ? AND camera IN (SELECT name FROM camera WHERE site = ?1) "
-                "AND start_s > ? AND end_s > ?",
-                site, now_s - _RATE_S, now_s - _NOW_S,
+            people_now=len({identity for _, identity in present}),
+            sightings_per_minute=self._per_minute(
+                "SELECT count(*) FROM sighting WHERE site = ? AND start_s > ? "
+                "AND camera IN (SELECT name FROM camera WHERE site = ?1)",
+                site, now_s,
             ),
-            sightings_per_minute=self._rate("sighting", "start_s", site, now_s),
-            associations_per_minute=self._rate("pair", "at_s", site, now_s),
+            associations_per_minute=self._per_minute(
+                "SELECT count(*) FROM pair WHERE site = ? AND at_s > ?", site, now_s
+            ),
             expected_precision=learned.get("expectedPrecision"),
             learned=learned.get("learned", False),
             alpha=learned.get("alpha"),
@@ -97,26 +100,18 @@ class Questions:
         found: dict[str, Any] = json.loads(rows[0]["body"]) if rows else {}
         return found
 
-    def _present(self, site: str, now_s: float) -> dict[str, int]:
+    def _present(self, site: str, now_s: float) -> list[tuple[str, str]]:
+        """Who is where: cameras and identities."""
         rows = self._select(
-            "SELECT camera, count(DISTINCT identity) AS n FROM sighting INDEXED BY "
-            "sighting_of_camera WHERE site = ? AND camera IN (SELECT name FROM camera WHERE "
-            "site = ?1) AND start_s > ? AND end_s > ? GROUP BY camera",
+            "SELECT DISTINCT camera, identity FROM sighting INDEXED BY sighting_of_camera WHERE "
+            "site = ? AND camera IN (SELECT name FROM camera WHERE site = ?1) "
+            "AND start_s > ? AND end_s > ?",
             site, now_s - _RATE_S, now_s - _NOW_S,
         )  # fmt: skip
-        return {row["camera"]: row["n"] for row in rows}
+        return [(row["camera"], row["identity"]) for row in rows]
 
-    def _rate(self, table: str, column: str, site: str, now_s: float) -> float:
-        names = {
-            "sighting": "camera IN (SELECT name FROM camera WHERE site = ?1)",
-            "pair": "1",
-        }[table]
-        n = self._one(
-            f"SELECT count(*) FROM {table} WHERE site = ? AND {names} "  # noqa: S608  # our names
-            f"AND {column} > ?",
-            site, now_s - _RATE_S,
-        )  # fmt: skip
-        return n * 60.0 / _RATE_S
+    def _per_minute(self, query: str, site: str, now_s: float) -> float:
+        return self._one(query, site, now_s - _RATE_S) * 60.0 / _RATE_S
 
     def _one(self, query: str, *values: Any) -> int:
         return int(self._select(query, *values)[0][0])
