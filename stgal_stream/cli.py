@@ -43,6 +43,10 @@ COMMANDS = {
         "web",
         "Look at a site in a browser: cameras, travel times, identities, search by picture.",
     ),
+    "audit": (
+        "audit",
+        "Judge a random sample of pairs by eye: their true precision beside the expected one.",
+    ),
     "bridge": ("bridge", "Carry messages between the log and MQTT or a webhook."),
     "dead-letters": (
         "dead_letters",

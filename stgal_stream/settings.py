@@ -35,7 +35,8 @@ MQTT_PASSWORD = "STGAL_MQTT_PASSWORD"  # noqa: S105  # its name
 WEBHOOK_SECRET = "STGAL_WEBHOOK_SECRET"  # noqa: S105
 HTTP_TOKEN = "STGAL_HTTP_TOKEN"  # noqa: S105
 WEB_TOKEN = "STGAL_WEB_TOKEN"  # noqa: S105
-SECRETS = (MQTT_PASSWORD, WEBHOOK_SECRET, HTTP_TOKEN, WEB_TOKEN)
+WEB_VIEWER_TOKEN = "STGAL_WEB_VIEWER_TOKEN"  # noqa: S105
+SECRETS = (MQTT_PASSWORD, WEBHOOK_SECRET, HTTP_TOKEN, WEB_TOKEN, WEB_VIEWER_TOKEN)
 METHODS = ("calibrated", "paper", "appearance")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PROVIDERS = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
@@ -131,6 +132,7 @@ class TopicSettings:
     identities: str = _key("identities", "Identity events.")
     associations: str = _key("associations", "Pseudo-pairs, accepted and withdrawn.")
     calibrations: str = _key("calibrations", "What was learned of each site, when it was.")
+    corrections: str = _key("corrections", "What operators said of who is who.")
     dead_letters: str = _key("dead-letters", "Records that cannot be used, with the reason.")
     releases: str = _key("releases", "Promotions and rollbacks of the extractor.")
     retention_personal_s: float = _key(
@@ -138,7 +140,7 @@ class TopicSettings:
     )
     retention_results_s: float = _key(
         30 * _DAY_S,
-        "How long identities, associations, calibrations and dead letters are kept.",
+        "How long identities, associations, calibrations, corrections and dead letters are kept.",
         above=0,
     )
 

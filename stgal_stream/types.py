@@ -206,7 +206,8 @@ class IdentityEvent:
     """``created``, ``joined``, ``renamed`` or ``ended``, at event time ``at_s``.
 
     A rename without a tracklet is of a whole identity (a merge); with one, that tracklet alone
-    moves (a correction, or with evidence None its identity is parted).
+    moves (a correction, or with evidence None its identity is parted). ``operator_correction`` is
+    the id of the operator's correction that it obeys.
     """
 
     kind: str
@@ -215,6 +216,7 @@ class IdentityEvent:
     from_id: str | None = None
     tracklet: Tracklet | None = None
     evidence: Evidence | None = None
+    operator_correction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,37 @@ class CalibrationEvent:
     facts: dict[str, Any]
 
 
-Event = IdentityEvent | AssociationEvent | CalibrationEvent | Refusal
+class Verdict(StrEnum):
+    """What an operator says of two groups of sightings."""
+
+    SAME = "same"  # all are one person
+    DIFFERENT = "different"  # nobody of the first group is in the second
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCorrection:
+    """An operator's word on who is who. Sightings are named by the ids of any of their
+    detections; ``by`` is who says it and ``said_s`` when, in Unix seconds."""
+
+    id: str
+    verdict: Verdict
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    by: str
+    said_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionEvent:
+    """An operator's correction has been obeyed, at event time ``at_s``; or it could not be, and
+    ``refused`` says why."""
+
+    at_s: float
+    correction: OperatorCorrection
+    refused: str | None = None
+
+
+Event = IdentityEvent | AssociationEvent | CalibrationEvent | CorrectionEvent | Refusal
 
 
 def camera_pair(first: str, second: str) -> CameraPair:

@@ -48,6 +48,7 @@ def views(browser: Browser, address: str) -> dict[str, str]:
         "identities": f"#/identities?{site}",
         "identity": f"#/identity?{site}&id={person}",
         "search": f"#/search?{site}&sighting={sighting}",
+        "check": f"#/check?{site}",
     }
 
 

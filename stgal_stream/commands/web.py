@@ -24,7 +24,7 @@ from stgal_stream.configuration import load_config
 from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.exclusive import exclusive
-from stgal_stream.settings import WEB_TOKEN
+from stgal_stream.settings import WEB_TOKEN, WEB_VIEWER_TOKEN
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,12 @@ Examples:
     help="Where the read model and the audit log lie. Default: web/ in daemon.state_dir.",
 )
 @click.option(
-    "--token-file", type=InputFile(), help=f"Holds the token that visitors need; or {WEB_TOKEN}."
+    "--token-file", type=InputFile(), help=f"Holds the token of operators; or {WEB_TOKEN}."
+)
+@click.option(
+    "--viewer-token-file",
+    type=InputFile(),
+    help=f"Holds the token of those who may look, but not correct; or {WEB_VIEWER_TOKEN}.",
 )
 def web(
     brokers: str,
@@ -68,25 +73,28 @@ def web(
     port: int,
     state_dir: Path | None,
     token_file: Path | None,
+    viewer_token_file: Path | None,
 ) -> None:
     """Look at a site in a browser: cameras, travel times, identities, search by picture.
 
-    A process of its own that only reads the log: nothing it does can disturb tracking. What it has
-    read lies in a directory that can be deleted at any time and is built again. Every look at a
-    person is a line in audit.jsonl there.
+    A process of its own that reads the log, and writes nothing but what operators say of who is
+    who. What it has read lies in a directory that can be deleted at any time and is built again.
+    Every look at a person, and every correction, is a line in audit.jsonl there.
     """
     config = load_config(config_path)
     set_up_logging(config.daemon.log_level)
     with _web_extra():
         from stgal_stream.web.access import Access
-        from stgal_stream.web.api import PAGE
+        from stgal_stream.web.application import PAGE
         from stgal_stream.web.server import WebServer
     if not (PAGE / "vendor").is_dir():
         raise ConfigError(
             "the page's libraries are missing: this is a checkout in which they were not set up",
             hint="tools/web-setup, once; a wheel has them",
         )
-    access = Access.on(host, _token(token_file))
+    access = Access.on(
+        host, _token(token_file, WEB_TOKEN), _token(viewer_token_file, WEB_VIEWER_TOKEN)
+    )
     if embedded is not None and not embedded.exists():
         raise DataError(
             f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
@@ -111,9 +119,9 @@ def web(
     logger.info("stopped cleanly")
 
 
-def _token(path: Path | None) -> str | None:
+def _token(path: Path | None, variable: str) -> str | None:
     if path is None:
-        return os.environ.get(WEB_TOKEN) or None
+        return os.environ.get(variable) or None
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ def topic_specs(config: Config) -> list[TopicSpec]:
         TopicSpec(topics.identities, n, results),
         TopicSpec(topics.associations, n, results),
         TopicSpec(topics.calibrations, n, results),
+        TopicSpec(topics.corrections, n, results),
         TopicSpec(topics.dead_letters, n, results),
         TopicSpec(topics.releases, 1),
     ]

@@ -77,6 +77,13 @@ DEFINITIONS = (
     Definition(
         "identities", Counter, "stgal_identity_events", "Identity events by type", ("site", "type")
     ),
+    Definition(
+        "corrections",
+        Counter,
+        "stgal_corrections",
+        "Operators' corrections of who is who, and whether they were obeyed",
+        ("site", "verdict", "obeyed"),
+    ),
     Definition("active", Gauge, "stgal_identities_active", "Identities in the window", ("site",)),
     Definition(
         "conflicts",
@@ -228,6 +235,7 @@ class Metrics:
     association_rate: Gauge
     probability: Histogram
     identities: Counter
+    corrections: Counter
     active: Gauge
     conflicts: Gauge
     watermark_delay: Gauge

@@ -7,7 +7,7 @@ import logging
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.monitoring.metrics import Metrics
-from stgal_stream.types import AssociationEvent, Event, IdentityEvent, Refusal
+from stgal_stream.types import AssociationEvent, CorrectionEvent, Event, IdentityEvent, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,9 @@ def observe_event(metrics: Metrics, site: str, event: Event) -> None:
         metrics.probability.labels("visual").observe(evidence.p_visual)
         metrics.probability.labels("travel").observe(evidence.p_travel)
         metrics.probability.labels("association").observe(evidence.p_association)
+    elif isinstance(event, CorrectionEvent):
+        is_obeyed = "no" if event.refused else "yes"
+        metrics.corrections.labels(site, event.correction.verdict, is_obeyed).inc()
     elif isinstance(event, Refusal):
         metrics.dead_letters.labels(str(event.reason)).inc()
 

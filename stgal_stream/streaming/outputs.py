@@ -10,6 +10,7 @@ from stgal_stream.settings import TopicSettings
 from stgal_stream.types import (
     AssociationEvent,
     CalibrationEvent,
+    CorrectionEvent,
     Event,
     IdentityEvent,
     Position,
@@ -17,6 +18,7 @@ from stgal_stream.types import (
 )
 from stgal_stream.wire import dead_letter
 from stgal_stream.wire.calibration import encode_calibration
+from stgal_stream.wire.correction import encode_correction
 from stgal_stream.wire.events import encode_association, encode_identity
 from stgal_stream.wire.fields import BadRecord
 
@@ -59,6 +61,8 @@ class Outputs:
             return NewRecord(self.topics.identities, key, encode_identity(site, event))
         if isinstance(event, AssociationEvent):
             return NewRecord(self.topics.associations, key, encode_association(site, event))
+        if isinstance(event, CorrectionEvent):
+            return NewRecord(self.topics.corrections, key, encode_correction(site, event))
         refused = event.detection
         body = dead_letter.encode(
             event.reason,

@@ -21,8 +21,10 @@ from stgal_stream.streaming.extractor_rollout.apply import change_extractor
 from stgal_stream.streaming.extractor_rollout.marker import MarkerWatch
 from stgal_stream.streaming.outputs import Outputs
 from stgal_stream.streaming.snapshots import Snapshot
-from stgal_stream.types import Detection, Event, Reason
+from stgal_stream.types import CorrectionEvent, Detection, Event, Reason
+from stgal_stream.wire.correction import as_correction
 from stgal_stream.wire.embedding import (
+    CorrectionRecord,
     EmbeddingRecord,
     EmbeddingsRecord,
     ReembeddedRecord,
@@ -116,6 +118,9 @@ class SitePartition:
                 self.markers.first.setdefault(content.extractor, record.offset)
             self._say(record.offset, {}, out)
             return
+        if isinstance(content, CorrectionRecord):
+            self._say(record.offset, {content.site: self._corrected(content)}, out)
+            return
         events = self._events(content)
         out.newest[content.site] = record
         self._say(record.offset, {content.site: events}, out)
@@ -126,7 +131,8 @@ class SitePartition:
             return
         out.done(self.partition, offset)
         for site, happened in events.items():
-            out.add(site, happened, self.trackers[site].clock.odd_s)
+            tracker = self.trackers.get(site)
+            out.add(site, happened, {} if tracker is None else tracker.clock.odd_s)
 
     def _refuse(self, record: Record, fault: BadRecord, out: Outputs) -> None:
         """A record that cannot be used becomes a dead letter, once."""
@@ -142,6 +148,12 @@ class SitePartition:
         if content.is_end:
             return tracker.close()
         return tracker.tick(content.time_s, most_s=_TICK_LEAP_S)
+
+    def _corrected(self, content: CorrectionRecord) -> list[Event]:
+        correction, tracker = as_correction(content), self.trackers.get(content.site)
+        if tracker is None:
+            return [CorrectionEvent(correction.said_s, correction, "nothing was seen of this site")]
+        return tracker.correct(correction)
 
     def _tracker(self, site: str) -> SiteTracker:
         tracker = self.trackers.get(site)

@@ -8,70 +8,98 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stgal_stream.errors import ConfigError, DataError
 
 COOKIE = "stgal_session"
+VIEWER, OPERATOR = "viewer", "operator"
 _MIN_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``token`` is None where the page is served on a loopback address alone: who is on this
-    machine may look. ``hosts`` are the names under which a loopback page may be asked for, so that
-    no web site can reach it through a name of its own (DNS rebinding)."""
+    """``roles`` are those of each token. There are none where the page is served on a loopback
+    address alone: who is on this machine is an operator. ``hosts`` are the names under which a
+    loopback page may be asked for, so that no web site can reach it through a name of its own (DNS
+    rebinding)."""
 
-    token: str | None
+    roles: Mapping[str, str]
     hosts: frozenset[str]
 
     @classmethod
-    def on(cls, host: str, token: str | None) -> Access:
-        """For an address to listen on.
+    def on(cls, host: str, operator: str | None, viewer: str | None = None) -> Access:
+        """For an address to listen on, and the tokens of who may do what.
 
         Raises:
-            ConfigError: it can be reached from elsewhere and there is no token, or a short one.
+            ConfigError: it can be reached from elsewhere and there is no token, a token is short,
+                or both are the same.
         """
-        if token is not None and len(token) < _MIN_TOKEN:
+        tokens = [token for token in (viewer, operator) if token is not None]
+        for token in tokens:
+            if len(token) < _MIN_TOKEN:
+                raise ConfigError(
+                    f"the token has {len(token)} characters, at least {_MIN_TOKEN} are needed",
+                    hint="openssl rand -hex 16",
+                )
+        if viewer is not None and viewer == operator:
             raise ConfigError(
-                f"the token has {len(token)} characters, at least {_MIN_TOKEN} are needed",
-                hint="openssl rand -hex 16",
+                "viewers and operators have the same token", hint="give each role its own"
             )
-        if token is None and not is_loopback(host):
+        if not tokens and not is_loopback(host):
             raise ConfigError(
                 f"{host} can be reached from other machines, so a token is needed",
                 hint="set STGAL_WEB_TOKEN or --token-file, or leave --host at 127.0.0.1",
             )
-        return cls(token, frozenset({"localhost", "127.0.0.1", "[::1]", host.lower()}))
+        given = ((viewer, VIEWER), (operator, OPERATOR))
+        roles = {token: role for token, role in given if token is not None}
+        return cls(roles, frozenset({"localhost", "127.0.0.1", "[::1]", host.lower()}))
 
     def knows_host(self, header: str) -> bool:
         """Whether a request's Host header names this page."""
-        if self.token is not None:
+        if self.roles:
             return True
         name = header.lower()
         bare = name if name.endswith("]") else name.rpartition(":")[0] or name
         return bare in self.hosts
 
-    def admits(self, authorization: str | None, cookie: str | None) -> bool:
-        """Whether a request may be answered."""
-        if self.token is None:
-            return True
-        bearer = (authorization or "").removeprefix("Bearer ")
-        return self.is_token(bearer) or hmac.compare_digest(
-            (cookie or "").encode(), self.session.encode()
-        )
+    def role(self, authorization: str | None, cookie: str | None) -> str | None:
+        """What who asks may do: nothing (None), look, or correct, too."""
+        if not self.roles:
+            return OPERATOR
+        bearer, kept = (authorization or "").removeprefix("Bearer "), cookie or ""
+        found = None
+        for token, role in self.roles.items():
+            if _is_same(bearer, token) or _is_same(kept, _session(token)):
+                found = role
+        return found
 
-    def is_token(self, text: str) -> bool:
-        """Whether somebody knows the token."""
-        return self.token is not None and hmac.compare_digest(text.encode(), self.token.encode())
+    def session(self, text: str) -> str | None:
+        """What a browser keeps after its user has given a token; None where it is none."""
+        known = [token for token in self.roles if _is_same(text, token)]
+        return _session(known[0]) if known else None
 
-    @property
-    def session(self) -> str:
-        """What a browser keeps after its user has given the token."""
-        assert self.token is not None
-        return hmac.new(self.token.encode(), b"session", hashlib.sha256).hexdigest()
+
+def _session(token: str) -> str:
+    return hmac.new(token.encode(), b"session", hashlib.sha256).hexdigest()
+
+
+def _is_same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks on behalf of another web site (a forged request). What is no browser
+    says nothing of that, and has no cookie that another site could use."""
+    said = headers.get("sec-fetch-site")
+    if said is not None:
+        return said not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host", "")
 
 
 def is_loopback(host: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
@@ -120,6 +120,7 @@ class Event(Answer):
     from_identity: str | None
     sighting: str | None
     evidence: dict[str, Any] | None
+    correction: str | None = Field(description="Of the operator's correction that it obeys")
 
 
 class IdentityDetail(Answer):
@@ -175,12 +176,64 @@ class Match(Answer):
 
 
 class SearchResult(Answer):
-    """The nearest sightings, nearest first; an exact search."""
+    """The nearest sightings, nearest first; an exact search. ``sighting`` is the one that was asked
+    for, null where a picture was."""
+
+    sighting: Sighting | None = None
 
     extractor: str
     searched: int
     seconds: float
     matches: list[Match]
+
+
+class Named(Answer):
+    """People of whom an operator speaks: all sightings of an identity, or some sightings."""
+
+    identity: str | None = Field(default=None, min_length=1, max_length=512)
+    sightings: list[Annotated[str, Field(min_length=1, max_length=512)]] = Field(
+        default=[], max_length=1000
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Named:
+        if (self.identity is None) == (not self.sightings):
+            raise ValueError("name either an identity or at least one sighting")
+        return self
+
+
+class Word(Answer):
+    """What an operator says: all of both are one person (``same``), or nobody of the first is in
+    the second (``different``)."""
+
+    verdict: Literal["same", "different"]
+    first: Named
+    second: Named
+
+
+class Said(Answer):
+    """The correction is in the log; the tracker reads it in order, and ``corrections`` tells what
+    became of it."""
+
+    correction_id: str
+
+
+class Correction(Answer):
+    """What an operator said, and what became of it."""
+
+    id: str
+    verdict: str
+    first: list[str]
+    second: list[str]
+    said_by: str
+    said: str
+    refused: str | None = Field(description="Why the tracker could not obey; null where it did")
+
+
+class Visitor(Answer):
+    """Who asks."""
+
+    role: str = Field(description="viewer: may look; operator: may correct, too")
 
 
 class Release(Answer):

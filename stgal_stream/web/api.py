@@ -1,45 +1,23 @@
-"""The web application: ``/api/v1`` and the page that uses nothing else."""
+"""The API: ``/api/v1``."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import parse_qs
+from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, StreamingResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException as AnyHttpError
+from fastapi.responses import StreamingResponse
 
-from stgal_stream.errors import StgalError
 from stgal_stream.web import answers
-from stgal_stream.web.access import COOKIE, Access, AuditLog
+from stgal_stream.web.access import OPERATOR, AuditLog
+from stgal_stream.web.corrections import Corrections
 from stgal_stream.web.live import Live
-from stgal_stream.web.pictures import Crops, Embedder, NoPictureError
-from stgal_stream.web.questions import Questions, UnknownError, time_s
+from stgal_stream.web.pictures import Crops, Embedder
+from stgal_stream.web.questions import Questions, time_s
 from stgal_stream.web.rollouts import Rollouts
 from stgal_stream.web.search import Search
-from stgal_stream.wire.fields import BadRecord
-
-PAGE = Path(__file__).parent / "page"
-_PROBLEM = "application/problem+json"
-_MAX_FORM = 4096
-_WRONG_TOKEN_S = 1.0  # so long a guess takes
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-_OPEN = {"/login", "/page/style.css", "/page/vendor/pico.min.css"}
 
 SiteName = Annotated[
     str, Query(alias="site", min_length=1, max_length=256, description="A site's name")
@@ -65,6 +43,7 @@ class Site:
         embedder: Embedder,
         live: Live,
         rollouts: Rollouts,
+        corrections: Corrections,
         state: Callable[[], tuple[bool, str | None]],
         max_upload_bytes: int,
     ) -> None:
@@ -74,35 +53,13 @@ class Site:
         self.embedder = embedder
         self.live = live
         self.rollouts = rollouts
+        self.corrections = corrections
         self.state = state
         self.max_upload_bytes = max_upload_bytes
 
 
-def application(site: Site, access: Access, audit: AuditLog, version: str) -> FastAPI:
-    """The application."""
-    app = FastAPI(
-        title="stgal-stream",
-        version=version,
-        description="People on a site: who is where, how they move, where somebody was.",
-        openapi_url="/api/v1/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        responses={
-            code: {"model": answers.Problem, "content": {_PROBLEM: {}}}
-            for code in (400, 401, 404, 409, 413, 415, 422)
-        },
-    )
-    app.include_router(_api(site, audit))
-    _add_page(app, access)
-    _add_problems(app)
-    _add_guard(app, access)
-    return app
-
-
-# --- the API ---------------------------------------------------------------------------------
-
-
-def _api(site: Site, audit: AuditLog) -> APIRouter:
+def api_of(site: Site, audit: AuditLog) -> APIRouter:
+    """All of ``/api/v1``."""
     api = APIRouter(prefix="/api/v1")
 
     def looked(request: Request, action: str, where: str, subject: str) -> None:
@@ -112,12 +69,18 @@ def _api(site: Site, audit: AuditLog) -> APIRouter:
     _add_people(api, site, looked)
     _add_pictures(api, site, looked)
     _add_search(api, site, looked)
+    _add_corrections(api, site, looked)
     _add_events(api, site)
     return api
 
 
 def _add_sites(api: APIRouter, site: Site, looked: Looked) -> None:
     ask = site.questions
+
+    @api.get("/visitor")
+    def visitor(request: Request) -> answers.Visitor:
+        """What you may do here."""
+        return answers.Visitor(role=request.state.role)
 
     @api.get("/sites")
     def sites() -> list[answers.SiteName]:
@@ -242,7 +205,7 @@ def _add_search(api: APIRouter, site: Site, looked: Looked) -> None:
             raise HTTPException(
                 415, "send the picture itself, as image/jpeg, image/png, image/webp"
             )
-        picture = await _body(request, site.max_upload_bytes)
+        picture = await body_of(request, site.max_upload_bytes)
 
         def find() -> answers.SearchResult:
             extractor, vector = site.embedder.embed(picture)
@@ -250,6 +213,46 @@ def _add_search(api: APIRouter, site: Site, looked: Looked) -> None:
 
         found = await run_in_threadpool(find)
         looked(request, "search by picture", site_name, hashlib.sha256(picture).hexdigest()[:16])
+        return found
+
+
+def _operator(request: Request) -> None:
+    """
+    Raises:
+        HTTPException: a viewer asks.
+    """
+    if request.state.role != OPERATOR:
+        raise HTTPException(403, "your token lets you look, not correct")
+
+
+def _add_corrections(api: APIRouter, site: Site, looked: Looked) -> None:
+    @api.post("/corrections", status_code=202, dependencies=[Depends(_operator)])
+    def correct(request: Request, site_name: SiteName, word: answers.Word) -> answers.Said:
+        """Says that people are one, or two: goes into the log, and the tracker obeys."""
+        name = site.corrections.say(site_name, word, f"web {_who(request)}")
+        looked(request, f"correct: {word.verdict}", site_name, name)
+        return answers.Said(correction_id=name)
+
+    @api.get("/corrections")
+    def corrections(
+        site_name: SiteName,
+        correction: Annotated[str | None, Query(alias="id", min_length=1, max_length=64)] = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> answers.Page[answers.Correction]:
+        """What operators said and what became of it, newest first."""
+        return site.corrections.said(site_name, correction, cursor, limit)
+
+    @api.get("/sample")
+    def sample(
+        request: Request,
+        site_name: SiteName,
+        n: Annotated[int, Query(ge=1, le=500)] = 50,
+        seed: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    ) -> list[answers.AcceptedPair]:
+        """Accepted pairs across cameras at random: to be checked by eye."""
+        found = site.corrections.sample(site_name, n, seed)
+        looked(request, "sample", site_name, f"{len(found)} pairs, seed {seed}")
         return found
 
 
@@ -281,7 +284,12 @@ def _searcher(site: Site) -> Search:
     return found
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def body_of(request: Request, limit: int) -> bytes:
+    """A request's body.
+
+    Raises:
+        HTTPException: it has more bytes than the limit.
+    """
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
@@ -292,107 +300,3 @@ async def _body(request: Request, limit: int) -> bytes:
 
 def _who(request: Request) -> str:
     return request.client.host if request.client is not None else "unknown"
-
-
-# --- the page --------------------------------------------------------------------------------
-
-
-def _add_page(app: FastAPI, access: Access) -> None:
-    @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
-
-    @app.get("/login", include_in_schema=False)
-    def login_page() -> FileResponse:
-        return FileResponse(PAGE / "login.html", headers={"Cache-Control": "no-cache"})
-
-    @app.post("/login", include_in_schema=False)
-    async def login(request: Request) -> Response:
-        form = parse_qs((await _body(request, _MAX_FORM)).decode(errors="replace"))
-        if not access.is_token(form.get("token", [""])[0]):
-            await asyncio.sleep(_WRONG_TOKEN_S)
-            return RedirectResponse("login?wrong", HTTPStatus.SEE_OTHER)
-        answer = RedirectResponse("./", HTTPStatus.SEE_OTHER)
-        answer.set_cookie(
-            COOKIE,
-            access.session,
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
-        return answer
-
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
-
-
-# --- guards and errors -----------------------------------------------------------------------
-
-
-def _add_guard(app: FastAPI, access: Access) -> None:
-    @app.middleware("http")
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        path = request.url.path
-        if not access.knows_host(request.headers.get("host", "")):
-            answer: Response = _problem(400, "this page does not go by that name")
-        elif path not in _OPEN and not access.admits(
-            request.headers.get("authorization"), request.cookies.get(COOKIE)
-        ):
-            if path == "/" and "text/html" in request.headers.get("accept", ""):
-                answer = RedirectResponse("login", HTTPStatus.SEE_OTHER)
-            else:
-                answer = _problem(401, "Authorization: Bearer TOKEN is needed")
-                answer.headers["WWW-Authenticate"] = "Bearer"
-        else:
-            answer = await _tagged(request, await call(request))
-        answer.headers.update(_HEADERS)
-        return answer
-
-
-async def _tagged(request: Request, answer: Response) -> Response:
-    """Adds an ETag to JSON that was asked for, and answers 304 where the asker has it already."""
-    kind = answer.headers.get("content-type", "")
-    if request.method != "GET" or answer.status_code != 200 or kind != "application/json":
-        return answer
-    body = b"".join([chunk async for chunk in answer.body_iterator])  # type: ignore[attr-defined]
-    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(body, 200, headers, kind)
-
-
-def _problem(status: int, detail: str) -> JSONResponse:
-    body = answers.Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(by_alias=True), status, media_type=_PROBLEM)
-
-
-def _add_problems(app: FastAPI) -> None:
-    @app.exception_handler(UnknownError)
-    def unknown(request: Request, error: UnknownError) -> JSONResponse:
-        return _problem(404, str(error))
-
-    @app.exception_handler(NoPictureError)
-    def no_picture(request: Request, error: NoPictureError) -> JSONResponse:
-        return _problem(404 if request.method == "GET" else 422, str(error))
-
-    @app.exception_handler(StgalError)
-    def failed(request: Request, error: StgalError) -> JSONResponse:
-        return _problem(503, str(error))
-
-    @app.exception_handler(BadRecord)
-    def bad(request: Request, error: BadRecord) -> JSONResponse:
-        return _problem(422, error.detail)
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        said = "; ".join(_said(each) for each in error.errors())
-        return _problem(422, said)
-
-    @app.exception_handler(AnyHttpError)
-    def http(request: Request, error: AnyHttpError) -> JSONResponse:
-        return _problem(error.status_code, str(error.detail))
-
-
-def _said(error: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"][1:])
-    return f"{where}: {error['msg']}"

@@ -33,6 +33,16 @@ _CLEAN_EVERY_S = 600.0
 _CLOCKS_S = 60.0
 # Detections that no tracklet took: duplicates, refused ones.
 _UNCLAIMED_S = 86_400.0
+_TABLES = (
+    "sighting",
+    "event",
+    "pair",
+    "calibration",
+    "correction",
+    "refusal",
+    "identity",
+    "camera",
+)
 
 
 class Follower:
@@ -122,6 +132,7 @@ class Follower:
         for topic, row in (
             (topics.associations, writer.association),
             (topics.calibrations, writer.calibration),
+            (topics.corrections, writer.correction),
             (topics.dead_letters, writer.dead_letter),
         ):
             found = self._read(connection, topic)
@@ -179,7 +190,7 @@ class Follower:
             "UPDATE sighting SET slot = NULL, crop_topic = NULL WHERE append_s < ?", (personal_s,)
         )
         connection.execute("DELETE FROM detection WHERE append_s < ?", (now_s - _UNCLAIMED_S,))
-        for table in ("sighting", "event", "pair", "calibration", "refusal", "identity", "camera"):
+        for table in _TABLES:
             connection.execute(f"DELETE FROM {table} WHERE append_s < ?", (results_s,))  # noqa: S608
         connection.execute("COMMIT")
         for extractor, slot in old:

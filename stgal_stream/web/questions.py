@@ -171,7 +171,7 @@ class Questions:
         return answers.PairDetail(
             pair=None if newest is None else _pair(newest),
             travel_times_seconds=[row["travel_s"] for row in rows],
-            pairs=[_accepted(row) for row in rows[:_SHOWN_PAIRS]],
+            pairs=[accepted_of(row) for row in rows[:_SHOWN_PAIRS]],
             history=history[::-1],
         )
 
@@ -287,6 +287,8 @@ class Questions:
         query = f"SELECT * FROM sighting WHERE number IN ({marks})"  # noqa: S608  # marks alone
         return {row["number"]: row for row in self._select(query, *numbers)}
 
+    # --- events ------------------------------------------------------------------------------
+
     def events_after(self, number: int, n: int) -> list[tuple[str, answers.Event]]:
         """The events that follow a number, oldest first, each with its site."""
         rows = self._select(
@@ -329,6 +331,7 @@ def event_of(row: sqlite3.Row) -> answers.Event:
         from_identity=row["from_id"],
         sighting=row["sighting"],
         evidence=None if row["evidence"] is None else json.loads(row["evidence"]),
+        correction=row["correction"],
     )
 
 
@@ -372,7 +375,8 @@ def _pair(told: dict[str, Any]) -> answers.CameraPair:
     )
 
 
-def _accepted(row: sqlite3.Row) -> answers.AcceptedPair:
+def accepted_of(row: sqlite3.Row) -> answers.AcceptedPair:
+    """A pair's answer."""
     return answers.AcceptedPair(
         query=row["query"],
         gallery=row["gallery"],

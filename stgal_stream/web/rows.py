@@ -104,8 +104,8 @@ class Writer:
             self._add_sighting(site, identity, sighting, record.append_time_s)
         evidence = event.get("evidence")
         self._connection.execute(
-            "INSERT INTO event (site, at_s, kind, identity, from_id, sighting, evidence, append_s) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (site, at_s, kind, identity, from_id, sighting, evidence, "
+            "correction, append_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 site,
                 event["atSeconds"],
@@ -114,6 +114,7 @@ class Writer:
                 event.get("from"),
                 None if sighting is None else sighting["id"],
                 None if evidence is None else msgspec.json.encode(evidence).decode(),
+                event.get("correctionId"),
                 record.append_time_s,
             ),
         )
@@ -234,6 +235,24 @@ class Writer:
         self._connection.execute(
             "INSERT INTO calibration (site, at_s, body, append_s) VALUES (?, ?, ?, ?)",
             (told["site"], told["atSeconds"], record.value.decode(), record.append_time_s),
+        )
+
+    def correction(self, record: Record) -> None:
+        """What an operator said, and what became of it."""
+        told = _json(record)
+        self._connection.execute(
+            "INSERT INTO correction (site, id, verdict, first, second, said_by, said_s, refused, "
+            "append_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                told["site"],
+                told["correctionId"],
+                told["verdict"],
+                *(msgspec.json.encode(told[side]).decode() for side in ("first", "second")),
+                told["by"],
+                parse_time_s(told["said"]),
+                told.get("refused"),
+                record.append_time_s,
+            ),
         )
 
     def dead_letter(self, record: Record) -> None:

@@ -41,6 +41,7 @@ class Search:
         found = self._nearest(site, row["extractor"], vector, row["camera"], n + 1)
         found.matches = [m for m in found.matches if m.sighting.id != sighting][:n]
         self._add_times(site, row, found.matches)
+        found.sighting = sighting_of(row)
         return found
 
     def by_vector(self, site: str, extractor: str, vector: Vector, n: int) -> answers.SearchResult:

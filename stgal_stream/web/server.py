@@ -15,7 +15,9 @@ from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log
 from stgal_stream.settings import Config
 from stgal_stream.web.access import Access, AuditLog
-from stgal_stream.web.api import Site, application
+from stgal_stream.web.api import Site
+from stgal_stream.web.application import application
+from stgal_stream.web.corrections import Corrections
 from stgal_stream.web.follower import Follower
 from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder
@@ -65,6 +67,7 @@ class WebServer:
             Embedder(log, config, releases),
             self._live,
             Rollouts(log, config.topics.releases, Releases(releases)),
+            Corrections(log, config.topics, model, questions),
             self._state,
             config.embed.max_crop_bytes,
         )

@@ -27,7 +27,7 @@ CREATE TABLE identity (
 CREATE INDEX identity_by_time ON identity (site, last_s DESC, id);
 CREATE TABLE event (
   number INTEGER PRIMARY KEY, site TEXT, at_s REAL, kind TEXT, identity TEXT, from_id TEXT,
-  sighting TEXT, evidence TEXT, append_s REAL
+  sighting TEXT, evidence TEXT, correction TEXT, append_s REAL
 );
 CREATE INDEX event_of_identity ON event (site, identity, number);
 CREATE INDEX event_of_sighting ON event (site, sighting, number);
@@ -43,6 +43,12 @@ CREATE INDEX pair_of_cameras ON pair (site, camera_a, camera_b, at_s);
 CREATE INDEX pair_by_age ON pair (append_s);
 CREATE TABLE calibration (number INTEGER PRIMARY KEY, site TEXT, at_s REAL, body TEXT, append_s REAL);
 CREATE INDEX calibration_of_site ON calibration (site, number);
+-- What operators said, and why it was refused where it was.
+CREATE TABLE correction (
+  number INTEGER PRIMARY KEY, site TEXT, id TEXT, verdict TEXT, first TEXT, second TEXT, said_by TEXT,
+  said_s REAL, refused TEXT, append_s REAL
+);
+CREATE INDEX correction_of_site ON correction (site, id, number);
 CREATE TABLE refusal (
   site TEXT, camera TEXT, reason TEXT, n INTEGER, detail TEXT, append_s REAL,
   PRIMARY KEY (site, camera, reason)

@@ -1,15 +1,24 @@
 """``stgal.embedding.v1``: what the embed stage hands to the associate stage (MessagePack).
 
-Four kinds of record share the topic. Embeddings, ticks (event time went on without a detection) and
-detections of the window embedded again are keyed by site; a switch marker goes to every partition.
+Five kinds of record share the topic. Embeddings, ticks (event time went on without a detection),
+detections of the window embedded again and operators' corrections are keyed by site; a switch
+marker goes to every partition.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import numpy as np
+from msgspec import Meta
 
-from stgal_stream.types import Box, Detection, Position, Vector
+from stgal_stream.types import Box, Detection, Position, Vector, Verdict
+
+MAX_NAMED = 1000  # sightings on one side of a correction
+_Named = Annotated[
+    tuple[Annotated[str, Meta(max_length=512)], ...], Meta(min_length=1, max_length=MAX_NAMED)
+]
 
 
 class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
@@ -59,7 +68,19 @@ class SwitchRecord(msgspec.Struct, tag="switch", array_like=True):
     n_partitions: int
 
 
-EmbeddingsRecord = EmbeddingRecord | TickRecord | ReembeddedRecord | SwitchRecord
+class CorrectionRecord(msgspec.Struct, tag="correction", array_like=True):
+    """An operator's word on who is who, as in ``OperatorCorrection``."""
+
+    site: str
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    verdict: Verdict
+    first: _Named
+    second: _Named
+    by: Annotated[str, Meta(max_length=200)]
+    said_s: Annotated[float, Meta(ge=0, le=7_258_118_400)]
+
+
+EmbeddingsRecord = EmbeddingRecord | TickRecord | ReembeddedRecord | SwitchRecord | CorrectionRecord
 _DECODER = msgspec.msgpack.Decoder(EmbeddingsRecord)
 _ENCODER = msgspec.msgpack.Encoder()
 

@@ -35,6 +35,8 @@ def encode_identity(site: str, event: IdentityEvent) -> bytes:
         body["tracklet"] = _tracklet(event.tracklet, members=True)
     if event.evidence is not None:
         body["evidence"] = _evidence(event.evidence)
+    if event.operator_correction is not None:
+        body["correctionId"] = event.operator_correction
     return with_id(body)
 
 

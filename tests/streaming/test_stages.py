@@ -10,12 +10,10 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker
 from prometheus_client.parser import text_string_to_metric_families
 
 from stgal_stream.daemon import Daemon
@@ -27,7 +25,15 @@ from stgal_stream.monitoring.server import MonitoringServer
 from stgal_stream.settings import Config
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
 from tests.support.images import bomb, plain_picture
-from tests.support.streams import embedded_upstream, publish, rendered, results, run_to_end, values
+from tests.support.streams import (
+    embedded_upstream,
+    publish,
+    rendered,
+    results,
+    run_to_end,
+    schema,
+    values,
+)
 from tests.support.waiting import HANG_S
 from tests.support.walk import simulated_walk
 
@@ -78,7 +84,7 @@ def test_every_unusable_record_becomes_a_dead_letter_and_stops_nothing(
     publish(embedded, config, records)
     daemon = run_to_end(embedded, config)
     letters = [json.loads(v) for v in results(embedded, config)["dead_letters"]]
-    validator = _validator("dead-letter.v1")
+    validator = schema("dead-letter.v1")
     for letter in letters:
         validator.validate(letter)
         assert "crop" not in letter
@@ -122,11 +128,6 @@ def test_foreign_records_among_the_embeddings_stop_nothing(
     assert len(results(embedded, config)["dead_letters"]) == len(letters)
 
 
-def _validator(name: str) -> Draft202012Validator:
-    text = (files("stgal_stream") / "wire" / "schemas" / f"{name}.json").read_text()
-    return Draft202012Validator(json.loads(text), format_checker=FormatChecker())
-
-
 @pytest.mark.parametrize("setting", ["calibrated", "paper", "appearance"])
 def test_outputs_are_what_their_schemas_say(
     embedded: EmbeddedLog, config: Config, setting: str
@@ -138,8 +139,8 @@ def test_outputs_are_what_their_schemas_say(
     said = results(embedded, config)
     kinds: Counter[str] = Counter()
     ids = []
-    for topic, schema in (("identities", "identity.v1"), ("associations", "association.v1")):
-        validator = _validator(schema)
+    for topic, name in (("identities", "identity.v1"), ("associations", "association.v1")):
+        validator = schema(name)
         for value in said[topic]:
             event = json.loads(value)
             validator.validate(event)
@@ -153,7 +154,7 @@ def test_outputs_are_what_their_schemas_say(
     learned = [json.loads(value) for value in said["calibrations"]]
     assert len(learned) > 1
     for told in learned:
-        _validator("calibration.v1").validate(told)
+        schema("calibration.v1").validate(told)
         ids.append(told["eventId"])
     assert learned[-1]["method"] == setting
     assert {e["evidence"]["travelTimeVersion"] for e in map(json.loads, said["associations"])} <= {

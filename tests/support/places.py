@@ -10,6 +10,7 @@ TOPICS = (
     "identities",
     "associations",
     "calibrations",
+    "corrections",
     "dead_letters",
     "releases",
 )

@@ -6,7 +6,10 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from importlib.resources import files
 from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
 
 from stgal_stream.daemon import Daemon
 from stgal_stream.experiments.replay import encode_detection
@@ -62,13 +65,25 @@ def values(log: Log, topic: str) -> Iterator[bytes]:
 def results(log: Log, config: Config) -> dict[str, list[bytes]]:
     """What the daemon said."""
     topics = config.topics
-    names = (topics.identities, topics.associations, topics.calibrations, topics.dead_letters)
+    names = (
+        topics.identities,
+        topics.associations,
+        topics.calibrations,
+        topics.corrections,
+        topics.dead_letters,
+    )
     return {name.split("-", 1)[1]: list(values(log, name)) for name in names}
 
 
-def run_to_end(log: Log, config: Config) -> Daemon:
+def schema(name: str) -> Draft202012Validator:
+    """What a message must be."""
+    text = (files("stgal_stream") / "wire" / "schemas" / f"{name}.json").read_text()
+    return Draft202012Validator(json.loads(text), format_checker=FormatChecker())
+
+
+def run_to_end(log: Log, config: Config, stage: str = "all") -> Daemon:
     """A daemon over what the log holds, to its end."""
-    daemon = Daemon(log, config)
+    daemon = Daemon(log, config, stage)
     end = threading.Event()
     end.set()
     daemon.run(end=end, serve=False)

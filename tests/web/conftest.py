@@ -15,7 +15,9 @@ from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.settings import Config
 from stgal_stream.web.access import Access, AuditLog
-from stgal_stream.web.api import Site, application
+from stgal_stream.web.api import Site
+from stgal_stream.web.application import application
+from stgal_stream.web.corrections import Corrections
 from stgal_stream.web.follower import Follower
 from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder
@@ -62,7 +64,9 @@ class Web:
     audit: Path
 
 
-def web_of(seen: Seen, folder: Path, token: str | None = None) -> Iterator[Web]:
+def web_of(
+    seen: Seen, folder: Path, token: str | None = None, viewer: str | None = None
+) -> Iterator[Web]:
     """The page on a read model of its own."""
     model = ReadModel(folder / "web", seen.log.identity)
     questions = Questions(model)
@@ -82,10 +86,11 @@ def web_of(seen: Seen, folder: Path, token: str | None = None) -> Iterator[Web]:
         Embedder(seen.log, seen.config, folder / "releases"),
         live,
         Rollouts(seen.log, seen.config.topics.releases, Releases(folder / "releases")),
+        Corrections(seen.log, seen.config.topics, model, questions),
         lambda: (follower.caught_up.is_set(), follower.trouble),
         2_000_000,
     )
-    access = Access.on("127.0.0.1", token)
+    access = Access.on("127.0.0.1", token, viewer)
     # Schemathesis asks by a name of its own.
     access = replace(access, hosts=access.hosts | {"testserver"})
     app = application(site, access, audit, "1")

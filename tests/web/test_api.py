@@ -254,7 +254,7 @@ def test_without_the_token_nothing_is_told(guarded: Web) -> None:
 
 
 def test_a_browser_gives_it_once(guarded: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stgal_stream.web.api._WRONG_TOKEN_S", 0.0)
+    monkeypatch.setattr("stgal_stream.web.application._WRONG_TOKEN_S", 0.0)
     page = guarded.client.get("/", headers={"accept": "text/html"})
     assert page.url.path == "/login"
     wrong = guarded.client.post("/login", data={"token": "x"}, follow_redirects=False)
@@ -278,7 +278,15 @@ def test_nothing_from_elsewhere_and_no_code_in_the_page(web: Web) -> None:
     answer = web.client.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "unsafe" not in answer.headers["content-security-policy"]
-    for name in ("index.html", "login.html", "app.js", "views.js", "parts.js", "style.css"):
+    for name in (
+        "index.html",
+        "login.html",
+        "app.js",
+        "views.js",
+        "correct.js",
+        "parts.js",
+        "style.css",
+    ):
         text = web.client.get(f"/page/{name}").text
         assert "https://" not in text
         assert "innerHTML" not in text

@@ -134,6 +134,45 @@ def test_every_view(address: str, page: Page, tmp_path: Path) -> None:
     look(page)
 
 
+@pytest.mark.parametrize("page", ["desktop", "phone"], indirect=True)
+def test_an_operator_corrects(address: str, page: Page, seen: Seen) -> None:
+    """Marks a sighting of somebody else, and says of a match that it is the same person."""
+    page.goto(f"{address}#/identities?site={SITE}")
+    page.locator(".cards > li", has_text=re.compile(r"[3-9] sightings")).first.locator("a").click()
+    page.get_by_text("Correct this").click()
+    page.get_by_label("somebody else").last.check()
+    look(page)
+    page.get_by_role("button", name="The one marked is somebody else").click()
+    expect(page.get_by_text("Said; waiting for the tracker")).to_be_visible()
+    run_to_end(seen.log, seen.config, "associate")
+    expect(page.get_by_text("Done.")).to_be_visible()
+    page.get_by_role("link", name="who looks like that?").first.click()
+    stranger = page.locator("ol.cards > li", has=page.get_by_role("button", name="same person"))
+    # Not the first: that is the one that was parted just now.
+    stranger.nth(1).get_by_role("button", name="same person").click()
+    run_to_end(seen.log, seen.config, "associate")
+    expect(page.get_by_text("Done.")).to_be_visible()
+    look(page)
+    page.go_back()
+    expect(page.get_by_text("an operator said so").first).to_be_visible()
+
+
+def test_pairs_are_checked_by_eye(address: str, page: Page, seen: Seen) -> None:
+    page.goto(f"{address}#/check?site={SITE}")
+    expect(page.locator(".large img.crop").first).to_be_visible()
+    page.get_by_role("button", name="One person").click()
+    page.get_by_role("button", name="One person").click()
+    page.get_by_role("button", name="Two people").click()
+    page.get_by_role("button", name="I cannot tell").click()
+    expect(page.get_by_text("2 of 3")).to_be_visible()
+    expect(page.get_by_text(".21 – .94")).to_be_visible()
+    look(page)
+    page.get_by_role("button", name="Take the last answer back").click()
+    page.get_by_role("button", name="Tell the tracker").click()
+    run_to_end(seen.log, seen.config, "associate")
+    expect(page.get_by_text("Done.")).to_be_visible()
+
+
 def test_what_is_wrong_is_said(address: str, page: Page) -> None:
     page.goto(f"{address}#/identity?site={SITE}&id=nobody")
     expect(page.get_by_role("alert")).to_contain_text("has no identity 'nobody'")

@@ -48,6 +48,9 @@ class IdentityRegistry:
     def __getitem__(self, slot: int) -> Identity:
         return self._by_slot[slot]
 
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._by_slot
+
     @property
     def slots(self) -> list[int]:
         """The slots of all identities, oldest identity first."""
@@ -96,13 +99,13 @@ class IdentityRegistry:
         self.join(number, slot)
         return left
 
-    def split(self, numbers: list[int], at_s: float) -> tuple[Identity, Identity]:
+    def split(self, numbers: list[int], at_s: float, cause: str = "") -> tuple[Identity, Identity]:
         """Splits tracklets off their identity at an event time: the one they left, and a new one of
-        theirs."""
+        theirs. ``cause`` tells two splits of one time apart."""
         left = self.of(numbers[0])
         left.members = sorted(set(left.members) - set(numbers))
         # The first of them may have founded an identity before, under its own name.
-        identity = self._create(numbers[0], f"\x00{at_s!r}")
+        identity = self._create(numbers[0], f"\x00{at_s!r}" + (cause and f"\x00{cause}"))
         slot = self.slot_of(numbers[0])
         for number in numbers[1:]:
             self.join(number, slot)

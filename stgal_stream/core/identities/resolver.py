@@ -11,6 +11,8 @@ import numpy as np
 
 from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.identities.chains import chain_of, chains_to_merge
+from stgal_stream.core.identities.constraints import Constraints
+from stgal_stream.core.identities.parting import two_people
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.identities.revision import LinkageTable, better_identity
 from stgal_stream.core.identities.rules import IdentityRules
@@ -31,6 +33,12 @@ class IdentityResolver:
         self.rules = IdentityRules(self.registry, scorer, min_log_odds=settings.min_log_odds)
         # The paper knows pairs only: its identities are the chains of accepted pairs.
         self.by_chains = settings.method == "paper"
+        scorer.strangers = self.constraints.strangers
+
+    @property
+    def constraints(self) -> Constraints:
+        """What operators said."""
+        return self.rules.constraints
 
     def identify(
         self, number: int, before: int | None, scores: Scores, added: set[Pair], at_s: float
@@ -104,28 +112,86 @@ class IdentityResolver:
         events: list[IdentityEvent] = []
         for slot in self.registry.slots:
             members = self.registry[slot].members
-            for numbers in foreign_segments(members, self.gallery, calibration):
+            words = self.constraints.linked(slot), self.constraints.anchored(slot)
+            for numbers in foreign_segments(members, self.gallery, calibration, *words):
                 events += self._split(numbers, at_s)
+        return events
+
+    def unite(self, numbers: list[int], at_s: float, correction: str) -> list[IdentityEvent]:
+        """Obeys an operator's correction (its id): these tracklets are one person. Where some of
+        their identities were said to be two people, only what was said to be theirs goes along."""
+        events: list[IdentityEvent] = []
+        for number in numbers[1:]:
+            slot, other = (self.registry.slot_of(n) for n in (numbers[0], number))
+            if slot == other:
+                continue
+            if self.constraints.are_apart(slot, other):
+                for each in (numbers[0], number):
+                    events += self._single_out(each, at_s, correction)
+                slot, other = (self.registry.slot_of(n) for n in (numbers[0], number))
+            events.append(self._merge(slot, other, at_s, correction))
+        self.constraints.unite(numbers)
+        return events
+
+    def _single_out(self, number: int, at_s: float, correction: str) -> list[IdentityEvent]:
+        """Splits a tracklet and what is linked to it off its identity, if that may be."""
+        slot = self.registry.slot_of(number)
+        linked = [group for group in self.constraints.linked(slot) if number in group]
+        leaving = sorted({number, *(n for group in linked for n in group)})
+        is_anchored = not set(leaving).isdisjoint(self.constraints.anchored(slot))
+        if is_anchored or len(leaving) == len(self.registry[slot].members):
+            return []
+        return self._split(leaving, at_s, correction)
+
+    def part(
+        self, first: list[int], second: list[int], at_s: float, correction: str
+    ) -> list[IdentityEvent]:
+        """Obeys an operator's correction (its id): the first tracklets are other people than the
+        second. Of an identity of both the fewer tracklets leave."""
+        self.constraints.part(first, second)
+        events: list[IdentityEvent] = []
+        one, other = ({self.registry.slot_of(n) for n in numbers} for numbers in (first, second))
+        for slot in sorted(one & other):
+            members = self.registry[slot].members
+            spoken_of = (set(first).intersection(members), set(second).intersection(members))
+            people = two_people(members, *spoken_of, self.constraints.linked(slot), self.scorer)
+            anchored = set(self.constraints.anchored(slot))
+            free = [person for person in people if anchored.isdisjoint(person)] or list(people)
+            leaving = min(free, key=lambda person: (len(person), -person[0]))
+            events += self._split(leaving, at_s, correction)
         return events
 
     def expire(
         self, numbers_and_slots: Iterable[tuple[int, int]], at_s: float
     ) -> list[IdentityEvent]:
         """Forgets tracklets that left the window; the ends of identities with them."""
-        ended = self.registry.expire(numbers_and_slots)
+        gone = list(numbers_and_slots)
+        ended = self.registry.expire(gone)
+        if len(self.constraints):
+            for number, slot in gone:
+                self.constraints.expire(number, slot)
+            for slot in {slot for _, slot in gone if slot not in self.registry}:
+                self.constraints.end(slot)
         return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
 
-    def _merge(self, first: int, second: int, at_s: float) -> IdentityEvent:
+    def _merge(
+        self, first: int, second: int, at_s: float, correction: str | None = None
+    ) -> IdentityEvent:
         ends = [self.registry[slot].members[-1] for slot in (first, second)]
-        evidence = pair_evidence(self.scorer, max(ends), min(ends))
-        _, kept, absorbed = self.registry.merge(first, second)
-        return IdentityEvent("renamed", at_s, kept.global_id, absorbed.global_id, evidence=evidence)
+        evidence = pair_evidence(self.scorer, max(ends), min(ends)) if correction is None else None
+        slot, kept, absorbed = self.registry.merge(first, second)
+        self.constraints.merge(slot, second if slot == first else first)
+        names = kept.global_id, absorbed.global_id
+        return IdentityEvent("renamed", at_s, *names, None, evidence, correction)
 
-    def _split(self, numbers: list[int], at_s: float) -> list[IdentityEvent]:
+    def _split(
+        self, numbers: list[int], at_s: float, correction: str | None = None
+    ) -> list[IdentityEvent]:
         """Splits tracklets off their identity into a new one."""
-        left, to = self.registry.split(numbers, at_s)
+        left, to = self.registry.split(numbers, at_s, correction or "")
+        names = to.global_id, left.global_id
         return [
-            IdentityEvent("renamed", at_s, to.global_id, left.global_id, self.gallery[number])
+            IdentityEvent("renamed", at_s, *names, self.gallery[number], None, correction)
             for number in numbers
         ]
 

@@ -109,7 +109,7 @@ class LinkageTable:
 def better_identity(rules: IdentityRules, number: int) -> int | None:
     """The slot to which a tracklet clearly belongs rather than to its own identity, if any."""
     registry = rules.registry
-    if len(registry.of(number).members) < 2:
+    if len(registry.of(number).members) < 2 or rules.constraints.is_linked(number):
         return None
     scores = rules.scorer.one(number)
     own = registry.slot_of(number)

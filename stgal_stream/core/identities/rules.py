@@ -2,6 +2,7 @@
 
 A tracklet joins, and two identities merge, only where
 
+0. no operator said that they are two people (``constraints``),
 1. they were not in one camera at one time (cannot-link, equation 2),
 2. as groups they do not lie too far apart for one person (``group_mean``), and
 3. the average linkage over all pairs favours one person (``linkage``).
@@ -18,6 +19,7 @@ from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.calibration.within_person import GroupMean, WithinPersonScatter
 from stgal_stream.core.gallery.gallery import NO_SLOT
 from stgal_stream.core.gallery.known_negatives import are_known_negatives, simultaneous_with
+from stgal_stream.core.identities.constraints import Constraints
 from stgal_stream.core.identities.group_mean import are_too_far, group_log_odds, group_mean
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
@@ -53,6 +55,7 @@ class IdentityRules:
         self, registry: IdentityRegistry, scorer: PairScorer, *, min_log_odds: float
     ) -> None:
         self.registry = registry
+        self.constraints = Constraints(registry)
         self.scorer = scorer
         self.min_log_odds = min_log_odds
         self._means: dict[int, _KnownMean] = {}  # by slot, the one asked for last at the end
@@ -118,8 +121,10 @@ class IdentityRules:
         return np.asarray(np.minimum(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds)
 
     def are_apart(self, first: int, second: int) -> bool:
-        """Whether two identities (slots) were seen in one camera at one time, or lie too far apart
-        for one person."""
+        """Whether two identities (slots) are two people by an operator's word, were seen in one
+        camera at one time, or lie too far apart for one person."""
+        if self.constraints.are_apart(first, second):
+            return True
         if are_too_far(self._scatter, self._mean(first), [self._mean(second)])[0]:
             return True
         gallery = self.scorer.gallery
@@ -133,7 +138,7 @@ class IdentityRules:
     def forbidden_to(self, number: int) -> set[int]:
         """Slots of the identities that a tracklet cannot be of."""
         gallery = self.scorer.gallery
-        return {
+        return self.constraints.forbidden_to(number) | {
             self.registry.slot_of(other)
             for other in simultaneous_with(gallery, number)
             if are_known_negatives(gallery[number], gallery[other])

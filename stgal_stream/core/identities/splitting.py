@@ -41,18 +41,43 @@ def segments(numbers: Sequence[int], gallery: Gallery, calibration: Calibration)
 
 
 def foreign_segments(
-    numbers: Sequence[int], gallery: Gallery, calibration: Calibration
+    numbers: Sequence[int],
+    gallery: Gallery,
+    calibration: Calibration,
+    linked: Sequence[Sequence[int]] = (),
+    anchored: Sequence[int] = (),
 ) -> list[list[int]]:
     """The tracklets of an identity that are somebody else's, person by person.
 
-    Segments stay whole. The nearest are one person's for as long as they are not too far apart.
-    The person of the most episodes keeps the identity, with all that can be compared with nothing.
+    Segments stay whole, and so do the groups that operators ``linked``. The nearest are one
+    person's for as long as they are not too far apart. The person of the ``anchored`` tracklets
+    or, without any, of the most episodes keeps the identity, with all that can be compared with
+    nothing.
     """
     scatter = calibration.scatter
     known = [n for n in numbers if gallery.comparable[n - gallery.first]]
     if scatter is None or len(known) < 2:
         return []
-    return _people(segments(known, gallery, calibration), gallery, scatter)[1:]
+    people = _people(_joined(segments(known, gallery, calibration), linked), gallery, scatter)
+    people.sort(key=lambda person: set(anchored).isdisjoint(person))
+    unknown = set(numbers).difference(known)
+    return [sorted({*person, *_tied(person, linked) & unknown}) for person in people[1:]]
+
+
+def _tied(person: Sequence[int], linked: Sequence[Sequence[int]]) -> set[int]:
+    """What is linked to any tracklet of a person."""
+    return {n for link in linked if not set(link).isdisjoint(person) for n in link}
+
+
+def _joined(groups: list[list[int]], linked: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Groups of which some tracklets are linked are one."""
+    for link in linked:
+        tied = [group for group in groups if not set(link).isdisjoint(group)]
+        if len(tied) > 1:
+            first = groups.index(tied[0])
+            rest = [group for group in groups if group not in tied]
+            groups = [*rest[:first], sorted(n for group in tied for n in group), *rest[first:]]
+    return groups
 
 
 def _people(

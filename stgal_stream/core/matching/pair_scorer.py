@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class PairScorer:
 
     def __init__(self, gallery: Gallery, calibration: Calibration | None = None) -> None:
         self.gallery = gallery
+        # Of a tracklet those who an operator said are others: numbers.
+        self.strangers: Callable[[int], Collection[int]] = lambda number: ()
         self._tables = None if calibration is None else ScoreTables(calibration)
 
     @property
@@ -87,6 +89,10 @@ class PairScorer:
         # In one camera at one time they are two people (or one tracklet and itself).
         excluded = (times == 0) & (gallery.cameras[others] == camera)
         excluded |= ~(gallery.comparable[others] & gallery.comparable[mine])
+        if not isinstance(mine, np.ndarray):
+            strangers = [n - gallery.first for n in self.strangers(int(mine) + gallery.first)]
+            if strangers:
+                excluded |= np.isin(np.arange(len(gallery))[others], strangers)
         return self._tables.score(
             gallery.camera_names[camera],
             gallery.camera_names,

@@ -8,8 +8,6 @@ that is given twice counts once.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from stgal_stream.core.tracker.site_tracker import SiteTracker
@@ -23,8 +21,7 @@ class ExtractorChange:
     def __init__(self, tracker: SiteTracker, extractor: str) -> None:
         self._tracker = tracker
         self._extractor = extractor
-        step_s, watermark_s = tracker.settings.step_s, tracker.watermark_s
-        self._at_s = math.floor(watermark_s / step_s) * step_s if watermark_s > 0 else 0.0
+        self._at_s = tracker.grid_time_s
         # What is open is complete here: a camera's track goes on as the next part of itself.
         self._events = tracker.window.step(tracker.builder.cut(), self._at_s)
         self._row = {

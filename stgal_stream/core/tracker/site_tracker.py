@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from stgal_stream.core.tracker.operator_correction import obey
 from stgal_stream.core.tracker.window import AssociationWindow
 from stgal_stream.core.tracklets.box_tracker import BoxTracker
 from stgal_stream.core.tracklets.builder import TrackletBuilder
 from stgal_stream.core.tracklets.seen_ids import SeenIds
 from stgal_stream.core.tracklets.site_clock import SiteClock
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import Detection, Event, Reason, Refusal
+from stgal_stream.types import Detection, Event, OperatorCorrection, Reason, Refusal
 
 
 class SiteTracker:
@@ -36,6 +37,12 @@ class SiteTracker:
     def watermark_s(self) -> float:
         """What is older than this event time comes late."""
         return self.clock.time_s - self.settings.allowed_lateness_s
+
+    @property
+    def grid_time_s(self) -> float:
+        """The newest point of the grid of decisions that the watermark has passed."""
+        step_s, watermark_s = self.settings.step_s, self.watermark_s
+        return math.floor(watermark_s / step_s) * step_s if watermark_s > 0 else 0.0
 
     def observe(self, detection: Detection) -> list[Event]:
         """Takes one detection: the events that its time lets out, or a refusal that says why it
@@ -67,6 +74,10 @@ class SiteTracker:
         ``most_s`` goes by another clock, and only its progress counts."""
         self.clock.tick(time_s, most_s)
         return self.advance()
+
+    def correct(self, correction: OperatorCorrection) -> list[Event]:
+        """Obeys an operator's correction; or an event says why it cannot be obeyed."""
+        return obey(self.window, correction, self.grid_time_s)
 
     def close(self) -> list[Event]:
         """Nothing more comes: event time goes on until nothing waits for it."""

@@ -19,6 +19,7 @@ from stgal_stream.core.calibration.model import Calibration, Scores
 from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.gallery.gallery import Gallery, GalleryState
 from stgal_stream.core.gallery.known_negatives import are_known_negatives
+from stgal_stream.core.identities.constraints import ConstraintsState
 from stgal_stream.core.identities.registry import IdentityRegistry, RegistryState
 from stgal_stream.core.identities.resolver import IdentityResolver
 from stgal_stream.core.identities.revision import LinkageTable
@@ -54,6 +55,7 @@ class WindowState:
     gallery: GalleryState
     calibration: Calibration | None
     registry: RegistryState
+    constraints: ConstraintsState
     buddies: list[MemberState]
     accepted: list[tuple[int, int, float]]
     prior: PartnerPrior
@@ -89,13 +91,13 @@ class AssociationWindow:
         self.settings = settings
         self.gallery = gallery
         self.scorer = PairScorer(gallery, calibration)
-        self._resolver = IdentityResolver(site, settings, self.scorer)
+        self.resolver = IdentityResolver(site, settings, self.scorer)
         self.buddies = OnlineBestBuddies(self.scorer.association_row)
 
     @property
     def identities(self) -> IdentityRegistry:
         """Who is who."""
-        return self._resolver.registry
+        return self.resolver.registry
 
     @property
     def conflict_share(self) -> float:
@@ -112,9 +114,9 @@ class AssociationWindow:
         added, withdrawn = self.buddies.settle()
         events += self._publish(added, withdrawn, at_s, scores)
         for number, before in settled.items():
-            events += self._resolver.identify(number, before, scores[number], added, at_s)
-        if self._resolver.by_chains:
-            events += self._resolver.merge_chains(added, at_s)
+            events += self.resolver.identify(number, before, scores[number], added, at_s)
+        if self.resolver.by_chains:
+            events += self.resolver.merge_chains(added, at_s)
         self.n_until_calibration -= self._n_sightings(settled)
         if self.n_until_calibration <= 0 and settled:
             events += self._recalibrate(at_s)
@@ -148,6 +150,7 @@ class AssociationWindow:
             self.gallery.state(),
             self.scorer.calibration,
             self.identities.state(),
+            self.resolver.constraints.state(),
             self.buddies.state(),
             [(*pair, accepted.posterior(pair)) for pair in sorted(accepted.pairs)],
             self._prior,
@@ -165,6 +168,7 @@ class AssociationWindow:
         made = cls(site, settings)
         made._build(site, settings, Gallery.restore(state.gallery), state.calibration)
         made.identities.restore(state.registry)
+        made.resolver.constraints.restore(state.constraints)
         made.buddies.restore(state.buddies)
         for first, second, posterior in state.accepted:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
@@ -185,7 +189,7 @@ class AssociationWindow:
             self.accepted.expire(number)
         if gone:
             self._continued = {k: n for k, n in self._continued.items() if n in self.gallery}
-        return list(self._resolver.expire(((n, int(slots[n - first])) for n in gone), at_s))
+        return list(self.resolver.expire(((n, int(slots[n - first])) for n in gone), at_s))
 
     def _part_before(self, done: OpenTracklet) -> int | None:
         """The part of the same camera track before this one, where a long track was cut."""
@@ -304,13 +308,13 @@ class AssociationWindow:
     def _recalibrate(self, at_s: float) -> list[Event]:
         """A new travel-time version: every pair and every identity is judged again."""
         self._calibrate()
-        if self._resolver.by_chains:
+        if self.resolver.by_chains:
             events, _ = self._judge_pairs(at_s)
-            events += self._resolver.merge_chains(self.buddies.accepted, at_s)
+            events += self.resolver.merge_chains(self.buddies.accepted, at_s)
             return [*events, self._learned(at_s)]
-        splits = self._resolver.split_all(at_s)
+        splits = self.resolver.split_all(at_s)
         events, table = self._judge_pairs(at_s)
-        return [*splits, *events, *self._resolver.revise(table, at_s), self._learned(at_s)]
+        return [*splits, *events, *self.resolver.revise(table, at_s), self._learned(at_s)]
 
     def _learned(self, at_s: float) -> CalibrationEvent:
         return CalibrationEvent(at_s, report(self, at_s, _MAX_TOLD_PAIRS))
@@ -319,7 +323,7 @@ class AssociationWindow:
         self.n_calibrations += 1
         self._n_judged = self._n_conflicts = 0
         version = f"{self.gallery[self.gallery.first].extractor}/{self.n_calibrations}"
-        estimate = calibrate_paper if self._resolver.by_chains else calibrate
+        estimate = calibrate_paper if self.resolver.by_chains else calibrate
         self.scorer.use(estimate(self.gallery, self.settings, version))
         newest = self.gallery.newest(self.settings.max_tracklets)
         n = len(independent_sightings(self.gallery, newest, self.settings))
@@ -341,7 +345,7 @@ class AssociationWindow:
         gallery, identities = self.gallery, self.identities
         self.buddies = OnlineBestBuddies(self.scorer.association_row)
         slots = gallery.slots.copy()
-        table = LinkageTable(self._resolver.rules, identities.n_slots)
+        table = LinkageTable(self.resolver.rules, identities.n_slots)
         numbers = [n for slot in identities.slots for n in identities[slot].members]
         to_come = np.ones(len(gallery), bool)
         partners = PartnerEvidence.empty(len(gallery))

@@ -1,9 +1,10 @@
 // The page: which view is shown, and what is new.
 import { ask, Busy, html, link, Problem, render, useAnswer, useEffect, useState, api } from "./parts.js";
+import { Check } from "./correct.js";
 import { Identities, Identity, Models, Pair, Search, Site } from "./views.js";
 
-const VIEWS = { site: Site, pair: Pair, identities: Identities, identity: Identity, search: Search, models: Models };
-const TITLES = { site: "Site", pair: "Camera pair", identities: "Identities", identity: "Identity", search: "Search", models: "Models" };
+const VIEWS = { site: Site, pair: Pair, identities: Identities, identity: Identity, search: Search, check: Check, models: Models };
+const TITLES = { site: "Site", pair: "Camera pair", identities: "Identities", identity: "Identity", search: "Search", check: "Check", models: "Models" };
 const REFRESH_MS = 2000;
 
 function place() {
@@ -59,7 +60,7 @@ function App() {
       <ul>
         ${sites?.length > 1 && html`<li><select aria-label="Site" onchange=${(event) => { location.hash = link(here.view === "pair" || here.view === "identity" ? "site" : here.view, { site: event.currentTarget.value }); }}>
           ${sites.map((one) => html`<option key=${one.site} value=${one.site} selected=${one.site === site}>${one.site}</option>`)}</select></li>`}
-        ${["site", "identities", "search", "models"].map((view) => html`<li key=${view}><a href=${link(view, { site })} aria-current=${view === here.view ? "page" : undefined}>${TITLES[view]}</a></li>`)}
+        ${["site", "identities", "search", "check", "models"].map((view) => html`<li key=${view}><a href=${link(view, { site })} aria-current=${view === here.view ? "page" : undefined}>${TITLES[view]}</a></li>`)}
       </ul>
     </nav></header>
     <main class="container">

@@ -1,4 +1,5 @@
 // The views: a site, a camera pair, identities, one identity, search.
+import { CorrectIdentity, CorrectMatch, useMayCorrect } from "./correct.js";
 import { api, ask, Busy, Chart, Crop, dark, histogram, html, link, number, Problem, share, short, span, useAnswer, useCallback, useEffect, useState, when } from "./parts.js";
 
 const VERDICTS = { linked: "share people", not_linked: "no link shown", too_little_data: "not known yet" };
@@ -182,6 +183,7 @@ function usual(pTravel) {
 
 function Why({ event, sensorId }) {
   const found = event.evidence;
+  if (event.correction) return html`<p>${event.sighting ? "Parted from" : "One person with"} <span class="mono">${short(event.fromIdentity)}</span>: an operator said so.</p>`;
   if (event.type === "renamed" && !found) return html`<p>Parted from <span class="mono">${short(event.fromIdentity)}</span>: they are two people after all.</p>`;
   const what = { created: "First seen: nobody known was likely enough.", joined: "Joined", renamed: html`Was <span class="mono">${short(event.fromIdentity ?? "")}</span> before; held to be one person` }[event.type];
   if (!found) return html`<p>${what ?? event.type}</p>`;
@@ -190,6 +192,10 @@ function Why({ event, sensorId }) {
 
 export function Identity({ site, id, version }) {
   const { body, error } = useAnswer(api("identity", { site, id }), version);
+  const [marked, setMarked] = useState(new Set());
+  const mayCorrect = useMayCorrect();
+  useEffect(() => setMarked(new Set()), [id]);
+  const mark = (sighting, on) => setMarked((old) => { const now = new Set(old); now[on ? "add" : "delete"](sighting); return now; });
   if (error && !body) return html`<${Problem} text=${error} />`;
   if (!body) return html`<${Busy} />`;
   const of = (sighting) => body.events.filter((event) => event.sighting === sighting && event.type !== "ended");
@@ -199,7 +205,9 @@ export function Identity({ site, id, version }) {
     ${body.mergedInto && html`<p>This is now <a class="mono" href=${link("identity", { site, id: body.mergedInto })}>${body.mergedInto}</a>.</p>`}
     ${body.sightings.length > 0 && html`<p>${body.sightings.length} sightings from ${when(body.identity.firstSeen)} to ${when(body.identity.lastSeen)}${body.identity.leftWindow ? "; too long ago to be joined by new ones" : ""}.</p>`}
     ${!body.complete && html`<p>Only the newest are shown.</p>`}
-    ${whole.map((event) => html`<div key=${event.number}>${event.identity === id ? html`<${Why} event=${event} />` : html`<p>Held to be one person with <a class="mono" href=${link("identity", { site, id: event.identity })}>${short(event.identity)}</a>.</p>`}</div>`)}
+    ${whole.map((event) => html`<div key=${event.number}>${event.identity === id ? html`<${Why} event=${event} />` : html`<p>Held to be one person with <a class="mono" href=${link("identity", { site, id: event.identity })}>${short(event.identity)}</a>${event.correction ? ": an operator said so" : ""}.</p>`}</div>`)}
+    ${mayCorrect && body.sightings.length > 0 && !body.identity.leftWindow && html`
+      <${CorrectIdentity} key=${id} site=${site} id=${id} marked=${marked} all=${body.sightings.map((one) => one.id)} />`}
     <ol class="way">${body.sightings.map((one) => html`<li key=${one.id}>
       <a href=${link("search", { site, sighting: one.id })} aria-label=${`Search for people like this one in ${one.sensorId}`}>
         <${Crop} site=${site} sighting=${one.id} has=${one.hasCrop} alt=${`Seen in ${one.sensorId}`} />
@@ -207,12 +215,13 @@ export function Identity({ site, id, version }) {
       <div>
         <p><strong>${one.sensorId}</strong> ${when(one.start)}, for ${span((new Date(one.end) - new Date(one.start)) / 1000)}${one.lateSeconds ? `, came ${span(one.lateSeconds)} late` : ""}</p>
         ${of(one.id).map((event) => html`<${Why} key=${event.number} event=${event} sensorId=${one.sensorId} />`)}
-        <p class="small">${one.detections} detection${one.detections === 1 ? "" : "s"}${one.trackId ? `, camera's track ${one.trackId}` : ""} · <a href=${link("search", { site, sighting: one.id })}>who looks like that?</a></p>
+        <p class="small">${one.detections} detection${one.detections === 1 ? "" : "s"}${one.trackId ? `, camera's track ${one.trackId}` : ""} · <a href=${link("search", { site, sighting: one.id })}>who looks like that?</a>${mayCorrect && body.sightings.length > 1 && !body.identity.leftWindow && html` · <label class="mark"><input type="checkbox" checked=${marked.has(one.id)} onchange=${(event) => mark(one.id, event.currentTarget.checked)} /> somebody else</label>`}</p>
       </div>
     </li>`)}</ol>`;
 }
 
 export function Search({ site, sighting }) {
+  const mayCorrect = useMayCorrect();
   const [uploaded, setUploaded] = useState(null);
   const known = useAnswer(sighting ? api("search", { site, sighting }) : "api/v1/sites");
   const picture = (file) => {
@@ -248,6 +257,7 @@ export function Search({ site, sighting }) {
         <div><strong>${match.sighting.sensorId}</strong>, P<sub>v</sub> ${share(match.pVisual)}${match.pAssociation !== null && html`, P<sub>a</sub> ${share(match.pAssociation)}`}</div>
         ${match.travelTimeSeconds !== null && html`<div>${span(match.travelTimeSeconds)} away</div>`}
         <div class="small">${when(match.sighting.start)}</div>
+        ${mayCorrect && body.sighting && html`<${CorrectMatch} site=${site} sighting=${body.sighting.id} match=${match.sighting} own=${body.sighting.identity} />`}
       </li>`)}</ol>`}`;
 }
 
