@@ -21,6 +21,9 @@ from prometheus_client import start_http_server
 from stgal_stream.configuration import simulated_config
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.monitoring.metrics import DEFINITIONS
+from stgal_stream.streaming.operator_word import say
+from stgal_stream.types import Verdict
+from tests.support.corrections import said
 from tests.support.programs import free_port, program
 from tests.support.streams import embedded_upstream, publish, run_to_end
 from tests.support.waiting import wait_for
@@ -131,11 +134,12 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It has asked a daemon that has followed people."""
+    """It has asked a daemon that has followed people, and heard an operator."""
     folder = tmp_path_factory.mktemp("prometheus")
     config = simulated_config(folder / "state")
     log = EmbeddedLog(folder / "log")
     publish(log, config, [embedded_upstream(d) for d in simulated_walk(1, n_people=60)])
+    say(log, config.topics, "upstream", said("word", Verdict.SAME, ["a"], ["b"]))
     daemon = run_to_end(log, config)
     port = free_port()
     server, thread = start_http_server(port, addr="127.0.0.1", registry=daemon.metrics.registry)
