@@ -47,6 +47,14 @@ COMMANDS = {
         "audit",
         "Judge a random sample of pairs by eye: their true precision beside the expected one.",
     ),
+    "erase": (
+        "person",
+        "Erase one person: pictures, embeddings, events, snapshots, the page's read model.",
+    ),
+    "export-person": (
+        "person",
+        "Write all that the log holds of one person: a request for access.",
+    ),
     "bridge": ("bridge", "Carry messages between the log and MQTT or a webhook."),
     "dead-letters": (
         "dead_letters",

@@ -125,7 +125,7 @@ class KafkaSettings:
 @dataclass(slots=True)
 class TopicSettings:
     """Names of the topics and how long they keep records. ``releases`` is kept for ever: it says
-    which extractor is in use."""
+    which extractor is in use; ``erasures``, too."""
 
     detections: str = _key("detections", "Crops, or embeddings, as cameras publish them.")
     embeddings: str = _key("embeddings", "From the embed stage to the associate stage.")
@@ -133,6 +133,7 @@ class TopicSettings:
     associations: str = _key("associations", "Pseudo-pairs, accepted and withdrawn.")
     calibrations: str = _key("calibrations", "What was learned of each site, when it was.")
     corrections: str = _key("corrections", "What operators said of who is who.")
+    erasures: str = _key("erasures", "That somebody was erased, and when; nothing of them.")
     dead_letters: str = _key("dead-letters", "Records that cannot be used, with the reason.")
     releases: str = _key("releases", "Promotions and rollbacks of the extractor.")
     retention_personal_s: float = _key(

@@ -203,7 +203,8 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class IdentityEvent:
-    """``created``, ``joined``, ``renamed`` or ``ended``, at event time ``at_s``.
+    """``created``, ``joined``, ``renamed``, ``ended`` or ``erased``, at event time ``at_s``. Who
+    keeps anything of an identity that is erased deletes it.
 
     A rename without a tracklet is of a whole identity (a merge); with one, that tracklet alone
     moves (a correction, or with evidence None its identity is parted). ``operator_correction`` is
@@ -275,6 +276,15 @@ class CorrectionEvent:
     at_s: float
     correction: OperatorCorrection
     refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One person is to be forgotten: all that is of these identities, and what holds any of these
+    detections."""
+
+    identities: tuple[str, ...]
+    detections: tuple[str, ...]
 
 
 Event = IdentityEvent | AssociationEvent | CalibrationEvent | CorrectionEvent | Refusal

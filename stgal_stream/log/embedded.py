@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stgal_stream.errors import LogError, PermanentLogError
-from stgal_stream.log.embedded_rows import add_checksums, insert, record_of
+from stgal_stream.log.embedded_rows import add_checksums, insert, record_of, rewrite
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS offsets (
     PRIMARY KEY (member_group, topic));
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_FIRST_OFFSET = (
+    "UPDATE topics SET first_offset = coalesce((SELECT min(offset) FROM records WHERE topic = ?1), "
+    "next_offset) WHERE name = ?1"
+)
 _BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 _POLL_S = 0.02
 UPKEEP_S = 60.0
@@ -159,6 +163,12 @@ class EmbeddedLog:
         rows = self.select(query, (topic,))
         return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
 
+    def lag(self, topic: str, position: int) -> int:
+        """How far the newest record that is there lies from what is read next."""
+        query = "SELECT ifnull(max(offset) + 1, 0) FROM records WHERE topic = ?"
+        newest = int(self.select(query, (topic,))[0][0])
+        return max(0, newest - max(position, self.bounds(topic)[0]))
+
     def close(self) -> None:
         """Closes the database."""
         with self._lock:
@@ -193,6 +203,23 @@ class EmbeddedLog:
         if n_deleted:
             self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
 
+    def replace(self, topic: str, values: Mapping[int, bytes | None]) -> None:
+        """Puts other values where records lie, or (None) takes records out; what was there is
+        overwritten. For personal data that must go before its time: all others only append.
+
+        Raises:
+            LogError: it could not be written.
+        """
+        with _Writing(self.connection()) as db:
+            for offset, value in values.items():
+                if value is None:
+                    where = (topic, offset)
+                    db.execute("DELETE FROM records WHERE topic = ? AND offset = ?", where)
+                else:
+                    rewrite(db, topic, offset, value)
+            db.execute(_FIRST_OFFSET, (topic,))
+        self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+
     def _compact(self, topic: str) -> int:
         with _Writing(self.connection()) as db:
             return db.execute(
@@ -214,11 +241,7 @@ class EmbeddedLog:
                     (topic, before_s, _DELETE_CHUNK),
                 ).rowcount
                 if n:
-                    db.execute(
-                        "UPDATE topics SET first_offset = coalesce((SELECT min(offset) FROM "
-                        "records WHERE topic = ?1), next_offset) WHERE name = ?1",
-                        (topic,),
-                    )
+                    db.execute(_FIRST_OFFSET, (topic,))
             total += n
             if n < _DELETE_CHUNK:
                 return total
@@ -284,11 +307,7 @@ class EmbeddedSubscription:
 
     def lags(self) -> dict[Partition, int]:
         """How many records are still to be read."""
-        lags = {}
-        for p in self.assignment():
-            first, end = self._log.bounds(p.topic)
-            lags[p] = end - max(self.position(p), first)
-        return lags
+        return {p: self._log.lag(p.topic, self.position(p)) for p in self.assignment()}
 
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""

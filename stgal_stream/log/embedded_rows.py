@@ -46,6 +46,17 @@ def insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
         db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (offset, topic))
 
 
+def rewrite(db: sqlite3.Connection, topic: str, offset: int, value: bytes) -> None:
+    """Puts another value where a record lies, within the caller's transaction."""
+    query = "SELECT append_time_s, key, headers FROM records WHERE topic = ? AND offset = ?"
+    for append_time_s, key, headers in db.execute(query, (topic, offset)).fetchall():
+        checksum = _checksum(topic, offset, append_time_s, key, value, headers)
+        db.execute(
+            "UPDATE records SET value = ?, checksum = ? WHERE topic = ? AND offset = ?",
+            (value, checksum, topic, offset),
+        )
+
+
 def record_of(topic: str, row: tuple[Any, ...]) -> Record:
     """A row as a record; one whose checksum is another says so and holds nothing."""
     offset, append_time_s, key, value, packed, checksum = row

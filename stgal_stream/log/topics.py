@@ -7,7 +7,8 @@ from stgal_stream.settings import Config
 
 
 def topic_specs(config: Config) -> list[TopicSpec]:
-    """All topics. Detections are keyed by camera, the rest by site; releases are in one order."""
+    """All topics. Detections are keyed by camera, the rest by site; releases and erasures are each
+    in one order."""
     topics, n = config.topics, config.kafka.partitions
     personal, results = topics.retention_personal_s, topics.retention_results_s
     return [
@@ -19,4 +20,5 @@ def topic_specs(config: Config) -> list[TopicSpec]:
         TopicSpec(topics.corrections, n, results),
         TopicSpec(topics.dead_letters, n, results),
         TopicSpec(topics.releases, 1),
+        TopicSpec(topics.erasures, 1),
     ]

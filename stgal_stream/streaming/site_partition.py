@@ -21,12 +21,13 @@ from stgal_stream.streaming.extractor_rollout.apply import change_extractor
 from stgal_stream.streaming.extractor_rollout.marker import MarkerWatch
 from stgal_stream.streaming.outputs import Outputs
 from stgal_stream.streaming.snapshots import Snapshot
-from stgal_stream.types import CorrectionEvent, Detection, Event, Reason
+from stgal_stream.types import CorrectionEvent, Detection, Erasure, Event, Reason
 from stgal_stream.wire.correction import as_correction
 from stgal_stream.wire.embedding import (
     CorrectionRecord,
     EmbeddingRecord,
     EmbeddingsRecord,
+    ErasureRecord,
     ReembeddedRecord,
     SwitchRecord,
     TickRecord,
@@ -118,8 +119,8 @@ class SitePartition:
                 self.markers.first.setdefault(content.extractor, record.offset)
             self._say(record.offset, {}, out)
             return
-        if isinstance(content, CorrectionRecord):
-            self._say(record.offset, {content.site: self._corrected(content)}, out)
+        if isinstance(content, CorrectionRecord | ErasureRecord):
+            self._say(record.offset, {content.site: self._told(content)}, out)
             return
         events = self._events(content)
         out.newest[content.site] = record
@@ -149,8 +150,14 @@ class SitePartition:
             return tracker.close()
         return tracker.tick(content.time_s, most_s=_TICK_LEAP_S)
 
-    def _corrected(self, content: CorrectionRecord) -> list[Event]:
-        correction, tracker = as_correction(content), self.trackers.get(content.site)
+    def _told(self, content: CorrectionRecord | ErasureRecord) -> list[Event]:
+        """What follows from what a person says of a site."""
+        tracker = self.trackers.get(content.site)
+        if isinstance(content, ErasureRecord):
+            # A site that is not known any more has nothing left to forget; others may have.
+            tracker = tracker or SiteTracker(content.site, self.settings)
+            return tracker.erase(Erasure(content.identities, content.detections))
+        correction = as_correction(content)
         if tracker is None:
             return [CorrectionEvent(correction.said_s, correction, "nothing was seen of this site")]
         return tracker.correct(correction)

@@ -39,6 +39,7 @@ _TABLES = (
     "pair",
     "calibration",
     "correction",
+    "erased",
     "refusal",
     "identity",
     "camera",

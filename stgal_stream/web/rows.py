@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -33,6 +34,7 @@ class Writer:
         self._vectors = vectors
         self._changed: set[tuple[str, str]] = set()
         self._placed: list[tuple[int, int, Place]] = []
+        self._gone: list[tuple[int, int]] = []
         self.n_unreadable = 0
 
     def take(self, records: Iterable[Record], row: Callable[[Record], None]) -> None:
@@ -52,16 +54,20 @@ class Writer:
         self._changed.clear()
 
     def show(self) -> None:
-        """After the transaction: its vectors can be found."""
+        """After the transaction: its vectors can be found, those of the erased are overwritten."""
         for extractor, slot, place in self._placed:
             self._vectors.file(extractor).place(slot, place)
         self._placed.clear()
+        for extractor, slot in self._gone:
+            self._vectors.file(extractor).forget([slot])
+        self._gone.clear()
         self._vectors.fit()
 
     def undo(self) -> None:
         """After a transaction that failed."""
         self._changed.clear()
         self._placed.clear()
+        self._gone.clear()
         self._vectors.undo(self._connection)
 
     # --- embeddings --------------------------------------------------------------------------
@@ -93,6 +99,9 @@ class Writer:
         event = _json(record)
         site, kind, identity = event["site"], event["type"], event["globalId"]
         sighting = event.get("tracklet")
+        if kind == "erased":
+            self._erase(site, identity, record.append_time_s)
+            return
         if kind == "renamed":
             self._rename(site, event["from"], identity, sighting)
         elif kind == "ended":
@@ -194,6 +203,36 @@ class Writer:
         )
         self._changed |= {(site, before), (site, after)}
 
+    def _erase(self, site: str, identity: str, append_s: float) -> None:
+        """Nothing of an identity is left but digests of what its sightings were called."""
+        rows = self._connection.execute(
+            "DELETE FROM sighting WHERE site = ? AND identity = ? RETURNING id, extractor, slot",
+            (site, identity),
+        ).fetchall()
+        self._gone += [(extractor, slot) for _, extractor, slot in rows if slot is not None]
+        for name, _, _ in rows:
+            digest = (_digest(site, name), append_s)
+            self._connection.execute("INSERT OR IGNORE INTO erased VALUES (?, ?)", digest)
+            for query in (
+                "DELETE FROM pair WHERE site = ?1 AND (query = ?2 OR gallery = ?2)",
+                "DELETE FROM event WHERE site = ?1 AND sighting = ?2",
+                "DELETE FROM correction WHERE site = ?1 AND (EXISTS (SELECT 1 FROM "
+                "json_each(first) WHERE value = ?2) OR EXISTS (SELECT 1 FROM json_each(second) "
+                "WHERE value = ?2))",
+            ):
+                self._connection.execute(query, (site, name))
+        for query in (
+            "DELETE FROM event WHERE site = ?1 AND (identity = ?2 OR from_id = ?2)",
+            "DELETE FROM identity WHERE site = ?1 AND id = ?2",
+            "UPDATE identity SET merged_into = NULL WHERE site = ?1 AND merged_into = ?2",
+        ):
+            self._connection.execute(query, (site, identity))
+
+    def _is_erased(self, site: str, *sightings: str) -> bool:
+        query = "SELECT 1 FROM erased WHERE digest IN (?, ?)"
+        digests = [_digest(site, name) for name in sightings]
+        return self._connection.execute(query, digests).fetchone() is not None
+
     def _count(self, site: str, identity: str) -> None:
         self._connection.execute(
             "UPDATE identity SET (first_s, last_s, sightings) = (SELECT ifnull(min(start_s), 0), "
@@ -212,6 +251,8 @@ class Writer:
             self._connection.execute("DELETE FROM pair WHERE site = ? AND id = ?", (site, pair))
             return
         query, gallery, evidence = event["query"], event["gallery"], event["evidence"]
+        if self._is_erased(site, query["id"], gallery["id"]):
+            return
         self._connection.execute(
             "INSERT OR REPLACE INTO pair VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -269,6 +310,10 @@ class Writer:
                 record.append_time_s,
             ),
         )
+
+
+def _digest(site: str, sighting: str) -> bytes:
+    return hashlib.blake2b(f"{site}\0{sighting}".encode(), digest_size=16).digest()
 
 
 def _json(record: Record) -> Content:

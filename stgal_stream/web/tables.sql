@@ -49,6 +49,8 @@ CREATE TABLE correction (
   said_s REAL, refused TEXT, append_s REAL
 );
 CREATE INDEX correction_of_site ON correction (site, id, number);
+-- Digests of sightings that were erased, so that nothing of them comes in by another topic.
+CREATE TABLE erased (digest BLOB PRIMARY KEY, append_s REAL) WITHOUT ROWID;
 CREATE TABLE refusal (
   site TEXT, camera TEXT, reason TEXT, n INTEGER, detail TEXT, append_s REAL,
   PRIMARY KEY (site, camera, reason)

@@ -1,8 +1,8 @@
 """``stgal.embedding.v1``: what the embed stage hands to the associate stage (MessagePack).
 
-Five kinds of record share the topic. Embeddings, ticks (event time went on without a detection),
-detections of the window embedded again and operators' corrections are keyed by site; a switch
-marker goes to every partition.
+Six kinds of record share the topic. Embeddings, ticks (event time went on without a detection),
+detections of the window embedded again, operators' corrections and erasures are keyed by site; a
+switch marker goes to every partition.
 """
 
 from __future__ import annotations
@@ -80,7 +80,22 @@ class CorrectionRecord(msgspec.Struct, tag="correction", array_like=True):
     said_s: Annotated[float, Meta(ge=0, le=7_258_118_400)]
 
 
-EmbeddingsRecord = EmbeddingRecord | TickRecord | ReembeddedRecord | SwitchRecord | CorrectionRecord
+class ErasureRecord(msgspec.Struct, tag="erasure", array_like=True):
+    """One person is to be forgotten, as in ``Erasure``."""
+
+    site: str
+    identities: tuple[str, ...]
+    detections: tuple[str, ...]
+
+
+EmbeddingsRecord = (
+    EmbeddingRecord
+    | TickRecord
+    | ReembeddedRecord
+    | SwitchRecord
+    | CorrectionRecord
+    | ErasureRecord
+)
 _DECODER = msgspec.msgpack.Decoder(EmbeddingsRecord)
 _ENCODER = msgspec.msgpack.Encoder()
 

@@ -10,7 +10,7 @@ import pytest
 
 from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.log.port import NewRecord, TopicSpec
+from stgal_stream.log.port import NewRecord, Partition, TopicSpec
 
 
 def test_retention_deletes_and_offsets_go_on(tmp_path: Path) -> None:
@@ -151,3 +151,29 @@ def test_a_log_from_before_checksums_goes_on(tmp_path: Path) -> None:
     log.append([NewRecord("t", None, b"new")])
     assert [(r.value, r.fault) for r in log.read("t", 0, 0, 9)] == [(b"old", None), (b"new", None)]
     log.close()
+
+
+def test_records_that_are_taken_out_leave_a_hole_and_nothing_else(tmp_path: Path) -> None:
+    """Personal data that must go before its time: readers go over the hole, the end is reached."""
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics([TopicSpec("t", 1, None)])
+    values = [b"first record of all", b"second", b"third", b"a fourth that is secret"]
+    log.append([NewRecord("t", b"k", value) for value in values])
+    log.replace("t", {0: None, 1: b"changed", 3: None})
+    found = log.read("t", 0, 0, 10)
+    assert [(r.offset, r.value, r.fault) for r in found] == [
+        (1, b"changed", None),
+        (2, b"third", None),
+    ]
+    assert log.bounds("t") == (1, 4)
+    subscription = log.subscribe("g", ["t"])
+    assert [r.offset for r in subscription.poll(10, 0.0)] == [1, 2]
+    assert subscription.lags() == {Partition("t", 0): 0}
+    log.append([NewRecord("t", b"k", b"next")])
+    assert subscription.lags() == {Partition("t", 0): 2}
+    assert [r.offset for r in subscription.poll(10, 0.0)] == [4]
+    subscription.close()
+    log.close()
+    contents = b"".join(path.read_bytes() for path in (tmp_path / "log").iterdir())
+    assert b"secret" not in contents
+    assert b"first record" not in contents

@@ -12,6 +12,7 @@ TOPICS = (
     "calibrations",
     "corrections",
     "dead_letters",
+    "erasures",
     "releases",
 )
 

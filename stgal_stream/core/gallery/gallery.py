@@ -271,6 +271,26 @@ class Gallery:
             for row, tracklet in enumerate(self._tracklets)
         )
 
+    def erase(self, numbers: Iterable[int]) -> None:
+        """Leaves of tracklets that somebody was there: no look, no name, no identity. They are
+        compared with nothing."""
+        self.generation += 1
+        self._live.clear()
+        for number in numbers:
+            row = number - self.first
+            for name in ("embedding", "square", "partner_evidence"):
+                self._writable(name)[row] = 0.0
+            self._writable("slot")[row] = NO_SLOT
+            self._writable("comparable")[row] = False
+            self._tracklets[row] = replace(
+                self._tracklets[row],
+                embedding=np.zeros_like(self._tracklets[row].embedding),
+                detection_ids=(f"erased-{number}",),
+                track_id=None,
+                box=None,
+                position=None,
+            )
+
     # --- snapshots ---------------------------------------------------------------------------
 
     def state(self) -> GalleryState:

@@ -164,7 +164,8 @@ class IdentityResolver:
     def expire(
         self, numbers_and_slots: Iterable[tuple[int, int]], at_s: float
     ) -> list[IdentityEvent]:
-        """Forgets tracklets that left the window; the ends of identities with them."""
+        """Forgets tracklets that left the window, or were erased; the ends of identities with
+        them."""
         gone = list(numbers_and_slots)
         ended = self.registry.expire(gone)
         if len(self.constraints):

@@ -18,7 +18,7 @@ _MAX_CONSTRAINTS = 2000  # each is asked at every decision; they end with what t
 def obey(window: AssociationWindow, correction: OperatorCorrection, at_s: float) -> list[Event]:
     """The changes that a correction brings at an event time, and what became of it."""
     first, second = (
-        _numbers_of(ids, window.gallery) for ids in (correction.first, correction.second)
+        numbers_of(ids, window.gallery) for ids in (correction.first, correction.second)
     )
     refused = _refusal(window, correction, first, second)
     if refused is not None:
@@ -31,7 +31,7 @@ def obey(window: AssociationWindow, correction: OperatorCorrection, at_s: float)
     return [*events, CorrectionEvent(at_s, correction)]
 
 
-def _numbers_of(detection_ids: Iterable[str], gallery: Gallery) -> list[int]:
+def numbers_of(detection_ids: Iterable[str], gallery: Gallery) -> list[int]:
     """The tracklets in the window that hold any of these detections, by number."""
     wanted = set(detection_ids)
     return [t.number for t in gallery.tracklets if not wanted.isdisjoint(t.detection_ids)]

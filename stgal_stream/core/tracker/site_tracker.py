@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from stgal_stream.core.tracker.erasure import erase
 from stgal_stream.core.tracker.operator_correction import obey
 from stgal_stream.core.tracker.window import AssociationWindow
 from stgal_stream.core.tracklets.box_tracker import BoxTracker
@@ -12,7 +13,7 @@ from stgal_stream.core.tracklets.builder import TrackletBuilder
 from stgal_stream.core.tracklets.seen_ids import SeenIds
 from stgal_stream.core.tracklets.site_clock import SiteClock
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import Detection, Event, OperatorCorrection, Reason, Refusal
+from stgal_stream.types import Detection, Erasure, Event, OperatorCorrection, Reason, Refusal
 
 
 class SiteTracker:
@@ -78,6 +79,11 @@ class SiteTracker:
     def correct(self, correction: OperatorCorrection) -> list[Event]:
         """Obeys an operator's correction; or an event says why it cannot be obeyed."""
         return obey(self.window, correction, self.grid_time_s)
+
+    def erase(self, erasure: Erasure) -> list[Event]:
+        """Forgets one person. Where they are in view just now, what is not yet told of them is
+        somebody new."""
+        return erase(self.window, self.builder, erasure, self.grid_time_s)
 
     def close(self) -> list[Event]:
         """Nothing more comes: event time goes on until nothing waits for it."""

@@ -17,7 +17,7 @@ from stgal_stream.core.calibration.calibrate import calibrate, independent_sight
 from stgal_stream.core.calibration.history import CalibrationHistory
 from stgal_stream.core.calibration.model import Calibration, Scores
 from stgal_stream.core.calibration.paper import calibrate_paper
-from stgal_stream.core.gallery.gallery import Gallery, GalleryState
+from stgal_stream.core.gallery.gallery import NO_SLOT, Gallery, GalleryState
 from stgal_stream.core.gallery.known_negatives import are_known_negatives
 from stgal_stream.core.identities.constraints import ConstraintsState
 from stgal_stream.core.identities.registry import IdentityRegistry, RegistryState
@@ -36,6 +36,7 @@ from stgal_stream.types import (
     CalibrationEvent,
     Event,
     Evidence,
+    IdentityEvent,
     Mask,
     Pair,
     Tracklet,
@@ -184,12 +185,26 @@ class AssociationWindow:
     def _expire(self, at_s: float, keep: int) -> list[Event]:
         slots, first = self.gallery.slots.copy(), self.gallery.first
         gone = self.gallery.expire(at_s - self.settings.window_s, keep)
-        self.buddies.expire(gone)
-        for number in gone:
-            self.accepted.expire(number)
         if gone:
             self._continued = {k: n for k, n in self._continued.items() if n in self.gallery}
-        return list(self.resolver.expire(((n, int(slots[n - first])) for n in gone), at_s))
+        # What was erased is nobody's already.
+        of = {n: int(slots[n - first]) for n in gone if slots[n - first] != NO_SLOT}
+        return list(self._forget(of, at_s))
+
+    def _forget(self, slots: Mapping[int, int], at_s: float) -> list[IdentityEvent]:
+        """Tracklets (number to slot) are no more: in no pair, of no identity."""
+        self.buddies.expire(list(slots))
+        for number in slots:
+            self.accepted.expire(number)
+        return self.resolver.expire(slots.items(), at_s)
+
+    def erase(self, numbers: Sequence[int], at_s: float) -> list[Event]:
+        """Forgets tracklets as if nobody knew them; the ends of identities with them."""
+        slots = {number: self.identities.slot_of(number) for number in numbers}
+        slots = {number: slot for number, slot in slots.items() if slot != NO_SLOT}
+        self.gallery.erase(slots)
+        self._continued = {k: n for k, n in self._continued.items() if n not in slots}
+        return list(self._forget(slots, at_s))
 
     def _part_before(self, done: OpenTracklet) -> int | None:
         """The part of the same camera track before this one, where a long track was cut."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,6 +129,13 @@ class BoxTracker:
         done = [track.tracklet for track in self.open]
         self._open.clear()
         return done
+
+    def forget(self, detection_ids: Set[str]) -> None:
+        """Forgets boxes, and the open tracks that hold any of them."""
+        kept = [box for box in self._sample if box.detection_id not in detection_ids]
+        self._sample = deque(kept)
+        for camera, tracks in self._open.items():
+            self._open[camera] = [t for t in tracks if detection_ids.isdisjoint(t.tracklet.ids)]
 
     def reembedded(self, vectors: Mapping[str, Vector]) -> BoxTracker:
         """The same in another extractor's version: ``vectors`` (D,) by detection id. What is open

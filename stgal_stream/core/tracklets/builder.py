@@ -8,7 +8,7 @@ track.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from stgal_stream.core.measures.boxes import SAME_BOX_IOU, intersection_over_union, visible_shares
@@ -106,6 +106,13 @@ class TrackletBuilder:
     def forget_boxes(self) -> None:
         """Forgets what was learned about boxes: another extractor embeds what comes."""
         self.boxes = BoxTracker(self.settings)
+
+    def forget(self, detection_ids: Set[str]) -> None:
+        """Forgets detections, and the open tracklets that hold any of them."""
+        self._pending = [e for e in self._pending if e[-1].id not in detection_ids]
+        heapq.heapify(self._pending)
+        self._open = {k: t for k, t in self._open.items() if detection_ids.isdisjoint(t.ids)}
+        self.boxes.forget(detection_ids)
 
     @property
     def detection_ids(self) -> set[str]:

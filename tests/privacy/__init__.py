@@ -1,0 +1,1 @@
+"""One person in the log: found, given to them, forgotten."""
