@@ -61,7 +61,7 @@ def foreign_segments(
     people = _people(_joined(segments(known, gallery, calibration), linked), gallery, scatter)
     people.sort(key=lambda person: set(anchored).isdisjoint(person))
     unknown = set(numbers).difference(known)
-    return [sorted({*person, *_tied(person, linked) & unknown}) for person in people[1:]]
+    return [person + sorted(_tied(person, linked) & unknown) for person in people[1:]]
 
 
 def _tied(person: Sequence[int], linked: Sequence[Sequence[int]]) -> set[int]:

@@ -24,6 +24,6 @@ def erase(
             numbers.update(registry[slot].members)
     theirs = {name for number in numbers for name in window.gallery[number].detection_ids}
     builder.forget(theirs.union(erasure.detections))
-    ended = window.erase(sorted(numbers), at_s)
-    others = [e for e in ended if isinstance(e, IdentityEvent) and e.global_id not in named]
+    told = window.erase(sorted(numbers), at_s)
+    others = [e for e in told if not (isinstance(e, IdentityEvent) and e.global_id in named)]
     return [*(IdentityEvent("erased", at_s, name) for name in erasure.identities), *others]

@@ -199,12 +199,14 @@ class AssociationWindow:
         return self.resolver.expire(slots.items(), at_s)
 
     def erase(self, numbers: Sequence[int], at_s: float) -> list[Event]:
-        """Forgets tracklets as if nobody knew them; the ends of identities with them."""
+        """Forgets tracklets as if nobody knew them: the ends of identities with them, and the
+        pairs that come and go since they are not there."""
         slots = {number: self.identities.slot_of(number) for number in numbers}
         slots = {number: slot for number, slot in slots.items() if slot != NO_SLOT}
         self.gallery.erase(slots)
         self._continued = {k: n for k, n in self._continued.items() if n not in slots}
-        return list(self._forget(slots, at_s))
+        ended = self._forget(slots, at_s)
+        return [*ended, *self._publish(*self.buddies.settle(), at_s)]
 
     def _part_before(self, done: OpenTracklet) -> int | None:
         """The part of the same camera track before this one, where a long track was cut."""
