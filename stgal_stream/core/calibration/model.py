@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -15,21 +16,15 @@ from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
 from stgal_stream.types import CameraPair, Floats, camera_pair
 
-_LEAST_LOG_ODDS = -2.2  # one to nine
+LEAST_LOG_ODDS = -2.2  # of a pseudo-pair: one to nine
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Scores of N pairs, each array (N,).
+class Odds:
+    """What is known of pairs, arrays of one shape: the log odds of one person by appearance, what
+    the travel time adds to them, and the travel times in seconds. Log odds are NaN where nothing is
+    known; ``log_odds`` are the posterior ones, of both."""
 
-    P_v, P_t, P_a, the log odds of one person by appearance, what the travel time adds to them, and
-    the travel times in seconds. Log odds are NaN where nothing is known about the camera pair;
-    ``log_odds`` are the posterior ones, of both.
-    """
-
-    p_visual: Floats
-    p_travel: Floats
-    p_association: Floats
     log_appearance: Floats
     log_time: Floats
     times_s: Floats
@@ -40,16 +35,33 @@ class Scores:
         np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=odds)
         object.__setattr__(self, "log_odds", odds)
 
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of N pairs, each array (N,): P_v, P_t, P_a, and what ``Odds`` tells."""
+
+    p_visual: Floats
+    p_travel: Floats
+    p_association: Floats
+    log_appearance: Floats
+    log_time: Floats
+    times_s: Floats
+    log_odds: Floats
+
+    def __getitem__(self, at: Any) -> Scores:
+        """Those of some pairs; any index of numpy."""
+        return Scores(*(getattr(self, name)[at] for name in self.__slots__))
+
     @property
     def p_candidate(self) -> Floats:
         """P_a of what may be a pseudo-pair: 0 where a pair is wrong nine times in ten."""
-        return np.where(self.log_odds < _LEAST_LOG_ODDS, 0.0, self.p_association)
+        return np.where(self.log_odds < LEAST_LOG_ODDS, 0.0, self.p_association)
 
     @classmethod
     def unknown(cls, times_s: Floats) -> Scores:
         """Before anything is learned: every P_a is 0, every log odds NaN."""
-        zero = np.zeros(len(times_s))
-        return cls(zero, zero, zero, np.full(len(times_s), np.nan), zero, times_s)
+        zero, nothing = np.zeros(times_s.shape), np.full(times_s.shape, np.nan)
+        return cls(zero, zero, zero, nothing, zero, times_s, nothing)
 
 
 @dataclass(frozen=True, slots=True)

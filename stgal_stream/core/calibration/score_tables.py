@@ -6,9 +6,19 @@ a tracklet costs by its candidates and not by the site's cameras.
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
-from stgal_stream.core.calibration.model import Calibration, PairModel, Scores
+import numpy as np
+from numpy.typing import NDArray
+
+from stgal_stream.core.calibration.model import (
+    LEAST_LOG_ODDS,
+    Calibration,
+    Odds,
+    PairModel,
+    Scores,
+)
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
 from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
@@ -17,9 +27,30 @@ from stgal_stream.types import Floats, Integers, Mask
 _UNKNOWN = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where pairs stand in the tables, arrays of one shape: the model of their cameras, the bin of
+    their travel time, the distance that is seen, and the travel time in seconds."""
+
+    number: Integers
+    bins: Integers
+    d: Floats
+    times_s: Floats
+
+    def __getitem__(self, at: Any) -> Cells:
+        """Those of some pairs; any index of numpy."""
+        return Cells(self.number[at], self.bins[at], self.d[at], self.times_s[at])
+
+    @property
+    def flat(self) -> Cells:
+        """The same in one row."""
+        return Cells(self.number.ravel(), self.bins.ravel(), self.d.ravel(), self.times_s.ravel())
+
+
 class ScoreTables:
     """A calibration's models as arrays: of M of them, P_t and log g1 / g0 (M, T) over the time
-    grid, log f1 / f0 (M, D) over the distance bins, and the log prior odds (M,)."""
+    grid, log f1 / f0 (M, D) over the distance bins, and the log prior odds (M,). One model more,
+    the last, is that of cameras of which nothing is known."""
 
     def __init__(self, calibration: Calibration) -> None:
         self.calibration = calibration
@@ -35,21 +66,27 @@ class ScoreTables:
         self._position: dict[str, int] = {}
         self._is_known = np.zeros(0, bool)
         n_times = calibration.grid.n
-        self._is_fitted = np.array([m.log_time_ratio is not None for m in self._models], bool)
+        models = self._models
+        is_fitted = np.array([m.log_time_ratio is not None for m in models], bool)
+        self._counted = np.flatnonzero(~is_fitted).tolist()
         # Flat, model after model: one look-up instead of two.
-        self._p_travel = _stacked([m.p_travel for m in self._models], n_times).ravel()
-        self._log_time = _stacked([m.log_time_ratio for m in self._models], n_times).ravel()
-        by_distance = _stacked([m.log_distance_ratio for m in self._models], N_DISTANCE_BINS)
+        p_travel = _stacked([m.p_travel for m in models], n_times)
+        log_time = _stacked([m.log_time_ratio for m in models], n_times)
+        if calibration.method == "appearance":
+            p_travel[:-1][is_fitted], log_time[:] = 1.0, 0.0
+        by_distance = _stacked([m.log_distance_ratio for m in models], N_DISTANCE_BINS)
         self._steps = np.diff(by_distance, axis=1, append=by_distance[:, -1:]).ravel()
+        by_distance[[*self._counted, -1]] = np.nan
+        self._p_travel, self._log_time = p_travel.ravel(), log_time.ravel()
         self._by_distance = by_distance.ravel()
-        self._prior = np.array([m.log_prior_odds for m in self._models])
+        self._prior = np.array([*(m.log_prior_odds for m in models), 0.0])
 
     def score(
         self,
         camera: str,
         others: tuple[str, ...],
         index: Integers,
-        d: Floats,
+        d: NDArray[np.floating],
         t: Floats,
         excluded: Mask | None = None,
     ) -> Scores:
@@ -59,34 +96,53 @@ class ScoreTables:
         distances, ``t`` (N,) travel times in seconds. Pairs that are ``excluded`` (N,) cannot be
         one person, or cannot be compared: their P_a is 0 and their log odds are NaN.
         """
-        found = self.calibration
-        bins = found.grid.bins(t)
-        if found.light is not None:
-            d = found.light.seen(d, bins)
-        p_visual = visual_probability(d, found.alpha)
-        p_travel, log_time = np.zeros(len(d)), np.zeros(len(d))
-        log_appearance = np.full(len(d), np.nan)
-        numbers = self._numbers(camera, others)
-        number = numbers[index]
-        rows: slice | Integers = slice(None)  # nearly always all are known
-        if (numbers == _UNKNOWN).any() or not self._is_fitted[numbers].all():
-            rows = np.flatnonzero(number != _UNKNOWN)
-            rows = self._counted(rows, number, t, p_travel)
-        mine, when = number[rows], bins[rows]
-        odds = self._interpolated(mine, d[rows])
-        odds += self._prior[mine]
-        log_appearance[rows] = np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=odds)
-        if found.method == "appearance":
-            p_travel[rows] = 1.0
-        else:
-            at = mine * found.grid.n + when
-            p_travel[rows] = self._p_travel[at]
-            log_time[rows] = self._log_time[at]
+        cells = self.cells(self.numbers(camera, others)[index], d, t)
+        return self.scores(cells, np.zeros(len(d), bool) if excluded is None else excluded)
+
+    def cells(self, number: Integers, d: NDArray[np.floating], times_s: Floats) -> Cells:
+        """Where pairs stand, from their cameras' models (``numbers``), distances and travel
+        times."""
+        bins = self.calibration.grid.bins(times_s)
+        light = self.calibration.light
+        seen = d.astype(np.float64) if light is None else light.seen(d, bins)
+        return Cells(number, bins.astype(np.int64), seen, times_s)
+
+    def scores(self, cells: Cells, excluded: Mask) -> Scores:
+        """All scores of pairs, of which some are ``excluded``."""
+        p_visual = visual_probability(cells.d, self.calibration.alpha)
+        p_travel = self._p_travel_of(cells)
         p_association = p_visual * p_travel  # equation 5
-        if excluded is not None:
-            p_association[excluded] = 0.0
-            log_appearance[excluded] = np.nan
-        return Scores(p_visual, p_travel, p_association, log_appearance, log_time, t)
+        p_association[excluded] = 0.0
+        odds = self.odds(cells, excluded)
+        return Scores(
+            p_visual, p_travel, p_association, odds.log_appearance, odds.log_time, cells.times_s,
+            odds.log_odds,
+        )  # fmt: skip
+
+    def odds(self, cells: Cells, excluded: Mask) -> Odds:
+        """The log odds of pairs, of which some are ``excluded``."""
+        found = self._interpolated(cells)
+        found += self._prior.take(cells.number)
+        np.clip(found, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=found)
+        found[excluded] = np.nan
+        at = cells.number * self.calibration.grid.n
+        at += cells.bins
+        return Odds(found, self._log_time.take(at), cells.times_s)
+
+    def candidates(self, cells: Cells, log_odds: Floats, excluded: Mask) -> tuple[Integers, Floats]:
+        """Which pairs of one row may be pseudo-pairs (M,), and their P_a."""
+        at = np.flatnonzero(~((log_odds < LEAST_LOG_ODDS) | excluded.ravel()))
+        few = cells[at]
+        p = visual_probability(few.d, self.calibration.alpha) * self._p_travel_of(few)
+        return at[p > 0], p[p > 0]
+
+    def _p_travel_of(self, cells: Cells) -> Floats:
+        """P_t of pairs; the paper's models have counted travel times and no table."""
+        found = self._p_travel.take(cells.number * self.calibration.grid.n + cells.bins)
+        for k in self._counted:
+            mine = cells.number == k
+            found[mine] = self._models[k].distribution.probability(cells.times_s[mine])
+        return found
 
     def _added(self, model: PairModel) -> int:
         if not model.is_scored:
@@ -94,7 +150,7 @@ class ScoreTables:
         self._models.append(model)
         return len(self._models) - 1
 
-    def _numbers(self, camera: str, others: tuple[str, ...]) -> Integers:
+    def numbers(self, camera: str, others: tuple[str, ...]) -> Integers:
         """(C,) the model of a camera with each of the others."""
         if others is not self._others:
             self._others = others
@@ -111,30 +167,22 @@ class ScoreTables:
                 numbers[self._position[other]] = number
         return numbers
 
-    def _counted(self, rows: Integers, number: Integers, t: Floats, p_travel: Floats) -> Integers:
-        """P_t of the rows whose camera pair has counted travel times and no fit (the paper's); the
-        other rows."""
-        is_fitted = self._is_fitted[number[rows]]
-        for k in np.unique(number[rows[~is_fitted]]).tolist():
-            mine = rows[number[rows] == k]
-            p_travel[mine] = self._models[k].distribution.probability(t[mine])
-        return np.asarray(rows[is_fitted])
-
-    def _interpolated(self, mine: Integers, d: Floats) -> Floats:
-        """log f1 / f0 of models (N,) at distances (N,), linear between the bins' centres."""
-        at = d / self.calibration.distance_width - 0.5
+    def _interpolated(self, cells: Cells) -> Floats:
+        """log f1 / f0 of pairs, linear between the bins' centres."""
+        at = cells.d / self.calibration.distance_width
+        at -= 0.5
         np.clip(at, 0.0, N_DISTANCE_BINS - 1, out=at)
         low = at.astype(np.int64)
         at -= low
-        low += mine * N_DISTANCE_BINS
-        at *= self._steps[low]
-        at += self._by_distance[low]
+        low += cells.number * N_DISTANCE_BINS
+        at *= self._steps.take(low)
+        at += self._by_distance.take(low)
         return at
 
 
 def _stacked(rows: list[Floats | None], n: int) -> Floats:
-    """(M, n); zeros where there is no row."""
-    made = np.zeros((len(rows), n))
+    """(M + 1, n); zeros where there is no row, and in the last one."""
+    made = np.zeros((len(rows) + 1, n))
     for k, row in enumerate(rows):
         if row is not None:
             made[k] = row

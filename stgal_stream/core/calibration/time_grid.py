@@ -28,8 +28,9 @@ class TimeGrid:
     def bins(self, times_s: ArrayLike) -> NDArray[np.int16]:
         """The bin of each travel time; what is beyond the grid falls into the last."""
         table = _bin_table(self)
-        steps = np.asarray(times_s, dtype=np.float64) * _STEPS_PER_S
-        return table[np.minimum(np.ceil(steps), len(table) - 1).astype(np.int32)]
+        steps = np.atleast_1d(np.asarray(times_s, dtype=np.float64) * _STEPS_PER_S)
+        np.minimum(np.ceil(steps, out=steps), len(table) - 1, out=steps)
+        return table.take(steps.astype(np.intp)).reshape(np.shape(times_s))
 
     def edges_s(self) -> Floats:
         """(n + 1,) edges in seconds; the first two are 0."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgal_stream.types import Floats
+from stgal_stream.types import Floats, Integers
 
 # Standard deviations: one person's groups go beyond it with a chance of 1 in 1,000.
 MAX_DEVIATION = 3.09
@@ -40,6 +40,24 @@ class GroupMean:
     mean: Floats
     n: int
     n_cameras: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMeans:
+    """Groups side by side: (N, D), (N,) and (N,)."""
+
+    mean: Floats
+    n: Floats
+    n_cameras: Floats
+
+    @classmethod
+    def of(cls, groups: Sequence[GroupMean]) -> GroupMeans:
+        """Those of some groups."""
+        counts = np.array([(float(group.n), float(group.n_cameras)) for group in groups])
+        return cls(np.array([group.mean for group in groups]), counts[:, 0], counts[:, 1])
+
+    def __getitem__(self, at: Integers) -> GroupMeans:
+        return GroupMeans(self.mean[at], self.n[at], self.n_cameras[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +97,33 @@ class WithinPersonScatter:
     def deviations(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
         """(N,) by how many standard deviations groups lie farther from one than one person's do:
         beyond ``MAX_DEVIATION`` they are two people."""
-        ratio = _apart(one, others) / self._expected(one, others)
+        many = GroupMeans.of(others)
+        ratio = _apart(one, many) / self._expected(one, many)
         v = 2.0 / (9.0 * self.degrees_of_freedom)
         return np.asarray((np.cbrt(ratio) - (1.0 - v)) / math.sqrt(v))
-
-    def _expected(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
-        """(N,) the mean squared distance of one group's mean to others', if they are one person."""
-        episodes = 1.0 / one.n + 1.0 / np.array([float(other.n) for other in others])
-        cameras = 1.0 / one.n_cameras + 1.0 / np.array([float(o.n_cameras) for o in others])
-        passing = self.mean_square_same - self.lasting
-        return np.asarray(0.5 * (passing * episodes + self.lasting * cameras))
 
     def log_odds(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
         """(N,) the log odds that a group and each of the others are one person and not two, from
         the distance of their means."""
+        return self._log_odds(one, GroupMeans.of(others))
+
+    def pair_log_odds(self, groups: Sequence[GroupMean], pairs: Integers) -> Floats:
+        """(M,) the same of pairs (M, 2) among some groups."""
+        many = GroupMeans.of(groups)
+        return self._log_odds(many[pairs[:, 0]], many[pairs[:, 1]])
+
+    def _log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
         square, same = _apart(one, others), self._expected(one, others)
         different = same + self.mean_square_all - self.mean_square_same
         ratio = np.log(different / same) - square * (1.0 / same - 1.0 / different)
         return 0.5 * self.degrees_of_freedom * ratio + self.log_prior_odds
+
+    def _expected(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+        """(N,) the mean squared distance of one group's mean to others', if they are one person."""
+        episodes = 1.0 / one.n + 1.0 / others.n
+        cameras = 1.0 / one.n_cameras + 1.0 / others.n_cameras
+        passing = self.mean_square_same - self.lasting
+        return np.asarray(0.5 * (passing * episodes + self.lasting * cameras))
 
 
 def _chi_square(edges: Floats, counts: Floats) -> tuple[float, float]:
@@ -115,7 +142,7 @@ def _chi_square(edges: Floats, counts: Floats) -> tuple[float, float]:
     return float((middle / (1.0 - v)) ** 3), float(v)
 
 
-def _apart(one: GroupMean, others: Sequence[GroupMean]) -> Floats:
-    """(N,) squared distances of one group's mean to others'."""
-    apart = np.stack([other.mean for other in others]) - one.mean
+def _apart(one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+    """(N,) squared distances of one group's mean to others', or pair by pair."""
+    apart = others.mean - one.mean
     return np.asarray(np.einsum("nd,nd->n", apart, apart))

@@ -12,7 +12,7 @@ from stgal_stream.core.calibration.within_person import (
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
-from stgal_stream.types import Floats, Mask
+from stgal_stream.types import Floats, Integers, Mask
 
 # What one camera saw with breaks of up to so long is one episode: its light and pose are alike.
 EPISODE_GAP_S = 60.0
@@ -58,6 +58,21 @@ def group_log_odds(
     at, known = _known(others)
     if scatter is not None and one is not None and known:
         found[at] = scatter.log_odds(one, known)
+    return found
+
+
+def pair_log_odds(
+    scatter: WithinPersonScatter | None, groups: Sequence[GroupMean | None], pairs: Integers
+) -> Floats:
+    """(M,) the log odds by appearance that pairs (M, 2) of groups are one person; minus infinity
+    where nothing is known."""
+    found = np.full(len(pairs), -np.inf)
+    is_known = np.array([group is not None for group in groups], bool)
+    at = np.flatnonzero(is_known[pairs].all(axis=1))
+    known = [group for group in groups if group is not None]
+    if scatter is not None and len(at):
+        position = np.cumsum(is_known) - 1
+        found[at] = scatter.pair_log_odds(known, position[pairs[at]])
     return found
 
 

@@ -8,18 +8,20 @@ before adds nothing about the way in between.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.calibration.model import Odds, Scores
 from stgal_stream.types import Floats, Integers
 
 
 @dataclass(slots=True)
 class Linkage:
-    """By slot (S,), or between slots (S, S): how many pairs are known, the sum of their log odds by
-    appearance, the least time between two tracklets (s) and the log time ratio there."""
+    """By slot (S,), of several (B, S), or between slots (S, S): how many pairs are known, the sum
+    of their log odds by appearance, the least time between two tracklets (s) and the log time ratio
+    there."""
 
     n: Floats
     appearance: Floats
@@ -27,19 +29,29 @@ class Linkage:
     time: Floats
 
     @classmethod
-    def of(cls, scores: Scores, slots: Integers, n_slots: int) -> Linkage:
-        """That of one tracklet's scores (N,) against tracklets in these slots (N,). Those without a
-        slot (negative), or of which nothing is known, are left out."""
+    def of(cls, scores: Odds | Scores, slots: Integers, n_slots: int) -> Linkage:
+        """That of one tracklet's scores (N,), or of some tracklets' (B, N), against tracklets in
+        these slots (N,): (S,) or (B, S). Those without a slot (negative), or of which nothing is
+        known, are left out."""
+        shape = (*scores.times_s.shape[:-1], n_slots)
+        size = math.prod(shape)
         known = np.flatnonzero(np.isfinite(scores.log_odds) & (slots >= 0))
-        at, times_s = slots[known], scores.times_s[known]
-        nearest_s = np.full(n_slots, np.inf)
+        first = np.arange(0, size, max(1, n_slots))  # of each row
+        at = (first[:, None] + slots).ravel()[known]
+        times_s = scores.times_s.ravel()[known]
+        nearest_s = np.full(size, np.inf)
         np.minimum.at(nearest_s, at, times_s)
-        time = np.zeros(n_slots)
+        time = np.zeros(size)
         closest = np.flatnonzero(times_s == nearest_s[at])
-        time[at[closest]] = scores.log_time[known[closest]]
-        n = np.bincount(at, minlength=n_slots).astype(np.float64)
-        appearance = np.bincount(at, scores.log_appearance[known], minlength=n_slots)
-        return cls(n, np.asarray(appearance, dtype=np.float64), nearest_s, time)
+        time[at[closest]] = scores.log_time.ravel()[known[closest]]
+        n = np.bincount(at, minlength=size).astype(np.float64)
+        appearance = np.bincount(at, scores.log_appearance.ravel()[known], minlength=size)
+        return cls(*(part.reshape(shape) for part in (n, appearance, nearest_s, time)))
+
+    def copy(self) -> Linkage:
+        """The same, in memory of its own."""
+        parts = (self.n, self.appearance, self.nearest_s, self.time)
+        return Linkage(*(part.copy() for part in parts))
 
     def add(self, other: Linkage) -> None:
         """Adds that of another tracklet of the same identity."""
@@ -52,16 +64,22 @@ class Linkage:
     @classmethod
     def between(cls, rows: list[Linkage], slots: Integers) -> Linkage:
         """(S, S) between identities, from the linkage of each (its row) and their slots (S,)."""
-        return cls(
-            np.stack([row.n[slots] for row in rows]),
-            np.stack([row.appearance[slots] for row in rows]),
-            np.stack([row.nearest_s[slots] for row in rows]),
-            np.stack([row.time[slots] for row in rows]),
-        )
+        made = cls(*(np.empty((len(rows), len(slots))) for _ in range(4)))
+        for i, row in enumerate(rows):
+            row.n.take(slots, out=made.n[i], mode="clip")
+            row.appearance.take(slots, out=made.appearance[i], mode="clip")
+            row.nearest_s.take(slots, out=made.nearest_s[i], mode="clip")
+            row.time.take(slots, out=made.time[i], mode="clip")
+        return made
 
     def row(self, i: int) -> Linkage:
-        """(S,) one identity's, of an (S, S) linkage."""
+        """(S,) one row's of several."""
         return Linkage(self.n[i], self.appearance[i], self.nearest_s[i], self.time[i])
+
+    def at(self, pairs: Integers) -> Linkage:
+        """(M,) that of pairs (M, 2) of an (S, S) linkage."""
+        i, j = pairs.T
+        return Linkage(self.n[i, j], self.appearance[i, j], self.nearest_s[i, j], self.time[i, j])
 
     def merge(self, into: int, gone: int) -> None:
         """One of the identities of an (S, S) linkage was merged into another: what was known of it
@@ -77,5 +95,8 @@ class Linkage:
     @property
     def log_odds(self) -> Floats:
         """Log odds of one person, shaped as the rest; minus infinity where nothing is known."""
-        mean = self.appearance / np.maximum(self.n, 1.0)
-        return np.where(self.n > 0, mean + self.time, -np.inf)
+        found = np.maximum(self.n, 1.0)
+        np.divide(self.appearance, found, out=found)
+        found += self.time
+        found[self.n == 0] = -np.inf
+        return found

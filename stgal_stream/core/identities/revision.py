@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.rules import IdentityRules
-from stgal_stream.types import Floats, Integers
+from stgal_stream.types import Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
 # costs those who listen more than a doubtful tracklet does.
@@ -33,28 +33,39 @@ class LinkageTable:
         self._in_doubt = rules.min_log_odds - _DOUBT
         self._linkages: dict[int, Linkage] = {}
 
-    def add(self, number: int, scores: Scores, slots: Integers) -> None:
-        """Adds one tracklet's scores against the whole window, whose tracklets have these slots."""
+    def add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
+        """Adds the odds (B, N) of some tracklets against the whole window, whose tracklets have
+        these slots (N,). The tracklets of an identity come one after the other, in its order."""
         registry = self.rules.registry
-        linkage = Linkage.of(scores, slots, self._n_slots)
-        own = registry.slot_of(number)
-        if len(registry[own].members) > 1:
-            log_odds = linkage.log_odds
-            stay = log_odds[own] if linkage.n[own] else 0.0
-            log_odds[own] = -np.inf
-            if log_odds.max() > max(self.rules.min_log_odds, stay + _MOVE_MARGIN):
+        linkage = Linkage.of(odds, slots, self._n_slots)
+        log_odds, at = linkage.log_odds, np.arange(len(numbers))
+        own = slots[numbers - self.rules.scorer.gallery.first]
+        stay = np.where(linkage.n[at, own] > 0, log_odds[at, own], 0.0)
+        log_odds[at, own] = -np.inf
+        best = log_odds.max(axis=1)
+        is_better = best > np.maximum(self.rules.min_log_odds, stay + _MOVE_MARGIN)
+        for i, (number, slot) in enumerate(zip(numbers.tolist(), own.tolist(), strict=True)):
+            members = registry[slot].members
+            if len(members) == 1:
+                if best[i] > self._in_doubt:
+                    self._linkages[slot] = linkage.row(i).copy()
+                continue
+            if is_better[i]:
                 self.doubtful.append(number)
-        if own in self._linkages:
-            self._linkages[own].add(linkage)
-        else:
-            self._linkages[own] = linkage
+            self._add_member(slot, linkage.row(i), is_last=number == members[-1])
 
-    def finish(self, slot: int) -> None:
-        """All tracklets of an identity are in: forgets it unless it may merge with another."""
-        may_merge = self._linkages[slot].log_odds > self._in_doubt
-        may_merge[slot] = False
-        if not may_merge.any():
-            del self._linkages[slot]
+    def _add_member(self, slot: int, linkage: Linkage, *, is_last: bool) -> None:
+        """Adds a tracklet of several of an identity; when all are in, forgets the identity unless
+        it may merge with another."""
+        if slot in self._linkages:
+            self._linkages[slot].add(linkage)
+        else:
+            self._linkages[slot] = linkage.copy()
+        if is_last:
+            may_merge = self._linkages[slot].log_odds > self._in_doubt
+            may_merge[slot] = False
+            if not may_merge.any():
+                del self._linkages[slot]
 
     def merges(self) -> Iterator[tuple[int, int]]:
         """Pairs of slots to merge, the best linkage first; the second goes into the first.
@@ -67,11 +78,9 @@ class LinkageTable:
         table = Linkage.between([self._linkages[slot] for slot in slots], np.array(slots))
         alive = np.ones(len(slots), bool)
         stamp = [0] * len(slots)
-        heap = []
         log_odds = table.log_odds
-        for i in range(len(slots) - 1):
-            for j in self._agreeing(slots, i, log_odds[i], table.time[i], slice(i + 1, None)):
-                heap.append((-float(log_odds[i, j]), i, j, 0, 0))
+        pairs = self._agreeing(slots, np.argwhere(np.triu(log_odds > self._in_doubt, 1)), table)
+        heap = [(-float(log_odds[i, j]), i, j, 0, 0) for i, j in pairs]
         heapq.heapify(heap)
         while heap:
             _, i, j, stamp_i, stamp_j = heapq.heappop(heap)
@@ -83,27 +92,23 @@ class LinkageTable:
             alive[j] = False
             stamp[i] += 1
             table.merge(i, j)
-            row = table.row(i)
-            log_odds_i = np.where(alive, row.log_odds, -np.inf)
+            log_odds_i = np.where(alive, table.row(i).log_odds, -np.inf)
             log_odds_i[i] = -np.inf
-            for k in self._agreeing(slots, i, log_odds_i, row.time, slice(None)):
+            near = np.flatnonzero(log_odds_i > self._in_doubt)
+            others = np.stack([np.full(len(near), i), near], axis=1)
+            for _, k in self._agreeing(slots, others, table):
                 a, b = min(i, k), max(i, k)
                 heapq.heappush(heap, (-float(log_odds_i[k]), a, b, stamp[a], stamp[b]))
 
-    def _agreeing(
-        self, slots: list[int], i: int, log_odds: Floats, log_time: Floats, among: slice
-    ) -> list[int]:
-        """Of some identities those with which one's linkage favours a merge or, where that is in
-        doubt, the two as groups. ``slots`` are all identities', ``log_odds`` and ``log_time`` (S,)
-        the linkage with each."""
-        found = np.arange(len(slots))[among]
-        found = found[log_odds[found] > self._in_doubt]
-        in_doubt = found[log_odds[found] <= self.rules.min_log_odds]
-        agree = self.rules.agree_as_groups(
-            slots[i], [slots[k] for k in in_doubt.tolist()], log_time[in_doubt]
-        )
-        left: list[int] = np.setdiff1d(found, in_doubt[~agree], assume_unique=True).tolist()
-        return left
+    def _agreeing(self, slots: list[int], pairs: Integers, table: Linkage) -> list[tuple[int, int]]:
+        """Of pairs (M, 2) of identities, rows of the linkage, those whose linkage favours a merge
+        or, where that is in doubt, the two as groups."""
+        agree = table.at(pairs).log_odds > self.rules.min_log_odds
+        in_doubt = np.flatnonzero(~agree)
+        asked = pairs[in_doubt]
+        log_time = table.at(asked).time
+        agree[in_doubt] = self.rules.agree_as_groups(np.array(slots)[asked], log_time)
+        return [(i, j) for i, j in pairs[agree].tolist()]
 
 
 def better_identity(rules: IdentityRules, number: int) -> int | None:

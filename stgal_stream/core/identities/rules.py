@@ -20,15 +20,21 @@ from stgal_stream.core.calibration.within_person import GroupMean, WithinPersonS
 from stgal_stream.core.gallery.gallery import NO_SLOT
 from stgal_stream.core.gallery.known_negatives import are_known_negatives, simultaneous_with
 from stgal_stream.core.identities.constraints import Constraints
-from stgal_stream.core.identities.group_mean import are_too_far, group_log_odds, group_mean
+from stgal_stream.core.identities.group_mean import (
+    are_too_far,
+    group_log_odds,
+    group_mean,
+    pair_log_odds,
+)
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
-from stgal_stream.types import Floats, Mask
+from stgal_stream.types import Floats, Integers, Mask
 
 ScoresOf = Callable[[int], Scores]
 _MAX_MEANS = 4_096  # identities whose mean is remembered: 64 MB at 2,048 numbers each
+_PAIR_NUMBERS = 1 << 20  # of the means that are compared at a time: 8 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +119,16 @@ class IdentityRules:
             linkage.add(Linkage.of(scores(number), chosen, 1))
         return bool(linkage.log_odds[0] > self.min_log_odds)
 
-    def agree_as_groups(self, first: int, others: list[int], log_time: Floats) -> Mask:
-        """(N,) whether an identity (a slot) and each of the others, as groups, favour one person,
-        with what time says (N,)."""
-        means = [self._mean(other) for other in others]
-        found = group_log_odds(self._scatter, self._mean(first), means)
+    def agree_as_groups(self, pairs: Integers, log_time: Floats) -> Mask:
+        """(M,) whether pairs (M, 2) of identities (slots), as groups, favour one person, with what
+        time says (M,)."""
+        found, dim = np.full(len(pairs), -np.inf), self.scorer.gallery.embeddings.shape[1]
+        size = max(1, _PAIR_NUMBERS // max(1, dim))
+        for start in range(0, len(pairs), size):
+            part = slice(start, start + size)
+            slots, at = np.unique(pairs[part], return_inverse=True)
+            means = [self._mean(slot) for slot in slots.tolist()]
+            found[part] = pair_log_odds(self._scatter, means, at.reshape(-1, 2))
         return np.asarray(np.minimum(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds)
 
     def are_apart(self, first: int, second: int) -> bool:

@@ -152,6 +152,31 @@ class OnlineBestBuddies:
         for other, value in zip(others[near].tolist(), values[near].tolist(), strict=True):
             self._offer(other, camera, (-value, member))
 
+    def fill(
+        self,
+        members: Integers,
+        cameras: Integers,
+        pairs: tuple[Integers, Integers],
+        values: Floats,
+    ) -> None:
+        """Adds all members (N,) at once; there must be none yet. ``pairs`` are positions among
+        them, (M,) and (M,), ``values`` their P_a, and all others' is 0."""
+        self._camera = dict(zip(members.tolist(), cameras.tolist(), strict=True))
+        self._heads = {member: {} for member in members.tolist()}
+        mine, others = np.concatenate(pairs), np.concatenate(pairs[::-1])
+        ranks = -np.concatenate([values, values])
+        order = np.lexsort((others, ranks, cameras[others], mine))
+        mine, others, ranks = mine[order], others[order], ranks[order]
+        heads = mine * (int(cameras.max(initial=0)) + 1) + cameras[others]
+        ends = [*np.flatnonzero(np.diff(heads)) + 1, len(heads)] if len(heads) else []
+        entries = list(zip(ranks.tolist(), members[others].tolist(), strict=True))
+        start = 0
+        for end in ends:
+            member, camera = int(members[mine[start]]), int(cameras[others[start]])
+            head = self._heads[member][camera] = _Head()
+            self._enter(member, camera, head, entries[start:end][: self._keep], end - start)
+            start = end
+
     def expire(self, members: Sequence[int]) -> None:
         """Removes members that ``row`` gives no more; their pairs end without being withdrawn."""
         cameras = {member: self._camera.pop(member) for member in members}
@@ -266,8 +291,14 @@ class OnlineBestBuddies:
     ) -> None:
         order = np.lexsort((others, -values))
         entries = [(-float(values[i]), int(others[i])) for i in order[:keep]]
+        self._enter(member, camera, head, entries, len(order))
+
+    def _enter(
+        self, member: int, camera: int, head: _Head, entries: list[Entry], n_ranked: int
+    ) -> None:
+        """Puts the first of ``n_ranked`` partners into a head."""
         head.entries = entries
-        head.worst = entries[-1] if len(order) > keep else None
+        head.worst = entries[-1] if n_ranked > len(entries) else None
         self._floors.set(member, camera, 0.0 if head.worst is None else -head.worst[0])
         for _, other in entries:
             self._holders.setdefault(other, set()).add(member)

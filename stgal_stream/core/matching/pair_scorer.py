@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Calibration, Scores
-from stgal_stream.core.calibration.score_tables import ScoreTables
+from stgal_stream.core.calibration.model import Calibration, Odds, Scores
+from stgal_stream.core.calibration.score_tables import Cells, ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.travel_time import travel_times_s
-from stgal_stream.types import Floats, Integers, Vectors
+from stgal_stream.types import Floats, Integers, Mask, Vectors
 
 _CHUNK = 256  # tracklets whose distances to the window are held at a time
+_CELLS = 65_536  # pairs that are scored at a time: what they need stays in a processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class PairBlock:
+    """Pairs (B, N) of the tracklets in some ``rows`` (B,) with the whole window, and which of them
+    are ``excluded``: they cannot be one person, or cannot be compared."""
+
+    rows: Integers
+    tables: ScoreTables
+    cells: Cells
+    excluded: Mask
+
+    def scores(self) -> Scores:
+        """All scores (B, N)."""
+        return self.tables.scores(self.cells, self.excluded)
+
+    def odds(self) -> Odds:
+        """The log odds alone (B, N)."""
+        return self.tables.odds(self.cells, self.excluded)
+
+    def candidates(self, odds: Odds) -> tuple[Integers, Integers, Floats]:
+        """The pairs (M,) that may be pseudo-pairs: rows of the window of both, and their P_a."""
+        at, p = self.tables.candidates(self.cells.flat, odds.log_odds.ravel(), self.excluded)
+        mine, others = np.divmod(at, self.excluded.shape[1])
+        return self.rows[mine], others, p
 
 
 class PairScorer:
@@ -46,14 +73,48 @@ class PairScorer:
     def rows(self, numbers: Sequence[int], *, before: bool = False) -> Iterator[tuple[int, Scores]]:
         """Scores of each tracklet against the whole window, or against those that settled
         ``before`` it. A tracklet's odds and P_a with itself are NaN and 0."""
-        gallery = self.gallery
+        if self._tables is None:
+            yield from self._unknown(numbers, before)
+            return
+        for block in self.blocks(numbers):
+            scores = block.scores()
+            for i, row in enumerate(block.rows.tolist()):
+                found = scores[i, :row] if before else scores[i]
+                yield row + self.gallery.first, found
+
+    def blocks(self, numbers: Sequence[int]) -> Iterator[PairBlock]:
+        """Some tracklets at a time against the whole window; asked only under a calibration."""
+        gallery, tables = self.gallery, self._tables
+        assert tables is not None
+        height = max(1, _CELLS // max(1, len(gallery)))
         for start in range(0, len(numbers), _CHUNK):
-            part = numbers[start : start + _CHUNK]
-            rows = np.array(part) - gallery.first
-            d, times = gallery.distances(rows), gallery.travel_times_s(rows)
-            for i, number in enumerate(part):
-                end = number - gallery.first if before else len(gallery)
-                yield number, self._scores(rows[i], slice(0, end), d[i, :end], times[i, :end])
+            chunk = np.array(numbers[start : start + _CHUNK]) - gallery.first
+            d = gallery.distances(chunk)
+            for low in range(0, len(chunk), height):
+                rows = chunk[low : low + height]
+                yield self._block(tables, rows, d[low : low + height])
+
+    def _unknown(self, numbers: Sequence[int], before: bool) -> Iterator[tuple[int, Scores]]:
+        """The rows of scores before anything is learned."""
+        for number in numbers:
+            row = number - self.gallery.first
+            others = slice(0, row) if before else slice(None)
+            times_s = self.gallery.travel_times_s(np.array([row]), others)[0]
+            yield number, Scores.unknown(times_s)
+
+    def _block(self, tables: ScoreTables, rows: Integers, d: Vectors) -> PairBlock:
+        gallery = self.gallery
+        names, cameras = gallery.camera_names, gallery.cameras
+        mine, which = np.unique(cameras[rows], return_inverse=True)
+        numbers = np.stack([tables.numbers(names[camera], names) for camera in mine.tolist()])
+        number = numbers.take(cameras, axis=1)[which]
+        cells = tables.cells(number, d, gallery.travel_times_s(rows))
+        excluded = (cells.times_s == 0) & (cameras[rows][:, None] == cameras)
+        if not gallery.comparable.all():
+            excluded |= ~(gallery.comparable[rows][:, None] & gallery.comparable)
+        for i, row in enumerate(rows.tolist()):
+            excluded[i, self._strangers(row)] = True
+        return PairBlock(rows, tables, cells, excluded)
 
     def one(self, number: int) -> Scores:
         """Scores of one tracklet against the whole window."""
@@ -79,6 +140,11 @@ class PairScorer:
         times = travel_times_s(gallery.spans[mine], gallery.spans[others])
         return self._scores(mine, others, d, times)
 
+    def _strangers(self, row: int) -> list[int]:
+        """Rows of those who an operator said are others than the tracklet in a row."""
+        first, n = self.gallery.first, len(self.gallery)
+        return [s - first for s in self.strangers(row + first) if 0 <= s - first < n]
+
     def _scores(
         self, mine: np.int64 | Integers, others: slice | Integers, d: Vectors, times: Floats
     ) -> Scores:
@@ -89,15 +155,13 @@ class PairScorer:
         # In one camera at one time they are two people (or one tracklet and itself).
         excluded = (times == 0) & (gallery.cameras[others] == camera)
         excluded |= ~(gallery.comparable[others] & gallery.comparable[mine])
-        if not isinstance(mine, np.ndarray):
-            strangers = [n - gallery.first for n in self.strangers(int(mine) + gallery.first)]
-            if strangers:
-                excluded |= np.isin(np.arange(len(gallery))[others], strangers)
+        if not isinstance(mine, np.ndarray) and (strangers := self._strangers(int(mine))):
+            excluded |= np.isin(np.arange(len(gallery))[others], strangers)
         return self._tables.score(
             gallery.camera_names[camera],
             gallery.camera_names,
             gallery.cameras[others],
-            d.astype(np.float64),
+            d,
             times,
             excluded,
         )

@@ -17,10 +17,11 @@ candidates over the share of tracklets that have any. Where the others say nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from stgal_stream.types import Floats, Mask
+from stgal_stream.types import Floats, Integers, Mask
 
 _STEPS = 100  # of EM on one number: far beyond convergence
 _MIN_SHARE = 1e-3  # of one kind: with none of it left, no evidence could bring it back
@@ -67,12 +68,18 @@ class PartnerEvidence:
         """That of ``size`` tracklets that were compared with nothing yet."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size))
 
-    def add(self, row: int, log_odds: Floats) -> None:
-        """Counts a tracklet's candidates; one whose log odds are not known (NaN) says nothing."""
-        odds = np.exp(log_odds[np.isfinite(log_odds)])
-        self.n[row] = len(odds)
-        self.expected[row] = (odds / (1.0 + odds)).sum()
-        self.evidence[row] = np.log(1.0 + odds).sum()
+    def add(self, rows: Integers, log_odds: Floats) -> None:
+        """Counts the candidates of some tracklets (B,), by log odds (B, N); one whose log odds are
+        not known (NaN) says nothing."""
+        known = np.isfinite(log_odds)
+        odds = np.exp(log_odds[known])
+        more = 1.0 + odds
+        share, evidence = odds / more, np.log(more)
+        ends = np.cumsum(np.count_nonzero(known, axis=1)).tolist()
+        for row, (start, end) in zip(rows.tolist(), pairwise([0, *ends]), strict=True):
+            self.n[row] = end - start
+            self.expected[row] = share[start:end].sum()
+            self.evidence[row] = evidence[start:end].sum()
 
     def fit(self, included: Mask) -> tuple[PartnerPrior, Floats]:
         """The most likely prior, from the tracklets that are ``included`` (N,), and the evidence of

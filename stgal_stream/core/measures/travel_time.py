@@ -46,14 +46,12 @@ class Spans:
 def travel_times_s(first: Spans, second: Spans) -> Floats:
     """Travel times of pairs, elementwise over shapes that broadcast: of ``a[:, None]`` and
     ``b[None, :]`` they are (A, B)."""
-    within = first.camera == second.camera
-    if within.all():
-        return gaps_s(first.start_s, first.end_s, second.start_s, second.end_s)
-    times = gaps_s(first.track_start_s, first.end_s, second.track_start_s, second.end_s)
-    if within.any():
-        sides = np.broadcast_arrays(first.start_s, first.end_s, second.start_s, second.end_s)
-        times[within] = gaps_s(*(side[within] for side in sides))
-    return times
+    starts, others = first.track_start_s, second.track_start_s
+    if (starts != first.start_s).any() or (others != second.start_s).any():
+        within = first.camera == second.camera
+        starts = np.where(within, first.start_s, starts)
+        others = np.where(within, second.start_s, others)
+    return gaps_s(starts, first.end_s, others, second.end_s)
 
 
 def travel_time_s(first: Tracklet, second: Tracklet) -> float:

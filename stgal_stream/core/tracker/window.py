@@ -46,6 +46,7 @@ from stgal_stream.types import (
 TrackKey = tuple[str, str]
 # A record of the log stays below a broker's usual limit of a megabyte, whatever the cameras.
 _MAX_TOLD_PAIRS = 1000
+_NO_CANDIDATES = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 _NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
 
 
@@ -360,23 +361,23 @@ class AssociationWindow:
     def _score_all(self) -> LinkageTable:
         """Fills new rankings and the linkage of all identities, in one pass over all pairs."""
         gallery, identities = self.gallery, self.identities
-        self.buddies = OnlineBestBuddies(self.scorer.association_row)
         slots = gallery.slots.copy()
         table = LinkageTable(self.resolver.rules, identities.n_slots)
         numbers = [n for slot in identities.slots for n in identities[slot].members]
-        to_come = np.ones(len(gallery), bool)
-        partners = PartnerEvidence.empty(len(gallery))
-        present, cameras = gallery.numbers, gallery.cameras
-        for number, scores in self.scorer.rows(numbers):
-            row = number - gallery.first
-            p_candidate = scores.p_candidate
-            p_candidate[to_come] = 0.0
-            self.buddies.insert(number, int(cameras[row]), present, cameras, p_candidate)
-            to_come[row] = False
-            partners.add(row, scores.log_odds)
-            table.add(number, scores, slots)
-            if identities.of(number).members[-1] == number:
-                table.finish(int(slots[row]))
+        partners, candidates = PartnerEvidence.empty(len(gallery)), [_NO_CANDIDATES]
+        for block in self.scorer.blocks(numbers):
+            odds = block.odds()
+            candidates.append(block.candidates(odds))
+            partners.add(block.rows, odds.log_odds)
+            table.add(block.rows + gallery.first, odds, slots)
+        self.buddies = OnlineBestBuddies(self.scorer.association_row)
+        one, other, p = (np.concatenate(part) for part in zip(*candidates, strict=True))
+        turn = np.zeros(len(gallery), np.int64)
+        turn[np.array(numbers, np.int64) - gallery.first] = np.arange(len(numbers))
+        is_later = turn[one] > turn[other]  # each pair counts once, by the later one's distance
+        known = np.flatnonzero(slots != NO_SLOT)  # what was erased is nobody's
+        pairs = tuple(np.searchsorted(known, rows[is_later]) for rows in (one, other))
+        self.buddies.fill(gallery.numbers[known], gallery.cameras[known], pairs, p[is_later])
         self._prior, evidence = partners.fit(gallery.comparable)
         gallery.set_partner_evidence(evidence)
         self.buddies.settle()

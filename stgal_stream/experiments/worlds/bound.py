@@ -90,8 +90,8 @@ def best_identities(visits: PerfectVisits) -> list[str]:
         resolver.registry.create(number)
     table = LinkageTable(resolver.rules, resolver.registry.n_slots)
     slots = visits.gallery.slots.copy()
-    for number, scores in scorer.rows(numbers):
-        table.add(number, scores, slots)
+    for block in scorer.blocks(numbers):
+        table.add(block.rows + visits.gallery.first, block.odds(), slots)
     resolver.revise(table, 0.0)
     return [resolver.registry.of(number).global_id for number in numbers]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
 
 
@@ -25,9 +25,8 @@ class Pairs:
         hidden = np.triu(rng.random((n, n)) < 0.2, 1)
         self.appearance[hidden | hidden.T] = np.nan
 
-    def scores(self, i: int) -> Scores:
-        zero = np.zeros(len(self.slots))
-        return Scores(zero, zero, zero, self.appearance[i], self.time[i], self.times_s[i])
+    def scores(self, i: int) -> Odds:
+        return Odds(self.appearance[i], self.time[i], self.times_s[i])
 
     def brute(self, one: list[int], other: list[int]) -> float:
         known = [(i, j) for i in one for j in other if not np.isnan(self.appearance[i, j])]

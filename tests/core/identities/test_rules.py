@@ -30,8 +30,8 @@ def _merged(seen: list[Seen], by_pairs: float) -> list[tuple[int, int]]:
     half = len(seen) // 2
     rules = _grouped(scorer, [range(half), range(half, len(seen))])
     table, slots = LinkageTable(rules, 2), scorer.gallery.slots.copy()
-    for number, scores in scorer.rows(range(len(seen))):
-        table.add(number, scores, slots)
+    for block in scorer.blocks(range(len(seen))):
+        table.add(block.rows, block.odds(), slots)
     return list(table.merges())
 
 

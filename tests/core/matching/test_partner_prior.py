@@ -11,8 +11,7 @@ from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPri
 def _asked(log_odds: np.ndarray) -> PartnerEvidence:
     """Tracklets of two cameras, from the log odds of all pairs (N, N)."""
     partners = PartnerEvidence.empty(2 * len(log_odds))
-    for row, mine in enumerate([*log_odds, *log_odds.T]):
-        partners.add(row, mine)
+    partners.add(np.arange(2 * len(log_odds)), np.concatenate([log_odds, log_odds.T]))
     return partners
 
 
@@ -57,7 +56,7 @@ def test_what_is_not_known_says_nothing() -> None:
     prior = PartnerPrior(0.5, 0.1)
     assert prior.evidence(np.array([np.nan])) == pytest.approx(0.0)
     partners = PartnerEvidence.empty(1)
-    partners.add(0, np.array([np.nan, np.nan]))
+    partners.add(np.array([0]), np.array([[np.nan, np.nan]]))
     assert partners.fit(np.ones(1, bool))[0] == PartnerPrior()
 
 
