@@ -13,7 +13,7 @@ install = f() { $(uv) --require-hashes -r "locks/$$1.txt" && $(uv) --no-deps --e
   { echo "the locked versions do not fit here, pip takes the newest" >&2; \
     $(BIN)/python -m pip install --quiet --editable "$$2"; }; }; f
 
-.PHONY: demo demo-retrain test test-fast check docs sbom release-check bench worlds setup setup-test kafka clean
+.PHONY: demo demo-retrain test test-fast faults check docs sbom release-check bench worlds setup setup-test kafka clean
 
 demo: $(VENV)/.run ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
@@ -30,6 +30,11 @@ test-fast: $(VENV)/.test ## without a broker and without training: a minute and 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal \
 	  -m "not kafka and not training and not slow" $(ARGS)
 
+faults: $(VENV)/.test kafka ## only tests that break something under a running daemon; KILLS=1000 for long
+	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
+	  $(if $(KILLS),STGAL_TEST_KILLS=$(KILLS)) $(BIN)/python -m pytest --numprocesses $(WORKERS) \
+	  --dist loadfile -m fault $(ARGS); status=$$?; tools/kafka-stop; exit $$status
+
 sbom: $(VENV)/.test ## what an installation is made of, as CycloneDX, into build/sbom
 	mkdir -p build/sbom
 	for lock in run web gpu train; do $(BIN)/cyclonedx-py requirements --output-reproducible \
@@ -45,7 +50,7 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/worlds
+	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/soak tools/worlds
 	$(BIN)/lint-imports --no-cache
 
 worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper bound: a quarter of an hour

@@ -43,6 +43,8 @@ _BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 _POLL_S = 0.02
 UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
+_FREE_SHARE = 0.05  # of a file's pages: kept for what comes next
+_VACUUM_PAGES = 500  # 2 MB
 
 
 class EmbeddedLog:
@@ -86,6 +88,7 @@ class EmbeddedLog:
             found = sqlite3.connect(
                 path, timeout=30.0, isolation_level=None, check_same_thread=False
             )
+            found.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; others stay as made
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=FULL")
             found.execute("PRAGMA secure_delete=ON")  # what retention deletes is overwritten
@@ -201,7 +204,20 @@ class EmbeddedLog:
             elif retention_s is not None:
                 n_deleted += self._expire(name, now_s - retention_s)
         if n_deleted:
+            self._shrink()
             self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+
+    def _shrink(self) -> None:
+        """Gives pages back to the disk where many are free: after a burst the file is as large as
+        what it holds again. In small steps, so that nobody who writes waits."""
+        while True:
+            (n_free,) = self.select("PRAGMA freelist_count", ())[0]
+            (n_pages,) = self.select("PRAGMA page_count", ())[0]
+            if n_free <= _FREE_SHARE * n_pages:
+                return
+            self.select(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})", ())
+            if self.select("PRAGMA freelist_count", ())[0][0] == n_free:
+                return  # a file from before there was such a thing
 
     def replace(self, topic: str, values: Mapping[int, bytes | None]) -> None:
         """Puts other values where records lie, or (None) takes records out; what was there is

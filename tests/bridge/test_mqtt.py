@@ -131,6 +131,7 @@ def test_a_log_that_is_away_loses_nothing(mosquitto: Mosquitto, here: EmbeddedLo
     publisher.close()
 
 
+@pytest.mark.fault
 def test_nothing_is_lost_while_either_side_is_away(mosquitto: Mosquitto, here: EmbeddedLog) -> None:
     """The bridge stops without a word, and the broker is killed: what was published meanwhile comes
     later. A message may come twice, never not at all."""
@@ -153,6 +154,7 @@ def test_nothing_is_lost_while_either_side_is_away(mosquitto: Mosquitto, here: E
     publisher.close()
 
 
+@pytest.mark.fault
 def test_a_bridge_that_is_killed_has_lost_nothing(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """SIGKILL between the log's append and the acknowledgement, at any moment."""
     what = (

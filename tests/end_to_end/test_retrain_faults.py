@@ -27,7 +27,7 @@ from tests.support.process import stgal
 from tests.support.retraining import CHECKPOINT, TORCHRUN, kind, once
 from tests.support.tiny_model import tiny
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.fault]
 
 
 def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_compaction_keeps_the_last_of_every_key(tmp_path: Path) -> None:
     log.close()
 
 
+@pytest.mark.fault
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("not a directory")
     with pytest.raises(LogError, match="cannot be used") as caught:
@@ -57,6 +58,7 @@ def test_an_unknown_topic_is_told(tmp_path: Path) -> None:
     log.close()
 
 
+@pytest.mark.fault
 def test_deleted_crops_are_not_left_in_the_file(tmp_path: Path) -> None:
     log = EmbeddedLog(tmp_path)
     log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
@@ -122,6 +124,7 @@ def flipped(path: Path, needle: bytes, count: int, seed: int) -> int:
     return len(chosen)
 
 
+@pytest.mark.fault
 def test_flipped_bits_are_found_and_never_read_as_data(tmp_path: Path) -> None:
     log = EmbeddedLog(tmp_path / "log")
     log.ensure_topics([TopicSpec("t", 1, 1e9)])
@@ -177,3 +180,22 @@ def test_records_that_are_taken_out_leave_a_hole_and_nothing_else(tmp_path: Path
     contents = b"".join(path.read_bytes() for path in (tmp_path / "log").iterdir())
     assert b"secret" not in contents
     assert b"first record" not in contents
+
+
+def test_the_file_shrinks_after_a_burst(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+    rng = random.Random(1)
+    for _ in range(20):
+        log.append([NewRecord("t", None, rng.randbytes(10_000)) for _ in range(100)])
+    file = tmp_path / "log.sqlite3"
+    log.forget(time.time())
+    burst = file.stat().st_size
+    log.append([NewRecord("t", None, rng.randbytes(10_000)) for _ in range(50)])
+    with log.connection() as connection:
+        connection.execute("UPDATE records SET append_time_s = 0 WHERE offset < 2000")
+    log.forget(time.time())
+    assert burst > 20_000_000
+    assert file.stat().st_size < 1.2 * 50 * 10_000
+    assert len(log.read("t", 0, 0, 100)) == 50
+    log.close()

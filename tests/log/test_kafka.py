@@ -20,6 +20,7 @@ from tests.support.waiting import HANG_S, wait_for
 
 
 @pytest.mark.kafka
+@pytest.mark.fault
 def test_the_past_self_of_a_member_is_fenced(broker: str) -> None:
     name = uuid.uuid4().hex
     logs = [KafkaLog([broker], instance="same") for _ in range(2)]

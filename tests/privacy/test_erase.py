@@ -187,6 +187,7 @@ def test_the_stream_goes_on_and_nobody_comes_back(place: Place) -> None:
     log.close()
 
 
+@pytest.mark.fault
 def test_it_can_be_interrupted_and_begun_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def _head() -> bytes:
         lambda b: resealed(b[len(_head()) + 32 :].replace(b"speaker", b"speakex")),
     ],
 )
+@pytest.mark.fault
 def test_a_broken_one_is_left_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     store = SnapshotStore(tmp_path, "f")
     for offset in (10, 20):

@@ -293,6 +293,7 @@ def test_logs_hold_no_personal_data(
     assert list(values(embedded, config.topics.identities))
 
 
+@pytest.mark.fault
 def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_doubled(
     embedded: EmbeddedLog, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +329,7 @@ def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_dou
     assert Counter(name for names in said for name in names) == once
 
 
+@pytest.mark.fault
 def test_damaged_records_are_dead_letters_and_nobody(config: Config, embedded: EmbeddedLog) -> None:
     """Bits flip on the disk between the stages: what was damaged is told and never tracked."""
     log = embedded

@@ -144,6 +144,7 @@ def _meta_of_another_size() -> dict[str, str]:
     return {**_meta("bad"), "stgal.height": "24"}
 
 
+@pytest.mark.fault
 def test_a_release_that_is_damaged_later_gives_way_to_the_one_before(
     chosen: Config, tmp_path: Path
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_worker_that_joins_during_a_backlog_loses_and_doubles_nothing(
 
 
 @pytest.mark.kafka
+@pytest.mark.fault
 def test_a_worker_that_can_embed_nothing_takes_over_from_one_that_is_gone(
     members: list[Log], chosen: Config
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_worker_that_can_embed_nothing_takes_over_from_one_that_is_gone(
 
 
 @pytest.mark.kafka
+@pytest.mark.fault
 def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chosen: Config) -> None:
     """Two embed workers; one goes when its partitions have switched or are about to."""
     logs = members
@@ -280,6 +283,7 @@ def test_a_worker_that_dies_in_between_changes_nothing(members: list[Log], chose
 
 
 @pytest.mark.parametrize("kind", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.mark.fault
 def test_killed_while_it_changes_it_recovers(
     kind: str, chosen: Config, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

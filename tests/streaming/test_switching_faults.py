@@ -38,7 +38,7 @@ from tests.support.streams import rendered
 from tests.support.tiny_model import tiny
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.fault]
 
 
 @pytest.fixture

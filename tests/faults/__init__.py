@@ -1,0 +1,1 @@
+"""Faults under a running daemon: it says what a run without them says, or what is lost."""
