@@ -167,11 +167,11 @@ def _read(path: Path) -> _Saved:
     return found
 
 
-def _dump_array(value: Any) -> tuple[str, tuple[int, ...], bytes]:
+def _dump_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, np.generic):
-        raise TypeError(f"a numpy scalar in a snapshot: {value!r}")
+        return value.item()  # a number is a number, whoever computed it
     raise NotImplementedError(type(value))
 
 

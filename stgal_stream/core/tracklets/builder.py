@@ -215,7 +215,7 @@ def _weighted_by_view(frame: list[Detection]) -> list[Detection]:
     boxes = [d.box for d in frame if d.box is not None]
     if len(boxes) < 2:
         return frame
-    shares = iter(visible_shares(boxes))
+    shares = iter(visible_shares(boxes).tolist())
     return [
         d if d.box is None else replace(d, weight=d.weight * max(next(shares), _LEAST_SHARE))
         for d in frame

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from stgal_stream.core.measures.travel_time import travel_time_s
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import AssociationEvent, Detection, Event, IdentityEvent, Reason, Refusal
+from stgal_stream.types import (
+    AssociationEvent,
+    Box,
+    Detection,
+    Event,
+    IdentityEvent,
+    Reason,
+    Refusal,
+)
 from tests.support.snapshots import reloaded, state_bytes
 from tests.support.walk import simulated_walk
 from tests.support.walked_best_buddies import walked_best_buddies
@@ -50,6 +58,22 @@ def test_restored_goes_on_as_if_never_stopped(seed: int, tracked: bool, setting:
             tracker = reloaded(tracker)
         events += tracker.observe(detection)
     assert told(events) == told(whole)
+    assert state_bytes(tracker) == state_bytes(never)
+
+
+def test_people_of_one_frame_are_in_a_snapshot_as_they_were() -> None:
+    """Boxes of one moment that hide each other: what each counts is a plain number."""
+    walk = [
+        replace(d, time_s=float(round(d.time_s)), box=Box(10.0 * n, 0.0, 10.0 * n + 30, 90.0 + n))
+        for n, d in enumerate(simulated_walk(2, n_people=12, duration_s=30.0))
+    ]
+    tracker, never = SiteTracker("s", SMALL), SiteTracker("s", SMALL)
+    for detection in walk:
+        tracker.observe(detection)
+        never.observe(detection)
+        for number in (t.weight for t in tracker.builder.state().open):
+            assert type(number) is float
+        tracker = reloaded(tracker)
     assert state_bytes(tracker) == state_bytes(never)
 
 
