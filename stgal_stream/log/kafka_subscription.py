@@ -106,6 +106,11 @@ class KafkaSubscription:
         if self._held.epochs:
             self._idle_since_s = time.monotonic()
         elif time.monotonic() - self._idle_since_s > _JOIN_AGAIN_S:
+            for topic in self._topics:
+                if not self._consumer.partitions_for_topic(topic):
+                    raise LogError(
+                        f"there is no topic {topic!r} any more", hint="run stgal-stream topics"
+                    )
             self._consumer.unsubscribe()
             self._join()
 
@@ -204,10 +209,14 @@ class KafkaSubscription:
             raise LogError(f"a Kafka transaction failed and was undone: {brief(error)}") from error
 
     def committed(self, partition: Partition) -> int | None:
-        """The group's committed offset."""
+        """The group's committed offset; none where it lies beyond the end, since it is that of a
+        topic that was deleted and made again."""
+        at = TopicPartition(partition.topic, partition.number)
         with told("asked for a committed offset"):
-            offset = self._consumer.committed(TopicPartition(partition.topic, partition.number))
-        return None if offset is None else int(offset)
+            offset = self._consumer.committed(at)
+        if offset is None or int(offset) > self.end(partition):
+            return None
+        return int(offset)
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Reads on from an offset."""
@@ -221,12 +230,17 @@ class KafkaSubscription:
             if not at:
                 return {}
             ends, firsts = self._consumer.end_offsets(at), self._consumer.beginning_offsets(at)
-            return {
-                Partition(tp.topic, tp.partition): lag(
-                    int(self._consumer.position(tp)), int(firsts[tp]), int(end)
+            next_ = {tp: int(self._consumer.position(tp)) for tp in ends}
+        for tp, end in ends.items():
+            if next_[tp] > end:  # nothing would ever be read again
+                raise LogError(
+                    f"{tp.topic}/{tp.partition} ends at offset {end}, before {next_[tp]}, which is "
+                    "to be read next: it was deleted and made again, what it held unread is lost"
                 )
-                for tp, end in ends.items()
-            }
+        return {
+            Partition(tp.topic, tp.partition): lag(next_[tp], int(firsts[tp]), int(end))
+            for tp, end in ends.items()
+        }
 
     def beginning(self, partition: Partition) -> int:
         """The offset of the oldest record kept."""

@@ -13,6 +13,8 @@ state; that of the associate stage is a function of the log prefix.
 - ``associate_stage``    embeddings -> identities and associations: read, step, commit
 - ``site_partition``     one partition of it: the trackers of its sites
 - ``outputs``            what follows from some records, to be committed together
+- ``operator_word``      what an operator says goes into the log
+- ``lost_records``       what retention took before it was read
 - ``snapshots``          state on disk, which shortens recovery
 - ``extractor_rollout``  from one extractor to the next while running
 """

@@ -20,6 +20,7 @@ from stgal_stream.log.port import Log, Partition, Record, Subscription
 from stgal_stream.monitoring.metrics import Metrics
 from stgal_stream.monitoring.site_metrics import observe_event, observe_site
 from stgal_stream.settings import Config
+from stgal_stream.streaming.lost_records import tell_lost
 from stgal_stream.streaming.outputs import Outputs
 from stgal_stream.streaming.site_partition import SitePartition
 from stgal_stream.streaming.snapshots import SnapshotStore
@@ -113,6 +114,8 @@ class AssociateStage:
                 continue
             moved.add(partition)
             committed = subscription.committed(partition) or 0
+            if here is None:
+                tell_lost(subscription, partition)
             if here is None or not here.goes_on(epoch, committed):
                 here = self._recovered(subscription, partition, epoch, committed)
                 self._partitions[partition] = here

@@ -28,6 +28,7 @@ from stgal_stream.streaming.embed_batch import Item, embed, outputs_of
 from stgal_stream.streaming.event_time_merge import EventTimeMerge
 from stgal_stream.streaming.extractor_rollout.worker import Embed, RolloutWorker
 from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, tick_record
+from stgal_stream.streaming.lost_records import tell_lost
 from stgal_stream.streaming.pace import Pace
 from stgal_stream.types import Vector, Vectors
 from stgal_stream.wire.raw_detection import DetectionMessage
@@ -283,6 +284,8 @@ class _Loop:
         held = dict(self._subscription.assignment())
         if held == self._held:
             return
+        for at in sorted(set(held) - set(self._held)):
+            tell_lost(self._subscription, at)
         self._held = held
         self._stage.partitions = frozenset(held)
         self._pace.look_again()

@@ -51,6 +51,8 @@ class Run:
         config: Config,
         broker: str | None = None,
         seen_at: str | None = None,
+        *,
+        forever: bool = False,
     ) -> None:
         self.name = name
         self.folder = folder / name
@@ -72,7 +74,7 @@ class Run:
             self.log = KafkaLog([broker])
             where = ["--brokers", seen_at or broker]
         publish(self.log, self.config, stream())
-        self.daemon = Daemon(where, self.config, self.folder)
+        self.daemon = Daemon(where, self.config, self.folder, forever=forever)
 
     def _configured(self, config: Config) -> Config:
         made = load_config(None, {})

@@ -22,12 +22,14 @@ from tests.support.waiting import HANG_S
 class Daemon:
     """``stgal-stream run`` as its own process."""
 
-    def __init__(self, where: list[str], config: Config, directory: Path) -> None:
+    def __init__(
+        self, where: list[str], config: Config, directory: Path, *, forever: bool = False
+    ) -> None:
         path = directory / "config.toml"
         path.write_text(_toml(config))
         self._command = [
             sys.executable, "-m", "stgal_stream.cli", "run", *where,
-            "--config", str(path), "--until-end",
+            "--config", str(path), *([] if forever else ["--until-end"]),
         ]  # fmt: skip
         self._errors = directory / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
@@ -40,6 +42,11 @@ class Daemon:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def errors(self) -> str:
+        """What it said on standard error, all its lives together."""
+        return self._errors.read_text()
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
@@ -48,7 +55,7 @@ class Daemon:
     def finish(self) -> None:
         assert self.process is not None
         code = self.process.wait(HANG_S)
-        assert code == 0, self._errors.read_text()[-3000:]
+        assert code == 0, self.errors[-3000:]
 
 
 def _toml(config: Config) -> str:
