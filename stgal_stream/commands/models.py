@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ import msgspec
 from stgal_stream.commands.options import broker_list, config_option, log_options
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import make_missing_topics, open_log
-from stgal_stream.errors import DataError, StgalError
+from stgal_stream.errors import DataError
 from stgal_stream.extractor.releases import Releases
-from stgal_stream.log.port import Log, NewRecord
+from stgal_stream.log.port import Log
+from stgal_stream.streaming.extractor_rollout.promote import promote as put_in_use
+from stgal_stream.streaming.extractor_rollout.promote import roll_back
 from stgal_stream.streaming.extractor_rollout.state import RolloutState
-from stgal_stream.wire.rollout import Promotion, encode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,10 +56,6 @@ class _Found:
         self.log, self.topic, self.releases = log, topic, releases
         self.state = RolloutState()
         self.state.read(log, topic)
-
-    def say(self, promotion: Promotion) -> None:
-        """One record in the log."""
-        self.log.append([NewRecord(self.topic, b"rollout", encode(promotion))])
 
 
 @contextmanager
@@ -119,26 +115,8 @@ def show(version: str, **where: Any) -> None:
 def promote(version: str, **where: Any) -> None:
     """Put a release in use, whatever the gate said."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
-        found.say(found.releases.promotion(version))
+        put_in_use(found.log, found.topic, found.releases, version)
         click.echo(f"{version} is promoted; running daemons change over to it by themselves")
-
-
-def _checked(before: Promotion, releases: Releases) -> Promotion:
-    """The way back to a release, which may lie in another folder than today's, or out of this
-    machine's reach: then the workers alone check it.
-
-    Raises:
-        ModelError: it is here and not what was promoted.
-    """
-    found, folder = releases.holding(before), before.folder
-    if found.has(before.version):
-        try:
-            found.promoted(before)
-        except StgalError as error:
-            error.hint = "models promote another one, or models rollback --to-configured"
-            raise
-        folder = str(found.folder.resolve())
-    return msgspec.structs.replace(before, kind="rollback", folder=folder)
 
 
 @models.command()
@@ -149,15 +127,8 @@ def _checked(before: Promotion, releases: Releases) -> Promotion:
 def rollback(to_configured: bool, **where: Any) -> None:
     """Go back to what was in use before."""
     with _open(where["brokers"], where["embedded"], where["config_path"], where["folder"]) as found:
-        state = found.state
-        is_refused = max(state.promotions, default=None) in state.refused
-        if state.in_use is None and not (to_configured and is_refused):
-            hint = "--to-configured takes back the refused promotion" if is_refused else None
-            raise DataError("nothing to roll back: no release is in use", hint=hint)
-        before = None if to_configured else state.before_last
-        if before is None:
-            found.say(Promotion("rollback", "", "", "", "", time.time()))
-        else:
-            found.say(msgspec.structs.replace(_checked(before, found.releases), at_s=time.time()))
-        name = "the configured or shipped extractor" if before is None else before.version
+        version = roll_back(
+            found.log, found.topic, found.releases, found.state, to_configured=to_configured
+        )
+        name = "the configured or shipped extractor" if version is None else version
         click.echo(f"back to {name}; running daemons change over to it by themselves")

@@ -77,9 +77,10 @@ def web(
 ) -> None:
     """Look at a site in a browser: cameras, travel times, identities, search by picture.
 
-    A process of its own that reads the log, and writes nothing but what operators say of who is
-    who. What it has read lies in a directory that can be deleted at any time and is built again.
-    Every look at a person, and every correction, is a line in audit.jsonl there.
+    A process of its own that reads the log, and writes nothing but what operators say: who is who,
+    and which release is in use. What it has read lies in a directory that can be deleted at any
+    time and is built again. Every look at a person, and every correction, is a line in audit.jsonl
+    there.
     """
     config = load_config(config_path)
     set_up_logging(config.daemon.log_level)

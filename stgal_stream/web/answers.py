@@ -230,6 +230,12 @@ class Correction(Answer):
     refused: str | None = Field(description="Why the tracker could not obey; null where it did")
 
 
+class Promoted(Answer):
+    """What daemons change over to by themselves; null is the configured extractor."""
+
+    version: str | None
+
+
 class Visitor(Answer):
     """Who asks."""
 

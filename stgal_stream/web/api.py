@@ -70,6 +70,7 @@ def api_of(site: Site, audit: AuditLog) -> APIRouter:
     _add_pictures(api, site, looked)
     _add_search(api, site, looked)
     _add_corrections(api, site, looked)
+    _add_models(api, site, looked)
     _add_events(api, site)
     return api
 
@@ -98,7 +99,7 @@ def _add_sites(api: APIRouter, site: Site, looked: Looked) -> None:
 
     @api.get("/models")
     def models() -> answers.Models:
-        """Releases of the extractor, newest first; `stgal-stream models` promotes them."""
+        """Releases of the extractor, newest first."""
         return site.rollouts.models()
 
     @api.get("/pair")
@@ -214,6 +215,22 @@ def _add_search(api: APIRouter, site: Site, looked: Looked) -> None:
         found = await run_in_threadpool(find)
         looked(request, "search by picture", site_name, hashlib.sha256(picture).hexdigest()[:16])
         return found
+
+
+def _add_models(api: APIRouter, site: Site, looked: Looked) -> None:
+    @api.post("/models/promote", status_code=202, dependencies=[Depends(_operator)])
+    def promote(request: Request, version: Name) -> answers.Promoted:
+        """Puts a release in use, whatever the gate said; daemons change over by themselves."""
+        site.rollouts.promote(version)
+        looked(request, "promote", "", version)
+        return answers.Promoted(version=version)
+
+    @api.post("/models/rollback", status_code=202, dependencies=[Depends(_operator)])
+    def roll_back(request: Request) -> answers.Promoted:
+        """Goes back to what was in use before."""
+        version = site.rollouts.roll_back()
+        looked(request, "roll back", "", version or "configured")
+        return answers.Promoted(version=version)
 
 
 def _operator(request: Request) -> None:

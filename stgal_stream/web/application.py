@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHttpError
 
-from stgal_stream.errors import StgalError
+from stgal_stream.errors import DataError, ModelError, StgalError
 from stgal_stream.web import answers
 from stgal_stream.web.access import COOKIE, Access, AuditLog, is_from_elsewhere
 from stgal_stream.web.api import Site, api_of, body_of
@@ -144,6 +144,11 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(NoPictureError)
     def no_picture(request: Request, error: NoPictureError) -> JSONResponse:
         return _problem(404 if request.method == "GET" else 422, str(error))
+
+    @app.exception_handler(ModelError)
+    @app.exception_handler(DataError)
+    def cannot(request: Request, error: StgalError) -> JSONResponse:
+        return _problem(409, str(error))
 
     @app.exception_handler(StgalError)
     def failed(request: Request, error: StgalError) -> JSONResponse:

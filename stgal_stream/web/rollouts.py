@@ -7,6 +7,7 @@ import threading
 from stgal_stream.errors import LogError
 from stgal_stream.extractor.releases import Release, Releases
 from stgal_stream.log.port import Log
+from stgal_stream.streaming.extractor_rollout.promote import promote, roll_back
 from stgal_stream.streaming.extractor_rollout.state import RolloutState
 from stgal_stream.web import answers
 
@@ -38,6 +39,23 @@ class Rollouts:
             ],
             faults=[str(fault) for fault in faults],
         )
+
+    def promote(self, version: str) -> None:
+        """Puts a release in use.
+
+        Raises:
+            ModelError: there is none of that version, or it is damaged.
+        """
+        promote(self._log, self._topic, self._releases, version)
+
+    def roll_back(self) -> str | None:
+        """Goes back to what was in use before; its version, None for the configured extractor.
+
+        Raises:
+            DataError: no release is in use.
+            ModelError: what was in use before is not what was promoted.
+        """
+        return roll_back(self._log, self._topic, self._releases, self._read())
 
     def warning(self) -> str | None:
         """What is wrong with the newest promotion, in words."""

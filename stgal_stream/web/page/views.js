@@ -1,5 +1,5 @@
 // The views: a site, a camera pair, identities, one identity, search.
-import { CorrectIdentity, CorrectMatch, useMayCorrect } from "./correct.js";
+import { CorrectIdentity, CorrectMatch, Told, useMayCorrect } from "./correct.js";
 import { api, ask, Busy, Chart, Crop, dark, histogram, html, link, number, Problem, share, short, span, useAnswer, useCallback, useEffect, useState, when } from "./parts.js";
 
 const VERDICTS = { linked: "share people", not_linked: "no link shown", too_little_data: "not known yet" };
@@ -262,20 +262,27 @@ export function Search({ site, sighting }) {
 }
 
 export function Models({ version }) {
-  const { body, error } = useAnswer("api/v1/models", version);
+  const [n, setN] = useState(0);
+  const [told, setTold] = useState(null);
+  const mayCorrect = useMayCorrect();
+  const { body, error } = useAnswer("api/v1/models", `${version} ${n}`);
+  const say = (address) => ask(address, { method: "POST" }).then(
+    ({ version: next }) => { setTold({ text: `Daemons change over to ${next ?? "the configured extractor"} by themselves.` }); setN(n + 1); },
+    (fault) => setTold({ problem: fault.message }));
   if (error && !body) return html`<${Problem} text=${error} />`;
   if (!body) return html`<${Busy} />`;
   const gate = (one) => (one.passed ? "passed" : `refused: ${one.reason ?? "no reason given"}`);
   return html`
     <h1>Models</h1>
     <p>${body.inUse ? html`In use: <strong>${body.inUse}</strong>.` : "No release is in use: daemons run the configured or shipped extractor."}${" "}
-      Promote one with <code>stgal-stream models promote</code>, go back with <code>stgal-stream models rollback</code>.</p>
+      ${mayCorrect && body.inUse && html`<button class="outline small" onclick=${() => say("api/v1/models/rollback")}>Go back to the one before</button>`}</p>
+    <${Told} told=${told} />
     ${body.faults.map((text) => html`<${Problem} key=${text} text=${text} />`)}
     ${body.releases.length === 0 ? html`<p>There are no releases yet. <code>stgal-stream retrain</code> makes one.</p>` : html`
     <${Table} label="Releases" head=${["Release", "Made", "Pairs", "Gain at least", "Gate"]}>
       ${body.releases.map((one) => html`<tr key=${one.version}>
         <th scope="row">${one.version}${one.inUse ? " (in use)" : ""}${one.refusedBy.map((text) => html`<div class="small" key=${text}>refused by ${text}</div>`)}</th>
-        <td>${when(one.created)}</td><td class="number">${number(one.pairs)}</td><td class="number">${number(one.gainAtLeast, 3)}</td><td class="wrap">${gate(one)}</td>
+        <td>${when(one.created)}</td><td class="number">${number(one.pairs)}</td><td class="number">${number(one.gainAtLeast, 3)}</td><td class="wrap">${gate(one)}${mayCorrect && !one.inUse && html` <button class="outline small" onclick=${() => say(api("models/promote", { version: one.version }))}>Promote ${one.version}</button>`}</td>
       </tr>`)}
     <//>`}`;
 }
