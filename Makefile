@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for brokers and other processes half of their time: one process more than there are cores.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests wait for brokers and other processes half of their time: two processes more than there are cores.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
 # The locked versions, each file by its digest. Where they do not fit (another Python or machine, a

@@ -70,12 +70,14 @@ def test_whatever_happens_to_the_broker_the_output_is_the_same(
     _, whole = undisturbed(Run("whole", tmp_path, config, kafka.address, kafka.proxied))
     run = Run("ailing", tmp_path, config, kafka.address, kafka.proxied)
     faults: list[Callable[[OwnKafka], None]] = [slow, silent, cut, paused, killed]
+    run.leave()
     run.daemon.start()
     for number, fault in enumerate(faults):
         reached(run, len(whole["identities"]) * (0.1 + 0.15 * number))
         assert run.daemon.is_running, fault.__doc__
         fault(kafka)
     run.daemon.finish()
+    run.come_back()
     assert_same(run.said(), whole)
 
 

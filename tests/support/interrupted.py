@@ -98,6 +98,15 @@ class Run:
         at = [TopicPartition(topic, 0) for topic in topics]
         return sum(self._probe.end_offsets(at).values())
 
+    def leave(self) -> None:
+        """Lets go of the log: a client whose broker is gone leaves sockets behind."""
+        self.log.close()
+
+    def come_back(self) -> None:
+        """Opens the log again."""
+        assert self._broker is not None
+        self.log = KafkaLog([self._broker])
+
     @property
     def n_events(self) -> float:
         """How many identity events the daemon has committed since it was started, by its own word;

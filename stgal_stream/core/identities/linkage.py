@@ -45,8 +45,10 @@ class Linkage:
         closest = np.flatnonzero(times_s == nearest_s[at])
         time[at[closest]] = scores.log_time.ravel()[known[closest]]
         n = np.bincount(at, minlength=size).astype(np.float64)
+        # Of nothing it is counted in whole numbers, whatever the weights.
         appearance = np.bincount(at, scores.log_appearance.ravel()[known], minlength=size)
-        return cls(*(part.reshape(shape) for part in (n, appearance, nearest_s, time)))
+        parts = (n, appearance.astype(np.float64), nearest_s, time)
+        return cls(*(part.reshape(shape) for part in parts))
 
     def copy(self) -> Linkage:
         """The same, in memory of its own."""
