@@ -8,7 +8,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,16 +15,15 @@ from pathlib import Path
 import click
 import msgspec
 
+from stgal_stream.commands.existing_log import existing_log
 from stgal_stream.commands.options import (
     SEED,
-    broker_list,
     config_option,
     log_options,
     set_up_logging,
 )
 from stgal_stream.commands.paths import OutputFile
 from stgal_stream.configuration import load_config
-from stgal_stream.daemon import open_log
 from stgal_stream.errors import DataError
 from stgal_stream.evaluation.audit import AuditedPrecision
 from stgal_stream.experiments.pages.audit_page import ShownPair, audit_page
@@ -103,11 +101,7 @@ def audit(
     """
     config = load_config(config_path)
     set_up_logging(config.daemon.log_level)
-    if embedded is not None and not embedded.exists():
-        raise DataError(
-            f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
-        )
-    with closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log:
+    with existing_log(config, brokers, embedded, writes=correct) as log:
         standing = _standing(log, config.topics)
         chosen = _site(site, standing)
         pairs = list(_sampled(log, standing[chosen], n, seed))
@@ -250,7 +244,7 @@ def _expected(log: Log, topic: str, site: str) -> float | None:
 
 
 def _print(said: Counter[str], expected: float | None) -> None:
-    found = AuditedPrecision.of(said)
+    found = AuditedPrecision.of(said["yes"], said["yes"] + said["no"])
     if found.share is None:
         click.echo("No pair was judged.")
         return

@@ -14,11 +14,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from stgal_stream.commands.options import broker_list, config_option, log_options
+from stgal_stream.commands.existing_log import existing_log
+from stgal_stream.commands.options import config_option, log_options
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
-from stgal_stream.daemon import open_log
-from stgal_stream.errors import DataError
 from stgal_stream.log.port import Log, NewRecord, Record
 from stgal_stream.log.reading import records
 from stgal_stream.settings import Config
@@ -150,13 +149,8 @@ def _opened(
     brokers: str, embedded: Path | None, config_path: Path | None
 ) -> Iterator[tuple[Log, Config]]:
     config = load_config(config_path)
-    if embedded is not None and not embedded.is_dir():
-        raise DataError(f"there is no embedded log at {embedded}")
-    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-    try:
+    with existing_log(config, brokers, embedded) as log:
         yield log, config
-    finally:
-        log.close()
 
 
 def _letters(log: Log, config: Config, reason: str | None) -> Iterator[DeadLetter]:

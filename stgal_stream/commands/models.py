@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from stgal_stream.commands.options import broker_list, config_option, log_options
+from stgal_stream.commands.existing_log import existing_log
+from stgal_stream.commands.options import config_option, log_options
 from stgal_stream.configuration import load_config
-from stgal_stream.daemon import make_missing_topics, open_log
-from stgal_stream.errors import DataError
 from stgal_stream.extractor.releases import Releases
 from stgal_stream.log.port import Log
 from stgal_stream.streaming.extractor_rollout.promote import promote as put_in_use
@@ -63,15 +62,9 @@ def _open(
     brokers: str, embedded: Path | None, config_path: Path | None, folder: Path | None
 ) -> Iterator[_Found]:
     config = load_config(config_path)
-    if embedded is not None and not embedded.is_dir():
-        raise DataError(f"there is no embedded log at {embedded}")
-    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-    try:
-        make_missing_topics(log, config)
+    with existing_log(config, brokers, embedded, writes=True) as log:
         releases = Releases(folder or config.releases_folder(embedded))
         yield _Found(log, config.topics.releases, releases)
-    finally:
-        log.close()
 
 
 @models.command("list")

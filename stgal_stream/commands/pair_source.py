@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stgal_stream.commands.options import broker_list
+from stgal_stream.commands.existing_log import existing_log
 from stgal_stream.commands.paths import InputFile
-from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.extractor.onnx import SHIPPED
 from stgal_stream.extractor.releases import Releases
@@ -50,14 +49,8 @@ def source_of(
                 raise DataError(f"there is no {path}")
         yield FileSource(pairs, crops), lambda releases: _configured(config)
         return
-    if embedded is not None and not embedded.is_dir():
-        raise DataError(f"there is no embedded log at {embedded}")
-    log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
-    try:
-        make_missing_topics(log, config)
+    with existing_log(config, brokers, embedded, writes=True) as log:
         yield LogSource(log, config.topics), lambda releases: _in_use(log, config, releases)
-    finally:
-        log.close()
 
 
 def _in_use(log: Log, config: Config, releases: Releases) -> Path:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from stgal_stream.commands.existing_log import existing_log
 from stgal_stream.commands.options import (
     Command,
-    broker_list,
     config_option,
     log_options,
     set_up_logging,
 )
 from stgal_stream.commands.paths import InputFile, OutputFolder
 from stgal_stream.configuration import load_config
-from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.exclusive import exclusive
 from stgal_stream.log.embedded import EmbeddedLog
@@ -126,12 +125,7 @@ def _opened(
 ) -> Iterator[tuple[Log, Config]]:
     config = load_config(config_path)
     set_up_logging(config.daemon.log_level)
-    if embedded is not None and not embedded.exists():
-        raise DataError(
-            f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
-        )
-    with closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log:
-        make_missing_topics(log, config)
+    with existing_log(config, brokers, embedded, writes=True) as log:
         yield log, config
 
 
@@ -143,6 +137,7 @@ def _person(
     if picture is not None:
         site, identity = _by_picture(log, config, picture)
     assert identity is not None
+    _tell("reading the log")
     return find_person(log, config.topics, site, identity)
 
 
@@ -177,10 +172,15 @@ def _describe(person: Person) -> None:
         click.echo(f"{len(person.shared)} of these records hold other people, too.")
 
 
+def _tell(what: str) -> None:
+    """What is being done, while it is."""
+    click.echo(f"{what} …", err=True)
+
+
 def _erase_embedded(log: EmbeddedLog, config: Config, person: Person) -> None:
     page = Path(config.daemon.state_dir) / "web"
     with exclusive(page, "stgal-stream web"):
-        counts = forget_on_embedded(log, config, person, page)
+        counts = forget_on_embedded(log, config, person, page, _tell)
     told = ", ".join(f"{n} in {topic}" for topic, n in counts.items()) or "none"
     click.echo(f"Erased. Records taken out or rewritten: {told}.")
     click.echo(

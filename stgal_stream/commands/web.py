@@ -6,14 +6,14 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from stgal_stream.commands.existing_log import existing_log
 from stgal_stream.commands.options import (
-    broker_list,
     config_option,
     log_options,
     set_up_logging,
@@ -21,7 +21,6 @@ from stgal_stream.commands.options import (
 )
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.configuration import load_config
-from stgal_stream.daemon import open_log
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.exclusive import exclusive
 from stgal_stream.settings import WEB_TOKEN, WEB_VIEWER_TOKEN
@@ -96,13 +95,9 @@ def web(
     access = Access.on(
         host, _token(token_file, WEB_TOKEN), _token(viewer_token_file, WEB_VIEWER_TOKEN)
     )
-    if embedded is not None and not embedded.exists():
-        raise DataError(
-            f"there is no embedded log at {embedded}", hint="name the one that the daemon writes"
-        )
     directory = state_dir or Path(config.daemon.state_dir) / "web"
     with (
-        closing(open_log(config, brokers=broker_list(brokers), embedded=embedded)) as log,
+        existing_log(config, brokers, embedded) as log,
         exclusive(directory, "stgal-stream web"),
     ):
         server = WebServer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 _Z = 1.959964  # of the normal distribution: 95 % lie within
@@ -20,12 +19,7 @@ class AuditedPrecision:
     high: float
 
     @classmethod
-    def of(cls, answers: Counter[str]) -> AuditedPrecision:
-        """From how often each of ``yes`` and ``no`` was answered; others say nothing."""
-        return cls.of_counts(answers["yes"], answers["yes"] + answers["no"])
-
-    @classmethod
-    def of_counts(cls, right: int, n: int) -> AuditedPrecision:
+    def of(cls, right: int, n: int) -> AuditedPrecision:
         """From how many were right. Without any, the share may be anything."""
         if not n:
             return cls(0, 0, 0.0, 1.0)

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.embedded_rows import add_checksums, insert, record_of, rewrite
+from stgal_stream.log.embedded_transaction import Writing, fault
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ _FIRST_OFFSET = (
     "UPDATE topics SET first_offset = coalesce((SELECT min(offset) FROM records WHERE topic = ?1), "
     "next_offset) WHERE name = ?1"
 )
-_BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 _POLL_S = 0.02
 UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
@@ -99,7 +99,7 @@ class EmbeddedLog:
 
     def ensure_topics(self, specs: Iterable[TopicSpec]) -> list[str]:
         """Makes missing topics and sets retention and compaction of those that are there."""
-        with _Writing(self.connection()) as db:
+        with Writing(self.connection()) as db:
             for spec in specs:
                 db.execute(
                     "INSERT INTO topics (name, next_offset, retention_s, compacted) "
@@ -111,7 +111,7 @@ class EmbeddedLog:
 
     def append(self, records: Sequence[NewRecord]) -> None:
         """Writes records in one transaction."""
-        with _Writing(self.connection()) as db:
+        with Writing(self.connection()) as db:
             insert(db, records)
         self.upkeep()
 
@@ -154,7 +154,7 @@ class EmbeddedLog:
         try:
             return self.connection().execute(query, parameters).fetchall()
         except sqlite3.Error as error:
-            raise _fault("cannot be read", error) from error
+            raise fault("cannot be read", error) from error
 
     def partitions(self, topic: str) -> int:
         """1, or 0 where there is no such topic."""
@@ -226,7 +226,7 @@ class EmbeddedLog:
         Raises:
             LogError: it could not be written.
         """
-        with _Writing(self.connection()) as db:
+        with Writing(self.connection()) as db:
             for offset, value in values.items():
                 if value is None:
                     where = (topic, offset)
@@ -237,7 +237,7 @@ class EmbeddedLog:
         self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
 
     def _compact(self, topic: str) -> int:
-        with _Writing(self.connection()) as db:
+        with Writing(self.connection()) as db:
             return db.execute(
                 "DELETE FROM records WHERE topic = ?1 AND key IS NOT NULL AND offset < "
                 "(SELECT max(offset) FROM records AS later WHERE later.topic = ?1 "
@@ -249,7 +249,7 @@ class EmbeddedLog:
         """In small transactions from the oldest record on, so that nobody who writes waits."""
         total = 0
         while True:
-            with _Writing(self.connection()) as db:
+            with Writing(self.connection()) as db:
                 n = db.execute(
                     "DELETE FROM records WHERE topic = ?1 AND offset IN (SELECT offset FROM "
                     "(SELECT offset, append_time_s FROM records WHERE topic = ?1 "
@@ -299,7 +299,7 @@ class EmbeddedSubscription:
 
     def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
         """Writes records and offsets in one SQLite transaction."""
-        with _Writing(self._log.connection()) as db:
+        with Writing(self._log.connection()) as db:
             insert(db, records)
             for partition, offset in offsets.items():
                 db.execute(
@@ -336,48 +336,6 @@ class EmbeddedSubscription:
     def close(self) -> None:
         """Lets the next member in."""
         self._lock.close()
-
-
-class _Writing:
-    """A write transaction: BEGIN IMMEDIATE, then COMMIT or ROLLBACK."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> sqlite3.Connection:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise _fault("cannot be written to", error) from error
-        return self._connection
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-                return
-            except sqlite3.Error as failure:
-                self._rollback()
-                raise LogError(
-                    f"the embedded log could not commit: {failure}", hint="is the disk full?"
-                ) from failure
-        self._rollback()
-        if isinstance(error, sqlite3.Error):
-            raise _fault("could not be written to", error)
-
-    def _rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-
-def _fault(what: str, error: sqlite3.Error) -> LogError:
-    """A fault of SQLite: one that a broken file causes does not pass."""
-    text = f"the embedded log {what}: {error}"
-    if any(sign in str(error).lower() for sign in _BROKEN):
-        return PermanentLogError(
-            text, hint="its file is damaged: restore it, or begin a new log in another directory"
-        )
-    return LogError(text)
 
 
 def _hold(path: Path, group: str) -> IO[str]:

@@ -23,7 +23,11 @@ _ASK_S = 0.3
 
 
 def forget_on_embedded(
-    log: EmbeddedLog, config: Config, person: Person, page: Path
+    log: EmbeddedLog,
+    config: Config,
+    person: Person,
+    page: Path,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> dict[str, int]:
     """Forgets a person on a log that nobody works on; ``page`` is the folder of the page's read
     model. How many records of each topic were changed.
@@ -36,13 +40,14 @@ def forget_on_embedded(
     """
     group = f"{config.kafka.group_prefix}-associate"
     log.subscribe(group, [config.topics.embeddings]).close()  # says who works on it
+    on_step("the tracker forgets")
     tell(log, config, person)
     end = threading.Event()
     end.set()
     Daemon(log, config, "associate").run(end=end, serve=False)
     scrub_state(Path(config.daemon.state_dir))
     scrub_page(page, person)
-    counts = scrub_log(log, config, person)
+    counts = scrub_log(log, config, person, on_step)
     note(log, config, person.site, counts, tracker=True, gone_s=None)
     return counts
 
@@ -53,9 +58,7 @@ def tell(log: Log, config: Config, person: Person) -> None:
     log.append([NewRecord(topic, key, encode(record)) for record in person.erasures()])
 
 
-def wait_until_read(
-    log: Log, config: Config, timeout_s: float, on_wait: Callable[[], None] = lambda: None
-) -> bool:
+def wait_until_read(log: Log, config: Config, timeout_s: float) -> bool:
     """Waits for the daemons to have read the embeddings as they are now; whether they have."""
     topic, group = config.topics.embeddings, f"{config.kafka.group_prefix}-associate"
     ends = {n: log.end(topic, n) for n in range(log.partitions(topic))}
@@ -66,7 +69,6 @@ def wait_until_read(
             return True
         if time.monotonic() >= deadline:
             return False
-        on_wait()
         time.sleep(_ASK_S)
 
 

@@ -35,7 +35,12 @@ _CHUNK = 200
 Changes = dict[int, bytes | None]  # by offset; None takes a record out
 
 
-def scrub_log(log: EmbeddedLog, config: Config, person: Person) -> dict[str, int]:
+def scrub_log(
+    log: EmbeddedLog,
+    config: Config,
+    person: Person,
+    on_step: Callable[[str], None] = lambda what: None,
+) -> dict[str, int]:
     """Takes a person out of all topics; how many records of each were changed.
 
     The order is that in which one topic leads to another: where it was interrupted, the person is
@@ -45,7 +50,9 @@ def scrub_log(log: EmbeddedLog, config: Config, person: Person) -> dict[str, int
         LogError: the log could not be read or written.
     """
     topics = config.topics
+    on_step(f"taking them out of {topics.detections}")
     counts = {topics.detections: _scrub_detections(log, config.input, person)}
+    on_step(f"taking them out of {topics.embeddings}")
     counts[topics.embeddings] = _scrub(log, topics.embeddings, lambda r: _embedding(r, person))
     for topic in (
         topics.associations,
@@ -53,6 +60,7 @@ def scrub_log(log: EmbeddedLog, config: Config, person: Person) -> dict[str, int
         topics.dead_letters,
         topics.identities,
     ):
+        on_step(f"taking them out of {topic}")
         counts[topic] = _scrub(log, topic, lambda r: _event(r, person))
     return {topic: n for topic, n in counts.items() if n}
 

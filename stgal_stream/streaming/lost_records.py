@@ -9,12 +9,12 @@ from stgal_stream.log.port import Partition, Subscription
 logger = logging.getLogger(__name__)
 
 
-def tell_lost(subscription: Subscription, partition: Partition) -> int:
-    """Says how many records of a partition are gone that the group has not read, and gives their
-    number: whoever was away for longer than the log keeps them has lost them."""
+def tell_lost(subscription: Subscription, partition: Partition) -> None:
+    """Says which records of a partition are gone that the group has not read: whoever was away for
+    longer than the log keeps them has lost them."""
     committed, first = subscription.committed(partition), subscription.beginning(partition)
     if committed is None or first <= committed:
-        return 0
+        return
     logger.warning(
         "%s/%d: records %d to %d were deleted by retention before they were read: they are lost. "
         "The topic must keep records for longer than a daemon may be away",
@@ -23,4 +23,3 @@ def tell_lost(subscription: Subscription, partition: Partition) -> int:
         committed,
         first - 1,
     )
-    return first - committed

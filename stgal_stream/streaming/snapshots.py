@@ -49,7 +49,7 @@ class _Saved:
 
 def encode(content: Any) -> bytes:
     """A state of dataclasses, plain values and arrays as MessagePack."""
-    return msgspec.msgpack.encode(content, enc_hook=_dump_array)
+    return msgspec.msgpack.encode(content, enc_hook=_dump)
 
 
 def decode(body: bytes, kind: Any) -> Any:
@@ -167,7 +167,7 @@ def _read(path: Path) -> _Saved:
     return found
 
 
-def _dump_array(value: Any) -> Any:
+def _dump(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, np.generic):

@@ -127,7 +127,7 @@ def test_it_needs_no_torch(place: Path, tmp_path: Path) -> None:
 def test_the_interval_is_wilsons(right: int, wrong: int) -> None:
     """Its bounds are the shares whose own test just accepts what was seen."""
     n = right + wrong
-    found = AuditedPrecision.of_counts(right, n)
+    found = AuditedPrecision.of(right, n)
     if not n:
         assert (found.share, found.low, found.high) == (None, 0.0, 1.0)
         return

@@ -26,9 +26,9 @@ from stgal_stream.privacy.person import Person, find_person
 from stgal_stream.settings import Config
 from stgal_stream.web.access import AuditLog
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
+from tests.support.read_model import follow
 from tests.support.streams import publish, rendered, run_to_end, schema
 from tests.support.waiting import wait_for
-from tests.web.test_follower import follow
 
 SITE = "rendered"
 

@@ -17,6 +17,7 @@ from stgal_stream.privacy.person import find_person
 from stgal_stream.settings import Config
 from tests.support.places import TOPICS
 from tests.support.rollout import Running
+from tests.support.snapshots import packed
 from tests.support.streams import embedded_upstream, publish, schema
 from tests.support.waiting import wait_for
 from tests.support.walk import simulated_walk
@@ -66,8 +67,3 @@ def test_the_daemon_forgets_and_the_topics_say_when(
     for path in Path(config.daemon.state_dir).glob("*.snapshot"):
         content = path.read_bytes()
         assert not [name for name in person.names if packed(name) in content]
-
-
-def packed(text: str) -> bytes:
-    """As it stands in a snapshot: a short text of MessagePack."""
-    return bytes([0xA0 | len(text)]) + text.encode()

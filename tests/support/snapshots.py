@@ -16,3 +16,8 @@ def reloaded(tracker: SiteTracker) -> SiteTracker:
     """A tracker that starts from the snapshot of another."""
     state: SiteState = decode(state_bytes(tracker), SiteState)
     return restore(state, tracker.settings)
+
+
+def packed(text: str) -> bytes:
+    """A short text as it stands in a snapshot, which is MessagePack."""
+    return bytes([0xA0 | len(text)]) + text.encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,31 +14,15 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
-from stgal_stream.web.follower import Follower
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.embedding import EmbeddingRecord, as_vector, decode, encode
+from tests.support.read_model import follow
 from tests.support.streams import embedded_upstream, publish, results, run_to_end
-from tests.support.waiting import wait_for
 from tests.support.walk import simulated_walk
 from tests.web.conftest import SITE, Seen, Web
 
 _SEEN = EmbeddingRecord("s", "d", "c", 1.0, "m", b"\0" * 8, None, None, None, None, 1.0)
-
-
-def follow(log: Log, config: Config, folder: Path) -> ReadModel:
-    """A read model of all that a log holds now."""
-    model = ReadModel(folder, log.identity)
-    follower = Follower(log, config.topics, model, lambda: None)
-    stop = threading.Event()
-    thread = threading.Thread(target=follower.run, args=(stop,))
-    thread.start()
-    wait_for(lambda: follower.caught_up.is_set() or not thread.is_alive(), "the end of the log")
-    stop.set()
-    thread.join()
-    assert follower.caught_up.is_set()
-    assert follower.fault is None
-    return model
 
 
 def dump(model: ReadModel) -> dict[str, list[Any]]:

@@ -113,7 +113,8 @@ class PairScorer:
         if not gallery.comparable.all():
             excluded |= ~(gallery.comparable[rows][:, None] & gallery.comparable)
         for i, row in enumerate(rows.tolist()):
-            excluded[i, self._strangers(row)] = True
+            if strangers := self._strangers(row):
+                excluded[i, strangers] = True
         return PairBlock(rows, tables, cells, excluded)
 
     def one(self, number: int) -> Scores:

@@ -13,15 +13,10 @@ from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import AssociationEvent, Erasure, IdentityEvent
 from tests.support.corrections import Reader
-from tests.support.snapshots import reloaded, state_bytes
+from tests.support.snapshots import packed, reloaded, state_bytes
 from tests.support.walk import simulated_walk
 
 SHORT = TrackerSettings(window_s=400.0, first_calibration=20, allowed_lateness_s=10.0)
-
-
-def packed(text: str) -> bytes:
-    """As it stands in a snapshot: a short text of MessagePack."""
-    return bytes([0xA0 | len(text)]) + text.encode()
 
 
 @pytest.mark.slow
