@@ -287,6 +287,13 @@ class TrackerSettings:
     box_track_gap_s: float = _key(
         5.0, "Where a camera gives no tracks: boxes so far apart are not joined.", above=0
     )
+    static_after_s: float = _key(
+        600.0,
+        "A box that has neither moved nor changed its look for so long is no person (a poster, a "
+        "mannequin); `inf`: none ever is.",
+        above=0,
+        may_be_infinite=True,
+    )
     first_calibration: int = _key(12, "Tracklets before the first calibration.", minimum=1)
     calibration_growth: float = _key(
         0.25, "Calibrate again when this share of the window is new.", above=0

@@ -203,8 +203,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class IdentityEvent:
-    """``created``, ``joined``, ``renamed``, ``ended`` or ``erased``, at event time ``at_s``. Who
-    keeps anything of an identity that is erased deletes it.
+    """``created``, ``joined``, ``renamed``, ``static``, ``ended`` or ``erased``, at event time
+    ``at_s``. An identity that is ``static`` is no person: what it is of never moves. Who keeps
+    anything of an identity that is erased deletes it.
 
     A rename without a tracklet is of a whole identity (a merge); with one, that tracklet alone
     moves (a correction, or with evidence None its identity is parted). ``operator_correction`` is

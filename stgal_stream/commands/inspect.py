@@ -75,6 +75,9 @@ def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
             f"the clock of camera {camera} is {abs(off_s):.0f} s {way} the others: its times are "
             "corrected by that"
         )
+    for camera, n in facts["static_objects"].items():
+        things = "one thing that never moves" if n == 1 else f"{n} things that never move"
+        console.print(f"camera {camera} sees {things}: no person, and compared with nobody")
     found = facts["calibration"]
     if found is None:
         console.print(

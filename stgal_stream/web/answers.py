@@ -107,11 +107,12 @@ class Identity(Answer):
     sightings: int
     sensor_ids: list[str]
     left_window: bool = Field(description="Too old to be joined by new sightings")
+    is_static: bool = Field(description="No person: what it is of never moves")
     newest_sighting: str | None
 
 
 class Event(Answer):
-    """What happened to an identity: created, joined, renamed or ended."""
+    """What happened to an identity: created, joined, renamed, static or ended."""
 
     number: int
     type: str

@@ -103,9 +103,10 @@ class Questions:
     def _present(self, site: str, now_s: float) -> list[tuple[str, str]]:
         """Who is where: cameras and identities."""
         rows = self._select(
-            "SELECT DISTINCT camera, identity FROM sighting INDEXED BY sighting_of_camera WHERE "
+            "SELECT DISTINCT camera, identity FROM sighting s INDEXED BY sighting_of_camera WHERE "
             "site = ? AND camera IN (SELECT name FROM camera WHERE site = ?1) "
-            "AND start_s > ? AND end_s > ?",
+            "AND start_s > ? AND end_s > ? AND NOT EXISTS (SELECT 1 FROM identity i WHERE "
+            "i.site = s.site AND i.id = s.identity AND i.static_s IS NOT NULL)",
             site, now_s - _RATE_S, now_s - _NOW_S,
         )  # fmt: skip
         return [(row["camera"], row["identity"]) for row in rows]
@@ -227,6 +228,7 @@ class Questions:
             sightings=row["sightings"],
             sensor_ids=[each["camera"] for each in seen],
             left_window=row["ended_s"] is not None,
+            is_static=row["static_s"] is not None,
             newest_sighting=newest[0]["id"] if newest else None,
         )
 

@@ -104,11 +104,15 @@ class Writer:
             return
         if kind == "renamed":
             self._rename(site, event["from"], identity, sighting)
+            if "correctionId" in event:  # an operator knows a person
+                self._set_static(site, identity, None)
         elif kind == "ended":
             self._connection.execute(
                 "UPDATE identity SET ended_s = ? WHERE site = ? AND id = ?",
                 (event["atSeconds"], site, identity),
             )
+        elif kind == "static":
+            self._set_static(site, identity, event["atSeconds"])
         elif sighting is not None:
             self._add_sighting(site, identity, sighting, record.append_time_s)
         evidence = event.get("evidence")
@@ -158,8 +162,8 @@ class Writer:
             place = Place(int(cursor.lastrowid or 0), site, told["sensorId"])
             self._placed.append((extractor, slot, place))
         self._connection.execute(
-            "INSERT INTO identity VALUES (?, ?, 0, 0, 0, NULL, NULL, ?) ON CONFLICT DO UPDATE SET "
-            "append_s = excluded.append_s, ended_s = NULL",
+            "INSERT INTO identity VALUES (?, ?, 0, 0, 0, NULL, NULL, ?, NULL) "
+            "ON CONFLICT DO UPDATE SET append_s = excluded.append_s, ended_s = NULL",
             (site, identity, append_s),
         )
         self._changed.add((site, identity))
@@ -197,11 +201,17 @@ class Writer:
                 (after, site, before),
             )
         self._connection.execute(
-            "INSERT OR IGNORE INTO identity SELECT site, ?, 0, 0, 0, NULL, NULL, append_s "
+            "INSERT OR IGNORE INTO identity SELECT site, ?, 0, 0, 0, NULL, NULL, append_s, NULL "
             "FROM identity WHERE site = ? AND id = ?",
             (after, site, before),
         )
         self._changed |= {(site, before), (site, after)}
+
+    def _set_static(self, site: str, identity: str, at_s: float | None) -> None:
+        """Since when an identity is known to be no person; None: it is one."""
+        self._connection.execute(
+            "UPDATE identity SET static_s = ? WHERE site = ? AND id = ?", (at_s, site, identity)
+        )
 
     def _erase(self, site: str, identity: str, append_s: float) -> None:
         """Nothing of an identity is left but digests of what its sightings were called."""

@@ -22,7 +22,7 @@ CREATE INDEX sighting_of_camera ON sighting (site, camera, start_s);
 CREATE INDEX sighting_by_age ON sighting (append_s);
 CREATE TABLE identity (
   site TEXT, id TEXT, first_s REAL, last_s REAL, sightings INTEGER, ended_s REAL, merged_into TEXT,
-  append_s REAL, PRIMARY KEY (site, id)
+  append_s REAL, static_s REAL, PRIMARY KEY (site, id)
 ) WITHOUT ROWID;
 CREATE INDEX identity_by_time ON identity (site, last_s DESC, id);
 CREATE TABLE event (

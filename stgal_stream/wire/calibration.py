@@ -39,6 +39,7 @@ def encode_calibration(
         "associations": facts["n_associations"],
         "sensorIds": facts["cameras"],
         "clocksOffSeconds": clocks_off_s,
+        "staticObjects": facts["static_objects"],
         "pairs": [_pair(pair) for pair in facts["pairs"]],
         "pairsLeftOut": facts["n_pairs_left_out"],
     }

@@ -14,9 +14,11 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
+from stgal_stream.types import IdentityEvent, Tracklet
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.embedding import EmbeddingRecord, as_vector, decode, encode
+from stgal_stream.wire.events import encode_identity
 from tests.support.read_model import follow
 from tests.support.streams import embedded_upstream, publish, results, run_to_end
 from tests.support.walk import simulated_walk
@@ -159,6 +161,26 @@ def test_what_is_no_event_is_left_out(tmp_path: Path, config: Config) -> None:
     model = follow(log, config, tmp_path / "web")
     (warning,) = Questions(model).site("s", True, None).warnings
     assert warning == "1 not used (of_another_version)."
+    log.close()
+
+
+def test_what_never_moves_is_nobody(config: Config, tmp_path: Path) -> None:
+    """A static identity is marked and is not among the people who are there; until an operator
+    says that it is a person."""
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics(topic_specs(config))
+    seen = Tracklet(0, "c", 1.0, 2.0, np.zeros(2, np.float32), "m", ("d",))
+    founded = IdentityEvent("created", 3.0, "a" * 16, tracklet=seen)
+    still = IdentityEvent("static", 4.0, "a" * 16, tracklet=seen)
+    word = IdentityEvent("renamed", 5.0, "a" * 16, "b" * 16, operator_correction="w")
+    log.append([NewRecord(config.topics.embeddings, b"k", encode(_SEEN))])
+    for event, n_people in ((founded, 1), (still, 0), (word, 1)):
+        log.append([NewRecord(config.topics.identities, b"k", encode_identity("s", event))])
+        model = follow(log, config, tmp_path / "web")
+        questions = Questions(model)
+        assert questions.site("s", True, None).people_now == n_people
+        assert questions.identity("s", "a" * 16).identity.is_static is (n_people == 0)
+        assert model.select("SELECT count(*) AS n FROM sighting")[0]["n"] == 1
     log.close()
 
 

@@ -6,7 +6,7 @@ For each camera pair, a mixture of same-person and different-person pairs is fit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +30,7 @@ from stgal_stream.core.gallery.normalisation import camera_centred
 from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.settings import TrackerSettings
-from stgal_stream.types import CameraPair, Floats, Integers
+from stgal_stream.types import CameraPair, Floats, Integers, Tracklet
 
 _MIN_NEGATIVES = 50  # fewer say nothing about the far end of their distances
 # What light leaves after it was taken out makes neighbours in time depend on each other: three
@@ -99,6 +99,16 @@ def independent_sightings(gallery: Gallery, rows: Integers, settings: TrackerSet
             last_s[tracklet.camera] = tracklet.start_s
         kept.append(row)
     return np.array(kept, np.int64)
+
+
+def count_sightings(tracklets: Iterable[Tracklet]) -> int:
+    """How many sightings these tracklets of one step are: single boxes without a track, of one
+    camera, are one."""
+    found = set()
+    for tracklet in tracklets:
+        is_single = tracklet.track_id is None and len(tracklet.detection_ids) == 1
+        found.add((tracklet.camera, None if is_single else tracklet.number))
+    return len(found)
 
 
 def _match_distance(negatives: Floats) -> float:

@@ -8,7 +8,7 @@ tracklet has left is forgotten, and its index is free for another.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,8 +141,8 @@ class Gallery:
 
     @property
     def comparable(self) -> Mask:
-        """(N,) False where a tracklet was not embedded by the extractor in use: it is compared with
-        nothing."""
+        """(N,) False where a tracklet is compared with nothing: it is no person, or not embedded by
+        the extractor in use."""
         return self._column("comparable")
 
     @property
@@ -270,6 +270,11 @@ class Gallery:
             replace(tracklet, embedding=embeddings[row], extractor=extractor)
             for row, tracklet in enumerate(self._tracklets)
         )
+
+    def compare(self, numbers: Sequence[int], is_compared: bool) -> None:
+        """From here on tracklets are compared with others, those that mean anything, or not."""
+        rows = np.array(numbers, np.int64) - self.first
+        self._writable("comparable")[rows] = is_compared & (self._column("square")[rows] > 0)
 
     def erase(self, numbers: Iterable[int]) -> None:
         """Leaves of tracklets that somebody was there: no look, no name, no identity. They are

@@ -58,7 +58,8 @@ class IdentityResolver:
         if slot is None:
             identity = self.registry.create(number)
             return [IdentityEvent("created", at_s, identity.global_id, tracklet=tracklet)]
-        evidence = self._evidence(number, slot, scores)
+        is_compared = self.gallery.comparable[number - self.gallery.first]
+        evidence = self._evidence(number, slot, scores) if is_compared else None
         identity = self.registry.join(number, slot)
         joined = IdentityEvent("joined", at_s, identity.global_id, None, tracklet, evidence)
         return [joined, *self._merge_into(number, others, at_s)]
@@ -91,16 +92,16 @@ class IdentityResolver:
         for other in others:
             slot = self.registry.slot_of(number)
             if self.rules.are_one(slot, other, self.scorer.one):
-                events.append(self._merge(slot, other, at_s))
+                events.append(self._become_one(slot, other, at_s))
         return events
 
     def merge_chains(self, pairs: set[Pair], at_s: float) -> list[IdentityEvent]:
         """Merges the identities that accepted pairs tie together (the paper's)."""
-        return [self._merge(*slots, at_s) for slots in chains_to_merge(self.rules, pairs)]
+        return [self._become_one(*slots, at_s) for slots in chains_to_merge(self.rules, pairs)]
 
     def revise(self, table: LinkageTable, at_s: float) -> list[IdentityEvent]:
         """Merges and corrections after a calibration."""
-        events = [self._merge(*slots, at_s) for slots in table.merges()]
+        events = [self._become_one(*slots, at_s) for slots in table.merges()]
         for number in table.doubtful:
             events += self._correct(number, at_s)
         return events
@@ -129,7 +130,7 @@ class IdentityResolver:
                 for each in (numbers[0], number):
                     events += self._single_out(each, at_s, correction)
                 slot, other = (self.registry.slot_of(n) for n in (numbers[0], number))
-            events.append(self._merge(slot, other, at_s, correction))
+            events.append(self._merge(slot, other, at_s, correction=correction))
         self.constraints.unite(numbers)
         return events
 
@@ -161,6 +162,20 @@ class IdentityResolver:
             events += self._split(leaving, at_s, correction)
         return events
 
+    def set_apart(self, numbers: list[int], at_s: float) -> list[IdentityEvent]:
+        """Tracklets are no person: they get an identity of their own; the last event names it."""
+        events: list[IdentityEvent] = []
+        for slot in sorted({self.registry.slot_of(number) for number in numbers}):
+            mine = [n for n in self.registry[slot].members if n in numbers]
+            if len(mine) < len(self.registry[slot].members):
+                events += self._split(mine, at_s, cause="static")
+        for number in numbers[1:]:
+            slots = self.registry.slot_of(numbers[0]), self.registry.slot_of(number)
+            if slots[0] != slots[1]:
+                events.append(self._merge(*slots, at_s))
+        identity, newest = self.registry.of(numbers[0]), self.gallery[numbers[-1]]
+        return [*events, IdentityEvent("static", at_s, identity.global_id, None, newest)]
+
     def expire(
         self, numbers_and_slots: Iterable[tuple[int, int]], at_s: float
     ) -> list[IdentityEvent]:
@@ -175,21 +190,31 @@ class IdentityResolver:
                 self.constraints.end(slot)
         return [IdentityEvent("ended", at_s, identity.global_id) for identity in ended]
 
-    def _merge(
-        self, first: int, second: int, at_s: float, correction: str | None = None
-    ) -> IdentityEvent:
+    def _become_one(self, first: int, second: int, at_s: float) -> IdentityEvent:
+        """Merges two identities by what their newest tracklets say."""
         ends = [self.registry[slot].members[-1] for slot in (first, second)]
-        evidence = pair_evidence(self.scorer, max(ends), min(ends)) if correction is None else None
+        evidence = pair_evidence(self.scorer, max(ends), min(ends))
+        return self._merge(first, second, at_s, evidence=evidence)
+
+    def _merge(
+        self,
+        first: int,
+        second: int,
+        at_s: float,
+        *,
+        evidence: Evidence | None = None,
+        correction: str | None = None,
+    ) -> IdentityEvent:
         slot, kept, absorbed = self.registry.merge(first, second)
         self.constraints.merge(slot, second if slot == first else first)
         names = kept.global_id, absorbed.global_id
         return IdentityEvent("renamed", at_s, *names, None, evidence, correction)
 
     def _split(
-        self, numbers: list[int], at_s: float, correction: str | None = None
+        self, numbers: list[int], at_s: float, correction: str | None = None, cause: str = ""
     ) -> list[IdentityEvent]:
         """Splits tracklets off their identity into a new one."""
-        left, to = self.registry.split(numbers, at_s, correction or "")
+        left, to = self.registry.split(numbers, at_s, correction or cause)
         names = to.global_id, left.global_id
         return [
             IdentityEvent("renamed", at_s, *names, self.gallery[number], None, correction)

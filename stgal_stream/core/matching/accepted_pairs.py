@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.gallery.known_negatives import are_known_negatives
 from stgal_stream.core.measures.travel_time import travel_time_s
 from stgal_stream.types import CameraPair, Pair, Tracklet, camera_pair
 
@@ -49,6 +51,16 @@ class AcceptedPairs:
     def posterior(self, pair: Pair) -> float:
         """A pair's probability of being one person, as it was when the pair was accepted."""
         return self._accepted[pair][2]
+
+    def conflicts(self, pair: Pair, gallery: Gallery) -> bool:
+        """Whether a member's partner and its partner's other one were in one camera at one time: of
+        the two pairs one is false."""
+        return any(
+            are_known_negatives(gallery[mine], gallery[other])
+            for mine, partner in (pair, pair[::-1])
+            for other in self.partners(partner)
+            if other != mine
+        )
 
     def accept(self, first: Tracklet, second: Tracklet, posterior: float) -> None:
         """Counts a pair's travel time, and its posterior probability of being one person."""

@@ -192,6 +192,18 @@ class OnlineBestBuddies:
             for holder in sorted(self._holders.pop(member, ())):
                 self._remove(holder, camera, self._heads[holder][camera], member)
 
+    def part(self, members: Sequence[int]) -> None:
+        """Members stay, but have a P_a of 0 with everybody from here on, which ``row`` knows."""
+        for member in members:
+            camera = self._camera[member]
+            for other_camera, head in self._heads[member].items():
+                for _, other in head.entries:
+                    self._holders[other].discard(member)
+                    self._dirty.add((other, camera))
+                self._enter(member, other_camera, head, [], 0)
+            for holder in sorted(self._holders.pop(member, ())):
+                self._remove(holder, camera, self._heads[holder][camera], member)
+
     def state(self) -> list[MemberState]:
         """Members with the heads of their rankings, after ``settle``. The accepted pairs follow."""
         return [

@@ -1,8 +1,10 @@
-"""Bounding boxes: how much two of them overlap, and what they hide of each other."""
+"""Bounding boxes: how much two of them overlap, what they hide of each other, and how far those of
+one thing move."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,3 +44,40 @@ def visible_shares(boxes: Sequence[Box]) -> Floats:
         hidden = np.where((bottom > bottom[row]) & ~same, shared, 0.0)
         shares[row] = 1.0 - hidden.max() / areas[row]
     return shares
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMoments:
+    """Of ``n`` boxes the sums of their sides (left, top, right, bottom) and of the squares, (4,)
+    each, in pixels."""
+
+    n: int = 0
+    total: Floats = field(default_factory=lambda: np.zeros(4))
+    squares: Floats = field(default_factory=lambda: np.zeros(4))
+
+    @classmethod
+    def of(cls, box: Box | None) -> BoxMoments:
+        """Of one box, or of none."""
+        if box is None:
+            return cls()
+        sides = np.array((box.left_px, box.top_px, box.right_px, box.bottom_px))
+        return cls(1, sides, sides * sides)
+
+    def __add__(self, other: BoxMoments) -> BoxMoments:
+        return BoxMoments(self.n + other.n, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> Box:
+        """The mean box; asked only where there is one."""
+        return Box(*(self.total / self.n).tolist())
+
+    @property
+    def spread(self) -> float:
+        """The largest standard deviation of a side, in widths (left, right) or heights (top,
+        bottom) of the mean box. 0 where there is no box."""
+        if not self.n:
+            return 0.0
+        mean = self.total / self.n
+        variance = np.maximum(self.squares / self.n - mean * mean, 0.0)
+        size = np.tile(mean[2:] - mean[:2], 2)
+        return float((np.sqrt(variance) / size).max())

@@ -10,6 +10,7 @@ as nothing is late, on the order of arrival. Memory is bounded by the settings.
 - ``window``            one step: expire, settle, match, identify, recalibrate
 - ``extractor_change``  the window put into another extractor's version
 - ``operator_correction``  obeys an operator: one person, or two people
+- ``static_objects``    what never moves: no person
 - ``erasure``           forgets one person
 - ``snapshot``          the whole state, to go on from
 

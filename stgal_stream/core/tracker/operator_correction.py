@@ -25,7 +25,9 @@ def obey(window: AssociationWindow, correction: OperatorCorrection, at_s: float)
         return [CorrectionEvent(at_s, correction, refused)]
     told = at_s, correction.id
     if correction.verdict == Verdict.SAME:
-        events = window.resolver.unite(sorted({*first, *second}), *told)
+        numbers = sorted({*first, *second})
+        window.believe_people(numbers)
+        events = window.resolver.unite(numbers, *told)
     else:
         events = window.resolver.part(first, second, *told)
     return [*events, CorrectionEvent(at_s, correction)]

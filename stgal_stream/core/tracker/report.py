@@ -28,6 +28,7 @@ def report(window: AssociationWindow, at_s: float, most_pairs: int | None = None
         "n_tracklets": len(window.gallery),
         "n_identities": len(window.identities),
         "n_associations": len(window.accepted),
+        "static_objects": window.static_objects.by_camera(),
         "calibration": None,
         "pairs": [],
         "n_pairs_left_out": 0,

@@ -7,18 +7,21 @@ again. After every step the accepted pairs are those of best-buddies search on t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from stgal_stream.core.calibration.calibrate import calibrate, independent_sightings
+from stgal_stream.core.calibration.calibrate import (
+    calibrate,
+    count_sightings,
+    independent_sightings,
+)
 from stgal_stream.core.calibration.history import CalibrationHistory
 from stgal_stream.core.calibration.model import Calibration, Scores
 from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.gallery.gallery import NO_SLOT, Gallery, GalleryState
-from stgal_stream.core.gallery.known_negatives import are_known_negatives
 from stgal_stream.core.identities.constraints import ConstraintsState
 from stgal_stream.core.identities.registry import IdentityRegistry, RegistryState
 from stgal_stream.core.identities.resolver import IdentityResolver
@@ -29,6 +32,7 @@ from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBe
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPrior
 from stgal_stream.core.tracker.report import report
+from stgal_stream.core.tracker.static_objects import StaticObjects, StillThing
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import (
@@ -63,6 +67,7 @@ class WindowState:
     prior: PartnerPrior
     history: CalibrationHistory
     continued: dict[TrackKey, int]
+    still_things: list[StillThing]
     n_calibrations: int
     n_until_calibration: int
     n_judged: int
@@ -95,6 +100,7 @@ class AssociationWindow:
         self.scorer = PairScorer(gallery, calibration)
         self.resolver = IdentityResolver(site, settings, self.scorer)
         self.buddies = OnlineBestBuddies(self.scorer.association_row)
+        self.static_objects = StaticObjects(gallery, settings)
 
     @property
     def identities(self) -> IdentityRegistry:
@@ -117,9 +123,10 @@ class AssociationWindow:
         events += self._publish(added, withdrawn, at_s, scores)
         for number, before in settled.items():
             events += self.resolver.identify(number, before, scores[number], added, at_s)
+        events += self._set_apart(at_s)
         if self.resolver.by_chains:
             events += self.resolver.merge_chains(added, at_s)
-        self.n_until_calibration -= self._n_sightings(settled)
+        self.n_until_calibration -= count_sightings(self.gallery[number] for number in settled)
         if self.n_until_calibration <= 0 and settled:
             events += self._recalibrate(at_s)
         return events
@@ -130,10 +137,16 @@ class AssociationWindow:
         """Puts the window into another extractor's version and calibrates on it, if it was
         calibrated before. Who is who stays as it is until the next calibration."""
         self.gallery.reembed(extractor, embeddings, comparable)
+        self.gallery.compare(self.static_objects.numbers, False)
         if self.scorer.calibration is None:
             return []
         self._calibrate()
         return [*self._judge_pairs(at_s)[0], self._learned(at_s)]
+
+    def believe_people(self, numbers: Sequence[int]) -> None:
+        """An operator says that these tracklets are of a person: what was taken for static goes
+        back among people, and is compared with them from the next calibration on."""
+        self.gallery.compare(self.static_objects.believe(numbers), True)
 
     def forget_all(self, at_s: float) -> list[Event]:
         """Nothing in the window can be compared with what comes, and what was learned in it says
@@ -158,6 +171,7 @@ class AssociationWindow:
             self._prior,
             self.history,
             self._continued,
+            self.static_objects.state(),
             self.n_calibrations,
             self.n_until_calibration,
             self._n_judged,
@@ -176,6 +190,7 @@ class AssociationWindow:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
         made.history, made._prior = state.history, state.prior
         made._continued = dict(state.continued)
+        made.static_objects = StaticObjects(made.gallery, settings, state.still_things)
         made.n_calibrations = state.n_calibrations
         made.n_until_calibration = state.n_until_calibration
         made._n_judged, made._n_conflicts = state.n_judged, state.n_conflicts
@@ -188,6 +203,7 @@ class AssociationWindow:
         gone = self.gallery.expire(at_s - self.settings.window_s, keep)
         if gone:
             self._continued = {k: n for k, n in self._continued.items() if n in self.gallery}
+        self.static_objects.expire(at_s)
         # What was erased is nobody's already.
         of = {n: int(slots[n - first]) for n in gone if slots[n - first] != NO_SLOT}
         return list(self._forget(of, at_s))
@@ -205,6 +221,7 @@ class AssociationWindow:
         slots = {number: self.identities.slot_of(number) for number in numbers}
         slots = {number: slot for number, slot in slots.items() if slot != NO_SLOT}
         self.gallery.erase(slots)
+        self.static_objects.forget(slots)
         self._continued = {k: n for k, n in self._continued.items() if n not in slots}
         ended = self._forget(slots, at_s)
         return [*ended, *self._publish(*self.buddies.settle(), at_s)]
@@ -218,16 +235,6 @@ class AssociationWindow:
             return None
         gap_s = done.start_s - self.gallery[before].end_s
         return before if gap_s <= self.settings.tracklet_gap_s else None
-
-    def _n_sightings(self, numbers: Iterable[int]) -> int:
-        """How many sightings have settled: single boxes without a track, of one camera and step,
-        are one."""
-        found = set()
-        for number in numbers:
-            tracklet = self.gallery[number]
-            is_single = tracklet.track_id is None and len(tracklet.detection_ids) == 1
-            found.add((tracklet.camera, None) if is_single else (tracklet.camera, number))
-        return len(found)
 
     def _settle(self, done: OpenTracklet, at_s: float) -> tuple[int, int | None]:
         """The number of the tracklet, and that of its track's part before."""
@@ -249,7 +256,23 @@ class AssociationWindow:
         self.gallery.add(tracklet, at_s)
         if tracklet.track_id is not None:
             self._continued[tracklet.camera, tracklet.track_id] = number
+        thing = None if self.resolver.by_chains else self.static_objects.observe(number, done)
+        if thing is not None and thing.is_static:
+            self.gallery.compare([number], False)
+            before = next((n for n in reversed(thing.numbers) if n != number), before)
         return number, before
+
+    def _set_apart(self, at_s: float) -> list[Event]:
+        """Things that have become static: an identity of their own, and in no pair any more."""
+        events: list[Event] = []
+        for thing in self.static_objects.newly_static():
+            if any(map(self.resolver.constraints.is_linked, thing.numbers)):
+                self.static_objects.believe(thing.numbers)
+                continue
+            self.gallery.compare(thing.numbers, False)
+            self.buddies.part(thing.numbers)
+            events += self.resolver.set_apart(thing.numbers, at_s)
+        return [*events, *self._publish(*self.buddies.settle(), at_s)] if events else []
 
     # --- pairs -------------------------------------------------------------------------------
 
@@ -287,7 +310,8 @@ class AssociationWindow:
         for pair, evidence in self._evidences(sorted(added), scores):
             posterior = self._posterior(pair, evidence)
             self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
-            self._count_conflict(pair)
+            self._n_judged += 1
+            self._n_conflicts += self.accepted.conflicts(pair, self.gallery)
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("accepted", at_s, query, evidence))
         return events
@@ -311,15 +335,6 @@ class AssociationWindow:
         gallery = self.gallery
         first, second = (gallery.partner_evidence[[n - gallery.first]] for n in pair)
         return float(self._prior.posterior(np.array([evidence.log_odds]), first, second)[0])
-
-    def _count_conflict(self, pair: Pair) -> None:
-        self._n_judged += 1
-        self._n_conflicts += any(
-            are_known_negatives(self.gallery[mine], self.gallery[other])
-            for mine, partner in (pair, pair[::-1])
-            for other in self.accepted.partners(partner)
-            if other != mine
-        )
 
     # --- calibration -------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from stgal_stream.core.measures.boxes import BoxMoments
 from stgal_stream.types import Box, Detection, Floats, Position, Vector
 
 
@@ -15,7 +16,8 @@ class OpenTracklet:
 
     ``total`` (D,) sums the embeddings, ``lengths`` their norms and ``weight`` what they count by;
     ``best`` is the quality of the best crop, ``box`` and ``position`` are that crop's; ``last_box``
-    is the newest detection's; ``late_s`` is how far behind the watermark a detection came, at most.
+    is the newest detection's; ``late_s`` is how far behind the watermark a detection came, at most;
+    ``boxes`` are the moments of all boxes.
     """
 
     camera: str
@@ -32,6 +34,7 @@ class OpenTracklet:
     position: Position | None
     last_box: Box | None = None
     late_s: float = 0.0
+    boxes: BoxMoments = field(default_factory=BoxMoments)
 
     @classmethod
     def of(cls, detection: Detection) -> OpenTracklet:
@@ -52,6 +55,7 @@ class OpenTracklet:
             detection.position,
             detection.box,
             detection.late_s,
+            BoxMoments.of(detection.box),
         )
 
     def add(self, detection: Detection) -> None:
@@ -65,6 +69,7 @@ class OpenTracklet:
         self.lengths += float(np.linalg.norm(vector))
         self.weight += detection.weight
         self.ids.append(detection.id)
+        self.boxes = self.boxes + BoxMoments.of(detection.box)
         if _quality(detection) > self.best:
             self.best = _quality(detection)
             self.box, self.position = detection.box, detection.position

@@ -60,7 +60,7 @@ const Table = ({ head, label, children }) => html`
     <table><thead><tr>${head.map((text) => html`<th key=${text} scope="col">${text}</th>`)}</tr></thead><tbody>${children}</tbody></table>
   </div>`;
 
-const VERBS = { created: "is new", joined: "was seen again", ended: "left the window" };
+const VERBS = { created: "is new", joined: "was seen again", ended: "left the window", static: "is no person: it never moves" };
 function Happened({ site, event }) {
   const name = html`<a class="mono" href=${link("identity", { site, id: event.identity })}>${short(event.identity)}</a>`;
   if (event.type === "renamed") return html`<span class="mono">${short(event.fromIdentity)}</span> is ${name} (${when(event.at)})`;
@@ -171,7 +171,7 @@ export function Identities({ site, camera, since, until, version }) {
         <span class="mono">${short(one.id)}</span>
       </a>
       <div>${one.sightings} sighting${one.sightings === 1 ? "" : "s"}, ${one.sensorIds.slice(0, 4).join(", ")}${one.sensorIds.length > 4 ? " …" : ""}</div>
-      <div class="small">${when(one.lastSeen)}</div>
+      <div class="small">${one.isStatic ? "no person: never moves; " : ""}${when(one.lastSeen)}</div>
     </li>`)}</ul>
     ${next && html`<button class="secondary" onclick=${goOn}>Show more</button>`}`;
 }
@@ -198,13 +198,14 @@ export function Identity({ site, id, version }) {
   const mark = (sighting, on) => setMarked((old) => { const now = new Set(old); now[on ? "add" : "delete"](sighting); return now; });
   if (error && !body) return html`<${Problem} text=${error} />`;
   if (!body) return html`<${Busy} />`;
-  const of = (sighting) => body.events.filter((event) => event.sighting === sighting && event.type !== "ended");
+  const of = (sighting) => body.events.filter((event) => event.sighting === sighting && event.type !== "ended" && event.type !== "static");
   const whole = body.events.filter((event) => event.type === "renamed" && !event.sighting);
   return html`
     <h1>Identity <span class="mono">${id}</span></h1>
     ${body.mergedInto && html`<p>This is now <a class="mono" href=${link("identity", { site, id: body.mergedInto })}>${body.mergedInto}</a>.</p>`}
     ${body.sightings.length > 0 && html`<p>${body.sightings.length} sightings from ${when(body.identity.firstSeen)} to ${when(body.identity.lastSeen)}${body.identity.leftWindow ? "; too long ago to be joined by new ones" : ""}.</p>`}
     ${!body.complete && html`<p>Only the newest are shown.</p>`}
+    ${body.identity.isStatic && html`<p>This is no person: neither the box nor what it shows has changed for minutes. It is compared with nobody.</p>`}
     ${whole.map((event) => html`<div key=${event.number}>${event.identity === id ? html`<${Why} event=${event} />` : html`<p>Held to be one person with <a class="mono" href=${link("identity", { site, id: event.identity })}>${short(event.identity)}</a>${event.correction ? ": an operator said so" : ""}.</p>`}</div>`)}
     ${mayCorrect && body.sightings.length > 0 && !body.identity.leftWindow && html`
       <${CorrectIdentity} key=${id} site=${site} id=${id} marked=${marked} all=${body.sightings.map((one) => one.id)} />`}
