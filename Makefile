@@ -86,7 +86,7 @@ $(VENV)/.web: pyproject.toml locks/web.txt | $(VENV)/.run
 	tools/web-setup $(BIN)
 	touch $@
 
-kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto and Prometheus where missing
+kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto, Prometheus, Chromium and Helm where missing
 	tools/kafka-setup
 	tools/servers-setup
 
