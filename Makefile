@@ -15,7 +15,7 @@ install = f() { $(uv) --require-hashes -r "locks/$$1.txt" && $(uv) --no-deps --e
 
 .PHONY: demo demo-retrain test test-fast faults check docs sbom release-check bench worlds setup setup-test kafka clean
 
-demo: $(VENV)/.run ## simulate a site and track its people
+demo: $(VENV)/.run $(if $(findstring --web,$(ARGS)),$(VENV)/.web) ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
 
 demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks again
@@ -77,9 +77,16 @@ $(VENV)/.test: pyproject.toml locks/test.txt | $(VENV)/bin/python
 	@echo "setting up (packages for tests and training, torch among them: some minutes) …"
 	$(install) test '.[train,test,docs,web]'
 	tools/web-setup $(BIN)
-	touch $@ $(VENV)/.run
+	touch $@ $(VENV)/.web $(VENV)/.run
 
-kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto and Prometheus where missing
+$(VENV)/.web: pyproject.toml locks/web.txt | $(VENV)/.run
+	@echo "setting up (the live page) …"
+	$(install) web '.[web]'
+	command -v npm >/dev/null || $(uv) --require-hashes -r locks/build.txt
+	tools/web-setup $(BIN)
+	touch $@
+
+kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto, Prometheus, Chromium and Helm where missing
 	tools/kafka-setup
 	tools/servers-setup
 

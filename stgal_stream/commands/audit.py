@@ -25,7 +25,7 @@ from stgal_stream.commands.options import (
 from stgal_stream.commands.paths import OutputFile
 from stgal_stream.configuration import load_config
 from stgal_stream.errors import DataError
-from stgal_stream.evaluation.audit import AuditedPrecision
+from stgal_stream.evaluation.share import Share
 from stgal_stream.experiments.pages.audit_page import ShownPair, audit_page
 from stgal_stream.log.port import Log
 from stgal_stream.log.reading import values
@@ -244,7 +244,7 @@ def _expected(log: Log, topic: str, site: str) -> float | None:
 
 
 def _print(said: Counter[str], expected: float | None) -> None:
-    found = AuditedPrecision.of(said["yes"], said["yes"] + said["no"])
+    found = Share.of(said["yes"], said["yes"] + said["no"])
     if found.share is None:
         click.echo("No pair was judged.")
         return

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stgal_stream.commands.demo_retraining import check_extra, crop_of, second_act
+from stgal_stream.commands.live_page import check_page, serve_page
 from stgal_stream.commands.options import set_up_logging, stop_on_signals
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.commands.progress import StreamProgress
@@ -32,6 +34,7 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
 from stgal_stream.log.reading import values
 from stgal_stream.settings import Config
+from stgal_stream.web.access import Access
 from stgal_stream.wire.mapping import Mapping
 
 _START_S = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -40,6 +43,7 @@ Examples:
   stgal-stream demo
   stgal-stream demo --seed 7 --out my-demo
   stgal-stream demo --retrain
+  stgal-stream demo --web
 """
 
 
@@ -55,6 +59,7 @@ Examples:
 @click.option(
     "--iterations", default=40, show_default=True, type=click.IntRange(1), help="Of --retrain."
 )
+@click.option("--web", is_flag=True, help="Then look at it in a browser, until Ctrl-C.")
 def demo(
     out: Path,
     seed: int,
@@ -63,8 +68,11 @@ def demo(
     model: Path | None,
     retrain: bool,
     iterations: int,
+    web: bool,
 ) -> None:
     """Simulate a site, track its people online, and compare with the truth."""
+    if web:
+        check_page()
     if retrain:
         check_extra()
     set_up_logging("warning")
@@ -87,6 +95,8 @@ def demo(
                 return _figures(*_quality(found, labels))
 
             second_act(config, log, source, summary, figures_of, out, console, iterations)
+        if web:
+            _show(config, log)
     finally:
         log.close()
 
@@ -235,3 +245,19 @@ def _print(summary: dict[str, Any], out: Path) -> None:
     console.print(f"identities   {out / 'identities.jsonl'}\nmapping      {out / 'mapping.csv'}")
     console.print(f"truth        {out / 'truth.csv'}\nsummary      {out / 'summary.json'}")
     console.print(f"[bold]look at     {out / 'report.html'}[/bold]")
+
+
+def _show(config: Config, log: EmbeddedLog) -> None:
+    """The live page on the demo's log; the tracker goes on, and obeys what is said there."""
+    directory = Path(config.daemon.state_dir) / "web"
+    releases = config.releases_folder(log.directory)
+    host, stop = "127.0.0.1", threading.Event()
+    daemon = Daemon(log, config, "associate")
+    with ThreadPoolExecutor(1) as threads:
+        tracking = threads.submit(daemon.run, serve=False)
+        tracking.add_done_callback(lambda _: stop.set())
+        try:
+            serve_page(log, config, directory, releases, (host, 0), Access.on(host, None), stop)
+        finally:
+            daemon.stop.set()
+    tracking.result()

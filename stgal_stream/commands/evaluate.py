@@ -14,14 +14,17 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
+from stgal_stream.commands.existing_log import existing_log
+from stgal_stream.commands.options import config_option, log_options
 from stgal_stream.commands.paths import InputFile, OutputFile
-from stgal_stream.commands.printed_quality import print_boxes, print_mapping
+from stgal_stream.commands.printed_quality import print_boxes, print_judged, print_mapping
 from stgal_stream.commands.progress import counted
 from stgal_stream.configuration import load_config
-from stgal_stream.errors import ConfigError
+from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.box_quality import box_quality
 from stgal_stream.evaluation.datasets import MARKET_CLOCKS, load_dataset
 from stgal_stream.evaluation.ground_truth import read_ground_truth
+from stgal_stream.evaluation.judged_pairs import judged_pairs
 from stgal_stream.evaluation.labelled_set import LabelledSet, embed_dataset, load_embeddings
 from stgal_stream.evaluation.mapping_file import score_mapping
 from stgal_stream.evaluation.mot_files import read_mot
@@ -29,6 +32,8 @@ from stgal_stream.experiments.benchmark import RULES, Benchmark, benchmark
 from stgal_stream.experiments.pages.evaluation_page import render_evaluation
 from stgal_stream.experiments.printed import PAPER_GAIN_MARKET, PRINTED
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
+from stgal_stream.log.port import Log
+from stgal_stream.log.reading import records, values
 from stgal_stream.replacing import replacing
 
 _EPILOG = """\b
@@ -37,6 +42,7 @@ Examples:
   stgal-stream evaluate --embeddings features.npz --json tables.json --html tables.html
   stgal-stream evaluate --mapping mapping.csv --truth truth.csv
   stgal-stream evaluate --mot mot --truth MOT17/train
+  stgal-stream evaluate --corrections --embedded stgal-log
 """
 _DATASETS = ("market1501", "duke", "msmt17")
 _NAMES = {
@@ -47,6 +53,7 @@ _NAMES = {
     "st_reid": "logistic fusion (st-reID)",
     "p_a_oracle": "P_a, travel times from labels",
 }
+_EVERY = 1000
 Report = Callable[[str, int, int], None]
 
 
@@ -72,6 +79,9 @@ Report = Callable[[str, int, int], None]
     type=InputFile(),
     help="What was true. Of --mapping: replay --truth. Of --mot: MOTChallenge, COCO or CVAT files.",
 )
+@click.option("--corrections", is_flag=True, help="What operators said of a log's identities.")
+@log_options
+@config_option
 @click.option("--json", "json_path", type=OutputFile(), help="Figures to a file.")
 @click.option("--html", "html_path", type=OutputFile(), help="A page to look at.")
 def evaluate(
@@ -84,26 +94,38 @@ def evaluate(
     mapping: Path | None,
     mot: Path | None,
     truth: Path | None,
+    corrections: bool,
+    brokers: str,
+    embedded: Path | None,
+    config_path: Path | None,
     json_path: Path | None,
     html_path: Path | None,
 ) -> None:
     """Retrieval tables of a data set or of embeddings; or the figures of a stream's identities."""
-    if sum(given is not None for given in (dataset, embeddings, mapping, mot)) != 1:
+    things = (dataset, embeddings, mapping, mot, corrections or None)
+    if sum(given is not None for given in things) != 1:
         raise ConfigError(
-            "name one thing to evaluate: a data set, --embeddings, --mapping or --mot",
+            "name one thing to evaluate: a data set, --embeddings, --mapping, --mot or "
+            "--corrections",
             hint="stgal-stream evaluate --help shows one of each",
         )
     console = Console()
-    for_datasets = {"--root": root, "--model": model, "--clock": clock, "--starts": starts}
     if dataset is None:
+        for_datasets = {"--root": root, "--model": model, "--clock": clock, "--starts": starts}
         _refuse(for_datasets, "a data set")
-    if mapping is not None or mot is not None:
-        if truth is None:
-            raise ConfigError("--mapping and --mot need --truth", hint="what they are measured by")
+    if not corrections:
+        of_log = {"--brokers": brokers or None, "--embedded": embedded, "--config": config_path}
+        _refuse(of_log, "--corrections")
+    if mapping is None and mot is None:
+        _refuse({"--truth": truth}, "--mapping and --mot")
+    if dataset is None and embeddings is None:
         _refuse({"--html": html_path}, "a data set or --embeddings")
-        _write_json(json_path, _of_stream(console, mapping, mot, truth))
+        if corrections:
+            figures = _of_corrections(console, config_path, brokers, embedded)
+        else:
+            figures = _of_stream(console, mapping, mot, truth)
+        _write_json(json_path, figures)
         return
-    _refuse({"--truth": truth}, "--mapping and --mot")
     with _progress() as report:
         if embeddings is not None:
             data, title = load_embeddings(embeddings), f"{embeddings.name}, embeddings as given"
@@ -120,10 +142,43 @@ def evaluate(
         console.print(f"look at  {html_path}")
 
 
+def _of_corrections(
+    console: Console, config_path: Path | None, brokers: str, embedded: Path | None
+) -> dict[str, Any]:
+    """Prints what operators' words come to, and gives it as plain values."""
+    config = load_config(config_path)
+    topics = config.topics
+    with existing_log(config, brokers, embedded) as log, _progress() as report:
+        told = _reported(log, topics.identities, report)
+        found = judged_pairs(values(log, topics.corrections), told)
+    if found is None:
+        raise DataError(
+            "the log holds no correction",
+            hint="say who is who on the page (stgal-stream web), or by stgal-stream audit "
+            "--correct; the daemon must have read it",
+        )
+    print_judged(console, found)
+    return found.as_json()
+
+
+def _reported(log: Log, topic: str, report: Report) -> Iterator[bytes]:
+    """The values of a topic, with a bar."""
+    before, total = 0, sum(log.end(topic, p) for p in range(log.partitions(topic)))
+    for partition in range(log.partitions(topic)):
+        for record in records(log, topic, partition):
+            if record.offset % _EVERY == 0:
+                report("identity events", before + record.offset, total)
+            yield record.value
+        before += log.end(topic, partition)
+    report("identity events", total, total)
+
+
 def _of_stream(
-    console: Console, mapping: Path | None, mot: Path | None, truth: Path
+    console: Console, mapping: Path | None, mot: Path | None, truth: Path | None
 ) -> dict[str, Any]:
     """Prints the figures of a stream, and gives them as plain values."""
+    if truth is None:
+        raise ConfigError("--mapping and --mot need --truth", hint="what they are measured by")
     if mapping is not None:
         found = score_mapping(mapping, truth)
         print_mapping(console, found)

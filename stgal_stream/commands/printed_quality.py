@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stgal_stream.evaluation.box_quality import BoxQuality
+from stgal_stream.evaluation.judged_pairs import Judged, JudgedPairs
 from stgal_stream.evaluation.mapping_file import MappingQuality
+from stgal_stream.evaluation.share import Share
 from stgal_stream.evaluation.stream_quality import StreamQuality
 
 
@@ -61,3 +63,38 @@ def print_boxes(console: Console, found: BoxQuality) -> None:
         f"pairs of boxes across cameras: precision {pairs.precision:.3f}, recall "
         f"{pairs.recall:.3f}, F1 {pairs.f1:.3f}"
     )
+
+
+def print_judged(console: Console, found: JudgedPairs) -> None:
+    """Before anybody's word on a pair, and in the end."""
+    words = found.words
+    console.print(
+        f"{words.same + words.different} corrections ({words.same} same, {words.different} "
+        f"different; {words.refused} of them refused) on {found.n_pairs} pairs of sightings"
+    )
+    if found.n_unknown:
+        console.print(f"{found.n_unknown} more pairs are of sightings that the log does not hold")
+    if found.n_unreadable:
+        console.print(f"{found.n_unreadable} records could not be read")
+    table = Table(title="Pairs that operators judged, with 95 % intervals")
+    for name in ("", "before the word", "finally"):
+        table.add_column(name, justify="right" if name else "left")
+    rows: tuple[tuple[str, Callable[[Judged], Share]], ...] = (
+        ("held right, of all", lambda j: j.right),
+        ("precision: are one, of those held as one", lambda j: j.precision),
+        ("recall: held as one, of those that are one", lambda j: j.recall),
+    )
+    for label, of in rows:
+        table.add_row(label, _with_interval(of(found.before)), _with_interval(of(found.final)))
+    console.print(table)
+    console.print(
+        "Operators judge what looks wrong, so this is no random sample; `stgal-stream audit` takes "
+        "one."
+    )
+
+
+def _with_interval(share: Share) -> str:
+    if share.share is None:
+        return "no pair"
+    told = f"{share.share:.3f} ({share.low:.3f} to {share.high:.3f})"
+    return f"{told}, {share.right} of {share.n}"

@@ -5,25 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 
 from stgal_stream.commands.existing_log import existing_log
-from stgal_stream.commands.options import (
-    config_option,
-    log_options,
-    set_up_logging,
-    stop_on_signals,
-)
+from stgal_stream.commands.live_page import check_page, serve_page
+from stgal_stream.commands.options import config_option, log_options, set_up_logging
 from stgal_stream.commands.paths import InputFile
 from stgal_stream.configuration import load_config
-from stgal_stream.errors import ConfigError, DataError
-from stgal_stream.exclusive import exclusive
+from stgal_stream.errors import DataError
 from stgal_stream.settings import WEB_TOKEN, WEB_VIEWER_TOKEN
+from stgal_stream.web.access import Access
 
 logger = logging.getLogger(__name__)
 
@@ -83,35 +76,14 @@ def web(
     """
     config = load_config(config_path)
     set_up_logging(config.daemon.log_level)
-    with _web_extra():
-        from stgal_stream.web.access import Access
-        from stgal_stream.web.application import PAGE
-        from stgal_stream.web.server import WebServer
-    if not (PAGE / "vendor").is_dir():
-        raise ConfigError(
-            "the page's libraries are missing: this is a checkout in which they were not set up",
-            hint="tools/web-setup, once; a wheel has them",
-        )
+    check_page()
     access = Access.on(
         host, _token(token_file, WEB_TOKEN), _token(viewer_token_file, WEB_VIEWER_TOKEN)
     )
     directory = state_dir or Path(config.daemon.state_dir) / "web"
-    with (
-        existing_log(config, brokers, embedded) as log,
-        exclusive(directory, "stgal-stream web"),
-    ):
-        server = WebServer(
-            log,
-            config,
-            directory,
-            config.releases_folder(embedded),
-            (host, port),
-            access,
-            version("stgal-stream"),
-        )
-        stop = threading.Event()
-        with stop_on_signals(stop):
-            server.run(stop, lambda: click.echo(f"{server.address} (Ctrl-C stops it)"))
+    with existing_log(config, brokers, embedded) as log:
+        releases = config.releases_folder(embedded)
+        serve_page(log, config, directory, releases, (host, port), access, threading.Event())
     logger.info("stopped cleanly")
 
 
@@ -122,19 +94,3 @@ def _token(path: Path | None, variable: str) -> str | None:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-
-
-@contextmanager
-def _web_extra() -> Iterator[None]:
-    """Around imports of what the page needs.
-
-    Raises:
-        ConfigError: a package is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the page needs {error.name}, which this installation lacks",
-            hint='pip install "stgal-stream[web]"',
-        ) from error

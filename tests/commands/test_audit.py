@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stgal_stream.cli import cli
 from stgal_stream.configuration import load_config
 from stgal_stream.errors import DataError
-from stgal_stream.evaluation.audit import AuditedPrecision
+from stgal_stream.evaluation.share import Share
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.reading import values
 from tests.support.streams import publish, rendered, run_to_end
@@ -127,7 +127,7 @@ def test_it_needs_no_torch(place: Path, tmp_path: Path) -> None:
 def test_the_interval_is_wilsons(right: int, wrong: int) -> None:
     """Its bounds are the shares whose own test just accepts what was seen."""
     n = right + wrong
-    found = AuditedPrecision.of(right, n)
+    found = Share.of(right, n)
     if not n:
         assert (found.share, found.low, found.high) == (None, 0.0, 1.0)
         return
