@@ -13,7 +13,7 @@ install = f() { $(uv) --require-hashes -r "locks/$$1.txt" && $(uv) --no-deps --e
   { echo "the locked versions do not fit here, pip takes the newest" >&2; \
     $(BIN)/python -m pip install --quiet --editable "$$2"; }; }; f
 
-.PHONY: demo demo-retrain test test-fast faults check docs sbom release-check bench worlds setup setup-test kafka clean
+.PHONY: demo demo-retrain test test-fast faults check docs sbom release-check bench worlds setup setup-test kafka helm clean
 
 demo: $(VENV)/.run $(if $(findstring --web,$(ARGS)),$(VENV)/.web) ## simulate a site and track its people
 	$(BIN)/stgal-stream demo $(ARGS)
@@ -86,7 +86,10 @@ $(VENV)/.web: pyproject.toml locks/web.txt | $(VENV)/.run
 	tools/web-setup $(BIN)
 	touch $@
 
-kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto, Prometheus, Chromium and Helm where missing
+helm: ## builds Helm by Go, five minutes once: without it the chart's tests skip
+	GOBIN=$${HOME}/go/bin go install helm.sh/helm/v4/cmd/helm@v4.3.1
+
+kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto, Prometheus and Chromium where missing
 	tools/kafka-setup
 	tools/servers-setup
 

@@ -18,13 +18,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def program(name: str, package: str | None = None) -> str:
+def program(name: str, package: str) -> str:
     """Where it is; without it a laptop skips and CI fails. ``package`` is Debian's."""
-    found = shutil.which(name, path=_PATH)
+    found = found_program(name)
     if found is None:
-        install = f", or apt-get install {package}" if package else ""
-        message = f"no {name}: run `make test`{install}"
+        message = f"no {name}: run `make test`, or apt-get install {package}"
         if os.environ.get("KAFKA_TEST_REQUIRED") or os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
     return found
+
+
+def found_program(name: str) -> str | None:
+    """Where it is, be it installed or built by Go."""
+    return shutil.which(name, path=_PATH)
