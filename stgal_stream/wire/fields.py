@@ -241,7 +241,7 @@ def vector_of(raw: list[float] | list[list[float]] | str) -> Vector:
         raw = raw[0]
     try:
         wide = np.array(raw, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise BadRecord(Reason.BAD_VECTOR, f"embedding.vector is no vector: {error}") from error
     if wide.ndim != 1:
         raise BadRecord(Reason.BAD_VECTOR, "embedding.vector is no list of numbers")

@@ -137,6 +137,7 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
         ({"embedding": {"vector": [0.0, 0.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e39, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e20, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [10**400, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [[1.0], [2.0]], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [{}], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": "AAA=", "model": "m"}}, Reason.BAD_VECTOR),

@@ -72,6 +72,18 @@ def number(value: Any, field: str) -> float:
         raise BadRecord(Reason.SCHEMA, f"{field} is {str(value)[:64]!r}, not a number") from error
 
 
+def seconds(count: int, per_second: float) -> float:
+    """A time that is counted in parts of a second.
+
+    Raises:
+        BadRecord: no number of seconds is so large.
+    """
+    try:
+        return count / per_second
+    except OverflowError as error:
+        raise BadRecord(Reason.BAD_TIMESTAMP, f"the time is out of range: {error}") from error
+
+
 def list_of(value: Any) -> list[Any]:
     """The values of a list, or a value alone: JSON that was XML has both."""
     if isinstance(value, list):
