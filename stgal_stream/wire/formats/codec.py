@@ -17,8 +17,7 @@ Found = RawDetection | BadRecord  # an object of a record, or what is wrong with
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What is known of a record beside its value: the MQTT topic that it came from, if any."""
 
     topic: str | None = None
