@@ -58,7 +58,8 @@ worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper 
 
 bench: $(VENV)/.test kafka ## speed against the parts' own limits
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	KAFKA_TEST_BROKER=$$(tools/kafka-start) $(BIN)/python tools/bench $(ARGS); \
+	export KAFKA_TEST_BROKER=$$(tools/kafka-start); \
+	  $(BIN)/python tools/bench $(ARGS) && $(BIN)/python tools/measure_formats.py; \
 	  status=$$?; tools/kafka-stop; exit $$status
 
 setup: $(VENV)/.run

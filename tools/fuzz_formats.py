@@ -3,7 +3,7 @@
 
 An input is a message of a detector with something done to its bytes, structure or values
 (tests/support/hostile.py). Whatever comes of it must be a detection or a refusal with a reason. It
-prints how many were taken and refused, and the slowest input by its size.
+prints how many were taken and refused, and the slowest input by its size (CPU time).
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def fuzz(name: str, n: int, seed: int) -> tuple[Counter[str], float]:
     for _ in range(n):
         value = broken(good, chance)
         record = Record(Partition("d", 0), 0, None, value, _TOPIC, 1.8e9)
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             found = decode(record, _INPUTS)
             came["taken" if found.messages else "nobody in it"] += 1
         except BadRecord as fault:
             came[str(fault.reason)] += 1
         if len(value) > _LEAST_BYTES:
-            slowest = max(slowest, (time.perf_counter() - began) / (len(value) / _MB))
+            slowest = max(slowest, (time.thread_time() - began) / (len(value) / _MB))
     return came, slowest
 
 
@@ -62,10 +62,13 @@ def slow_inputs() -> dict[str, bytes]:
     bags = ",".join('{"id":1,"category":"person"}' for _ in range(35_000))
     number = "1" * 1_000_000
     frame = '"sensorId":"c","@timestamp":"2025-01-01T00:00:00Z"'
+    texts = ",".join('"1"' for _ in range(250_000))
     return {
         "levels": deep,
         "keys": f"{{{keys}}}".encode(),
         "people as text": f'{{{frame},"objects":[{names}]}}'.encode(),
+        "parts": f'{{{frame},"objects":["7|1|2|3|4|Person{"|x" * 500_000}"]}}'.encode(),
+        "numbers as text": f'{{{frame},"objects":[{{"embedding":[{texts}]}}]}}'.encode(),
         "people": f'{{"id":"c","timestamp":"x","objects":{{"person":[{bags}]}}}}'.encode(),
         "digits": f'{{"sensorId":"c","timestamp":{number},"crop":{{"data":""}}}}'.encode(),
         "blanks": b" " * 1_000_000 + b"{}",
@@ -91,12 +94,12 @@ def main() -> None:
     console.print(table)
     for name, value in slow_inputs().items():
         record = Record(Partition("d", 0), 0, None, value, (), 1.8e9)
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             came_of_it = f"{len(decode(record, _INPUTS).faults)} faults"
         except BadRecord as fault:
             came_of_it = str(fault.reason)
-        ms = 1e3 * (time.perf_counter() - began) / (len(value) / _MB)
+        ms = 1e3 * (time.thread_time() - began) / (len(value) / _MB)
         console.print(f"{name}: {ms:.0f} ms a MB, {came_of_it}")
 
 

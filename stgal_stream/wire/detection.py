@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from stgal_stream.log.port import Record
 from stgal_stream.settings import InputSettings
@@ -23,8 +24,7 @@ from stgal_stream.wire.raw_detection import DetectionMessage, RawDetection
 TOPIC_HEADER = "mqtt.topic"  # what a bridge says of where a record came from
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """What a record holds: the people, what is wrong with single objects, and how many objects are
     no people. ``format`` is the codec's name."""
 
@@ -75,7 +75,7 @@ def _objects(record: Record, inputs: InputSettings) -> tuple[str, Iterable[Found
     origin = Origin(None if topic is None else topic.decode(errors="replace"))
     content = json_of(value)
     objects = content if isinstance(content, list) else [content]
-    if not objects or not all(isinstance(each, dict) for each in objects):
+    if {type(each) for each in objects} != {dict}:
         raise BadRecord(Reason.SCHEMA, "the array holds no JSON objects")
     format_ = _format_of(objects[0], inputs)
     return format_.name, (found for each in objects for found in format_.read(each, origin))

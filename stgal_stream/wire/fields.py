@@ -10,9 +10,13 @@ import base64
 import binascii
 import math
 import re
+import struct
 from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from stgal_stream.types import Box, Floats, Reason, Vector
@@ -85,20 +89,23 @@ def _moment_s(found: re.Match[str], zone: tzinfo | None) -> float:
             Reason.BAD_TIMESTAMP,
             f"timestamp {text!r} has no UTC offset; input.timestamp_zone says which zone is meant",
         )
+    try:
+        whole_s = _second_s(f"{day}T{clock}", offset, zone)
+    except (ValueError, OverflowError) as error:
+        detail = f"timestamp {text!r} is out of range: {error}"
+        raise BadRecord(Reason.BAD_TIMESTAMP, detail) from error
+    return whole_s + (float(f"0.{fraction}") if fraction else 0.0)
+
+
+@lru_cache(maxsize=256)  # all cameras tell of the same few seconds
+def _second_s(moment: str, offset: str | None, zone: tzinfo | None) -> float:
     if offset in ("Z", "z", "UTC"):
         offset = "+00:00"
     elif offset is not None:
         digits = offset[1:].replace(":", "").ljust(4, "0")
         offset = f"{offset[0]}{digits[:2]}:{digits[2:]}"
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{offset or ''}")
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-        whole_s = moment.timestamp()
-    except (ValueError, OverflowError) as error:
-        detail = f"timestamp {text!r} is out of range: {error}"
-        raise BadRecord(Reason.BAD_TIMESTAMP, detail) from error
-    return whole_s + (float(f"0.{fraction}") if fraction else 0.0)
+    told = datetime.fromisoformat(f"{moment}{offset or ''}")
+    return (told.replace(tzinfo=zone) if told.tzinfo is None else told).timestamp()
 
 
 def _unix_s(value: str | float) -> float:
@@ -214,8 +221,8 @@ def base64_of(text: str, reason: Reason, field: str) -> bytes:
     """
     if not text.isascii():
         raise BadRecord(reason, f"{field} is not base64: it holds characters beyond ASCII")
-    with suppress(binascii.Error, ValueError):
-        return base64.b64decode(text, validate=True)
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(text, bytes)  # the plain spelling, in a third of the time
     plain = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -239,14 +246,25 @@ def vector_of(raw: list[float] | list[list[float]] | str) -> Vector:
             detail = f"embedding.vector holds {len(raw)} vectors, one is expected"
             raise BadRecord(Reason.BAD_VECTOR, detail)
         raw = raw[0]
+    if len(raw) > _MAX_DIM:  # before any number is looked at: a megabyte of what is none takes long
+        raise _bad_size(len(raw))
+    wide = _doubles(raw)
+    _check_length(wide)
+    return wide.astype(np.float32)
+
+
+def _doubles(raw: list[Any]) -> Floats:
+    """The numbers, (D,). Packing takes half the time of numpy's own way, which also reads numbers
+    that are texts."""
+    with suppress(struct.error):
+        return np.frombuffer(struct.pack(f"{len(raw)}d", *raw))
     try:
         wide = np.array(raw, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise BadRecord(Reason.BAD_VECTOR, f"embedding.vector is no vector: {error}") from error
     if wide.ndim != 1:
         raise BadRecord(Reason.BAD_VECTOR, "embedding.vector is no list of numbers")
-    _check_length(wide)
-    return wide.astype(np.float32)
+    return wide
 
 
 def check_vector(vector: Vector) -> Vector:
@@ -261,9 +279,13 @@ def check_vector(vector: Vector) -> Vector:
 
 def _check_length(vector: Floats) -> None:
     if not 1 <= vector.size <= _MAX_DIM:
-        raise BadRecord(Reason.BAD_VECTOR, f"{vector.size} numbers, not 1 to {_MAX_DIM}")
-    if _SHORTEST < vector @ vector < _LONGEST:
+        raise _bad_size(vector.size)
+    if _SHORTEST < vector.dot(vector) < _LONGEST:
         return
     if not np.isfinite(vector).all():
         raise BadRecord(Reason.BAD_VECTOR, "a number is NaN or infinite")
     raise BadRecord(Reason.BAD_VECTOR, "the vector is zero or out of range")
+
+
+def _bad_size(n: int) -> BadRecord:
+    return BadRecord(Reason.BAD_VECTOR, f"{n} numbers, not 1 to {_MAX_DIM}")

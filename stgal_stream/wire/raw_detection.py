@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -48,8 +47,7 @@ class DetectionMessage(msgspec.Struct, frozen=True):
     model: str | None
 
 
-@dataclass(slots=True)
-class RawDetection:
+class RawDetection(msgspec.Struct):
     """One object, as a codec found it. ``elapsed_s`` is its time where the record counts from the
     beginning of the stream. ``picture`` is an encoded image, or base64 of one with its media type.
     ``raw_box`` is left, top, right, bottom. ``id`` is None where the producer gives none."""

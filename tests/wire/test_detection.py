@@ -137,6 +137,7 @@ def test_vectors_embedded_upstream(as_text: bool) -> None:
         ({"embedding": {"vector": [0.0, 0.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e39, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [1e20, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
+        ({"embedding": {"vector": [10**400, 1.0], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [[1.0], [2.0]], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": [{}], "model": "m"}}, Reason.BAD_VECTOR),
         ({"embedding": {"vector": "AAA=", "model": "m"}}, Reason.BAD_VECTOR),
@@ -339,6 +340,19 @@ def test_vectors_nested_and_without_a_model() -> None:
     with pytest.raises(BadRecord, match=r"input\.upstream_model"):
         take(nameless)
     assert one(record(nameless), replace(LIMITS, upstream_model="osnet@1")).model == "osnet@1"
+
+
+def test_numbers_of_a_vector_may_be_texts() -> None:
+    made = body(crop=None, embedding={"vector": [1, True, "2.5", 0.1], "model": "m"})
+    seen = take(json.dumps(made).encode())
+    assert seen.vector is not None
+    assert seen.vector.tolist() == np.array([1.0, 1.0, 2.5, 0.1], np.float32).tolist()
+
+
+def test_a_vector_that_is_too_long_is_refused_unread() -> None:
+    made = body(crop=None, embedding={"vector": ["x"] * 16_385, "model": "m"})
+    with pytest.raises(BadRecord, match="16385 numbers, not 1 to 16384"):
+        take(json.dumps(made).encode())
 
 
 def test_a_byte_order_mark_changes_nothing() -> None:

@@ -17,8 +17,7 @@ Found = RawDetection | BadRecord  # an object of a record, or what is wrong with
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What is known of a record beside its value: the MQTT topic that it came from, if any."""
 
     topic: str | None = None
@@ -70,6 +69,18 @@ def number(value: Any, field: str) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRecord(Reason.SCHEMA, f"{field} is {str(value)[:64]!r}, not a number") from error
+
+
+def seconds(count: int, per_second: float) -> float:
+    """A time that is counted in parts of a second.
+
+    Raises:
+        BadRecord: no number of seconds is so large.
+    """
+    try:
+        return count / per_second
+    except OverflowError as error:
+        raise BadRecord(Reason.BAD_TIMESTAMP, f"the time is out of range: {error}") from error
 
 
 def list_of(value: Any) -> list[Any]:

@@ -29,6 +29,8 @@ _PLACE = ("bbox", "maskoutline", "location", "coordinate", "pose", "SV3DT", "bbo
 _LOOK = ("signature", "embedding", "segmentation")
 _NOT_A_CLASS = frozenset(("id", "speed", "direction", "orientation", *_PLACE, *_LOOK))
 _N_FIXED = 6  # id, four corners and the class
+_SECTIONS = ("embedding", "SV3DT")  # of vectors: no score stands behind their names
+_N_ATTRIBUTES = 48  # so many parts before them are looked at; a pose has 34
 
 
 class _Bbox(msgspec.Struct):
@@ -148,7 +150,11 @@ def _minimal_vector(rest: list[str]) -> list[float] | None:
     try:
         return _NUMBERS.decode(f"[{text}]")
     except msgspec.MsgspecError:  # numbers that JSON does not know: +1, 1., nan
-        return [number(part, "objects, the embedding") for part in text.split(",") if part.strip()]
+        parts = list(filter(str.strip, text.split(",")))
+    try:
+        return list(map(float, parts))
+    except ValueError:
+        return [number(part, "objects, the embedding") for part in parts]
 
 
 def _minimal_score(rest: list[str]) -> float | None:
@@ -157,14 +163,18 @@ def _minimal_score(rest: list[str]) -> float | None:
     first = _plain_number(rest[0]) if rest else None
     if first is not None:
         return first
-    end = next((i for i, part in enumerate(rest) if part in ("embedding", "SV3DT")), len(rest))
-    numbers = [found for part in rest[:end] if (found := _plain_number(part)) is not None]
-    return numbers[-1] if numbers else None
+    sections = [rest.index(name) for name in _SECTIONS if name in rest]
+    end = min(sections, default=len(rest))
+    numbers = map(_plain_number, reversed(rest[max(0, end - _N_ATTRIBUTES) : end]))
+    return next((found for found in numbers if found is not None), None)
 
 
 def _plain_number(text: str) -> float | None:
+    text = text.rstrip("#")
+    if not text:  # most parts are empty, and an exception takes longer than all else here
+        return None
     try:
-        value = float(text.rstrip("#"))
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) and 0 < value <= 1 else None

@@ -15,7 +15,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted, seconds
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -101,7 +101,7 @@ def _read(content: Content, origin: Origin) -> Iterator[Found]:
 def _detection(frame: _Frame, thing: _Object, found: _Found, origin: Origin) -> RawDetection:
     tensor = _embedding(thing.tensors)
     timestamp = _clock_time(frame)
-    elapsed_s = None if frame.timestamp is None else frame.timestamp / _NS
+    elapsed_s = None if frame.timestamp is None else seconds(frame.timestamp, _NS)
     label_id = None if found.label_id is None else str(found.label_id)
     return RawDetection(
         camera=frame.source or origin.topic,

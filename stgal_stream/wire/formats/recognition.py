@@ -40,7 +40,10 @@ _MAX_KEYS_TOLD = 8
 
 def recognised(content: Content) -> Format | None:
     """The format of a JSON object; None for one that nothing answers to."""
-    return next((each for each in FORMATS.values() if each.recognises(content)), None)
+    for each in FORMATS.values():
+        if each.recognises(content):
+            return each
+    return None
 
 
 def unknown(content: Content) -> BadRecord:

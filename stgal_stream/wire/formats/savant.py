@@ -16,7 +16,7 @@ import msgspec
 
 from stgal_stream.types import Reason
 from stgal_stream.wire.fields import BadRecord
-from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted
+from stgal_stream.wire.formats.codec import Content, Format, Found, Origin, converted, seconds
 from stgal_stream.wire.raw_detection import RawDetection
 
 _PICTURES = (
@@ -115,7 +115,7 @@ def _detection(
 def _clock_time(frame: _Frame) -> float | None:
     """Unix seconds; None where the frame tells only how far the stream is."""
     if frame.creation_timestamp_ns is not None and frame.creation_timestamp_ns >= _FIRST_NS:
-        return frame.creation_timestamp_ns / _NS
+        return seconds(frame.creation_timestamp_ns, _NS)
     try:
         made = uuid.UUID(frame.uuid or "")
     except ValueError:
@@ -125,7 +125,7 @@ def _clock_time(frame: _Frame) -> float | None:
 
 def _elapsed_s(frame: _Frame) -> float | None:
     unit, per_second = frame.time_base
-    return None if frame.pts is None or not per_second else frame.pts * unit / per_second
+    return None if frame.pts is None or not per_second else seconds(frame.pts * unit, per_second)
 
 
 def _embedding(attributes: list[_Attribute]) -> _Attribute | None:

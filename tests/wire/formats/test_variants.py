@@ -196,6 +196,23 @@ def test_what_counts_from_its_beginning_needs_to_be_told_when_that_was() -> None
         InputSettings(stream_start="2026-01-31T12:00:00")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**dlstreamer(SEEN), "timestamp": 10**400},
+        {**savant(SEEN), "creation_timestamp_ns": 10**400},
+        {**savant(SEEN), "pts": 10**400},
+    ],
+)
+def test_a_time_of_hundreds_of_digits_is_refused(body: Body) -> None:
+    try:
+        fault = refused(body)
+    except BadRecord as whole:  # Savant's time is the frame's
+        fault = whole
+    assert fault.reason is Reason.BAD_TIMESTAMP
+    assert "out of range" in fault.detail
+
+
 def test_dlstreamer_tensors_of_newer_versions_and_of_two_models() -> None:
     body = dlstreamer(SEEN)
     newer = {"name": "tensor", "tensor_name": "x", "semantic_tag": "osnet", "data": [1.0, 2.0]}
