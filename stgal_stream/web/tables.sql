@@ -10,7 +10,7 @@ CREATE TABLE camera (
   site TEXT, name TEXT, first_s REAL, last_s REAL, detections INTEGER, append_s REAL,
   PRIMARY KEY (site, name)
 ) WITHOUT ROWID;
--- Tracklets. The vector of one is row `slot` of its extractor's file.
+-- Tracklets. The vector of one is row `slot` of its extractor's files.
 CREATE TABLE sighting (
   number INTEGER PRIMARY KEY, site TEXT, id TEXT, camera TEXT, start_s REAL, end_s REAL,
   identity TEXT, detections INTEGER, track TEXT, late_s REAL,
