@@ -27,6 +27,9 @@ from stgal_stream.settings import WEB_TOKEN, WEB_VIEWER_TOKEN
 
 logger = logging.getLogger(__name__)
 
+# The tracker beside it goes first where cores do not suffice: a page may be late, a decision not.
+_NICENESS = 5
+
 _EPILOG = """\b
 Examples:
   stgal-stream web --embedded stgal-log
@@ -109,6 +112,7 @@ def web(
             access,
             version("stgal-stream"),
         )
+        os.nice(_NICENESS)  # before there are threads: each has its own
         stop = threading.Event()
         with stop_on_signals(stop):
             server.run(stop, lambda: click.echo(f"{server.address} (Ctrl-C stops it)"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
+from stgal_stream.web.follower import Follower
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.embedding import EmbeddingRecord, as_vector, decode, encode
 from tests.support.read_model import follow
 from tests.support.streams import embedded_upstream, publish, results, run_to_end
+from tests.support.waiting import wait_for
 from tests.support.walk import simulated_walk
 from tests.web.conftest import SITE, Seen, Web
 
@@ -33,6 +36,7 @@ def dump(model: ReadModel) -> dict[str, list[Any]]:
         "event": "site, at_s, kind, identity, from_id, sighting, evidence",
         "pair": "site, id, camera_a, camera_b, travel_s, p_visual, p_travel, p_association",
         "calibration": "site, at_s, body",
+        "past_median": "site, camera_a, camera_b, at_s, associations, median_s",
         "camera": "site, name, last_s, detections",
         "refusal": "site, camera, reason, n",
     }
@@ -142,6 +146,31 @@ def test_a_fault_in_the_middle_leaves_nothing_half(
     monkeypatch.setattr("stgal_stream.web.follower._BATCH", 50)
     assert dump(follow(seen.log, seen.config, tmp_path)) == dump(web.model)
     assert n > 4
+
+
+def test_an_idle_log_is_asked_for_its_ends_alone(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker may have many partitions: where nothing has grown none is read."""
+    asked = []
+    for name in ("ends", "read", "partitions"):
+        right = getattr(EmbeddedLog, name)
+
+        def counted(self: EmbeddedLog, *args: Any, right: Any = right, name: str = name) -> Any:
+            asked.append(name)
+            return right(self, *args)
+
+        monkeypatch.setattr(EmbeddedLog, name, counted)
+    model = ReadModel(tmp_path, seen.log.identity)
+    follower = Follower(seen.log, seen.config.topics, model, lambda: None)
+    stop = threading.Event()
+    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: asked[-3:] == ["ends"] * 3 or not thread.is_alive(), "idleness")
+    stop.set()
+    thread.join()
+    assert asked.count("partitions") == 6
+    assert dump(model)["sighting"]
 
 
 def test_what_is_no_event_is_left_out(tmp_path: Path, config: Config) -> None:

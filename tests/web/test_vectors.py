@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,26 @@ def test_what_is_forgotten_is_overwritten_and_its_place_used_again(tmp_path: Pat
     assert mine.tobytes() not in path.read_bytes()
     assert file.nearest(mine, "s", "a", 5) == []
     assert file.write(mine) == slot
+    file.close()
+
+
+def test_who_comes_while_means_are_taken_is_seen_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.random.default_rng(1).normal(3.0, 1.0, (9, 4)).astype(np.float32)
+    file = VectorFile(tmp_path / "v.f32", 4)
+    for row in range(8):
+        file.place(file.write(vectors[row]), Place(row, "s", "a"))
+
+    def late(*given: Any) -> Normalisation:
+        file.place(file.write(vectors[8]), Place(8, "s", "a"))
+        return camera_centred(*given)
+
+    monkeypatch.setattr("stgal_stream.web.vectors.camera_centred", late)
+    file.fit()
+    ((number, apart),) = file.nearest(vectors[8], "s", "a", 1)
+    assert number == 8
+    assert apart == pytest.approx(0.0, abs=1e-3)
     file.close()
 
 
