@@ -20,6 +20,9 @@ from stgal_stream.web.access import Access
 
 logger = logging.getLogger(__name__)
 
+# The tracker beside it goes first where cores do not suffice: a page may be late, a decision not.
+_NICENESS = 5
+
 _EPILOG = """\b
 Examples:
   stgal-stream web --embedded stgal-log
@@ -82,6 +85,7 @@ def web(
     )
     directory = state_dir or Path(config.daemon.state_dir) / "web"
     with existing_log(config, brokers, embedded) as log:
+        os.nice(_NICENESS)  # before there are threads: each has its own
         releases = config.releases_folder(embedded)
         serve_page(log, config, directory, releases, (host, port), access, threading.Event())
     logger.info("stopped cleanly")

@@ -38,7 +38,7 @@ from stgal_stream.log.kafka_faults import (
     told,
 )
 from stgal_stream.log.kafka_subscription import KafkaSubscription
-from stgal_stream.log.port import NewRecord, Record, TopicSpec
+from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
 _RETRY_BACKOFF_MS = 5  # the library's 100 ms shows in the tail of every small transaction
 _READ_S = 10.0
@@ -174,6 +174,15 @@ class KafkaLog:
         at = TopicPartition(topic, partition)
         with self._reading, told(f"asked for the end of {topic}"):
             return int(self._reader(at).end_offsets([at])[at])
+
+    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The same of many, asked at once: a request to each broker that leads some of them."""
+        asked = {TopicPartition(at.topic, at.number): at for at in partitions}
+        if not asked:
+            return {}
+        with self._reading, told("asked for the ends of topics"):
+            found = self._reader(next(iter(asked))).end_offsets(list(asked))
+        return {asked[at]: int(offset) for at, offset in found.items()}
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """What a group has committed, by partition; what a transaction has not committed yet does

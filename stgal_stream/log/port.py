@@ -127,6 +127,9 @@ class Log(Protocol):
     def end(self, topic: str, partition: int) -> int:
         """The offset after the newest committed record."""
 
+    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """The same of many, asked at once."""
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """What a group has committed, by partition, as anybody may ask."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from stgal_stream.errors import LogError
-from stgal_stream.log.port import Log, Record
+from stgal_stream.log.port import Log, Partition, Record
 from stgal_stream.settings import TopicSettings
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.web.rows import Writer
@@ -23,9 +23,9 @@ from stgal_stream.web.vector_library import VectorLibrary
 logger = logging.getLogger(__name__)
 
 _BATCH = 2000  # records of a topic in one transaction
-# A broker is asked about each partition: often for what people wait for, else seldom.
-_IDLE_S = 0.4
-_OTHERS_EVERY_S = 2.0
+# After all was read, so long until the next look: what comes meanwhile is one transaction, and the
+# log is asked a few times a second, however fast it grows.
+_PAUSE_S = 0.25
 _PARTITIONS_EVERY_S = 30.0
 _AGAIN_S = 2.0
 _CLEAN_EVERY_S = 600.0
@@ -38,6 +38,7 @@ _TABLES = (
     "event",
     "pair",
     "calibration",
+    "past_median",
     "correction",
     "erased",
     "refusal",
@@ -56,8 +57,9 @@ class Follower:
         self._topics = topics
         self._model = model
         self._on_change = on_change
-        self._others_at_s = self._partitions_at_s = 0.0
-        self._partitions: dict[str, int] = {}
+        self._partitions_at_s = 0.0
+        self._partitions: dict[str, list[Partition]] = {}
+        self._read_to: dict[Partition, int] = {}  # the log's ends when they were reached
         self.vectors: VectorLibrary | None = None
         self.caught_up = threading.Event()
         self.fault: str | None = None
@@ -95,6 +97,7 @@ class Follower:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             writer.undo()
+            self._read_to.clear()
             if self.fault is None:
                 logger.error("the log cannot be followed, it is tried again: %s", error)
             self.fault = str(error)
@@ -105,75 +108,97 @@ class Follower:
         self.n_unreadable = writer.n_unreadable
         if n:
             self._on_change()
+        if n >= _BATCH:
             return 0.0
-        return _IDLE_S
+        self.caught_up.set()
+        return _PAUSE_S
 
     def _step(self, connection: sqlite3.Connection, writer: Writer) -> int:
         """One transaction; how many records it took."""
         topics = self._topics
+        partitions = self._known_partitions()
+        ends = self._log.ends(list(chain.from_iterable(partitions.values())))
+        grown = {at: end for at, end in ends.items() if self._read_to.get(at) != end}
+        if not grown:
+            return 0
         connection.execute("BEGIN")
-        events = self._read(connection, topics.identities)
+        events = self._read(connection, grown, topics.identities)
+        if events:  # what they follow from may be newer than the ends
+            grown |= {at: ends[at] for at in partitions[topics.embeddings]}
         newest_s = max((r.append_time_s for r in events), default=float("inf"))
-        n = self._embeddings(connection, writer, newest_s + _CLOCKS_S) + len(events)
-        writer.take(events, writer.identity)
-        is_whole = n > 0 or time.monotonic() >= self._others_at_s
-        if is_whole:
-            n += self._others(connection, writer)
+        n = self._embeddings(connection, writer, grown, newest_s + _CLOCKS_S)
+        for found, row in (
+            (events, writer.identity),
+            (self._read(connection, grown, topics.associations), writer.association),
+            (self._read(connection, grown, topics.calibrations), writer.calibration),
+            (self._read(connection, grown, topics.corrections), writer.correction),
+            (self._read(connection, grown, topics.dead_letters), writer.dead_letter),
+        ):
+            writer.take(found, row)
+            n += len(found)
         writer.settle()
         connection.execute("COMMIT")
         writer.show()
-        if is_whole:
-            self._others_at_s = 0.0 if n else time.monotonic() + _OTHERS_EVERY_S
-            if not n:
-                self.caught_up.set()
         return n
 
-    def _others(self, connection: sqlite3.Connection, writer: Writer) -> int:
-        topics, n = self._topics, 0
-        for topic, row in (
-            (topics.associations, writer.association),
-            (topics.calibrations, writer.calibration),
-            (topics.corrections, writer.correction),
-            (topics.dead_letters, writer.dead_letter),
-        ):
-            found = self._read(connection, topic)
-            writer.take(found, row)
-            n += len(found)
-        return n
-
-    def _embeddings(self, connection: sqlite3.Connection, writer: Writer, until_s: float) -> int:
+    def _embeddings(
+        self,
+        connection: sqlite3.Connection,
+        writer: Writer,
+        grown: dict[Partition, int],
+        until_s: float,
+    ) -> int:
         """Embeddings that the log took up to a time; where no event waits for them, some."""
         n = 0
-        while found := self._read(connection, self._topics.embeddings):
+        while found := self._read(connection, grown, self._topics.embeddings):
             writer.take(found, writer.embedding)
             n += len(found)
             if until_s == float("inf") or max(r.append_time_s for r in found) > until_s:
                 break
         return n
 
-    def _read(self, connection: sqlite3.Connection, topic: str) -> list[Record]:
-        """The next records of all partitions of a topic; their positions are written."""
+    def _read(
+        self, connection: sqlite3.Connection, grown: dict[Partition, int], topic: str
+    ) -> list[Record]:
+        """The next records of the partitions of a topic that have grown; their positions are
+        written."""
         found = []
-        for part in range(self._n_partitions(topic)):
+        for at in self._partitions[topic]:
+            if at not in grown:
+                continue
             row = connection.execute(
-                "SELECT next FROM position WHERE topic = ? AND part = ?", (topic, part)
+                "SELECT next FROM position WHERE topic = ? AND part = ?", (topic, at.number)
             ).fetchone()
-            some = self._log.read(topic, part, 0 if row is None else row[0], _BATCH)
+            some = self._log.read(topic, at.number, 0 if row is None else row[0], _BATCH)
             if some:
                 connection.execute(
                     "INSERT OR REPLACE INTO position VALUES (?, ?, ?)",
-                    (topic, part, some[-1].offset + 1),
+                    (topic, at.number, some[-1].offset + 1),
                 )
+            if len(some) < _BATCH:
+                self._read_to[at] = grown[at]
             found.append(some)
         return list(chain.from_iterable(found))
 
-    def _n_partitions(self, topic: str) -> int:
-        if time.monotonic() >= self._partitions_at_s:
-            self._partitions.clear()
-            self._partitions_at_s = time.monotonic() + _PARTITIONS_EVERY_S
-        if not self._partitions.get(topic):
-            self._partitions[topic] = self._log.partitions(topic)
-        return self._partitions[topic]
+    def _known_partitions(self) -> dict[str, list[Partition]]:
+        """The partitions of each topic; asked for now and then, since there may be more."""
+        now_s = time.monotonic()
+        if now_s >= self._partitions_at_s:
+            topics = self._topics
+            self._partitions = {
+                topic: [Partition(topic, n) for n in range(self._log.partitions(topic))]
+                for topic in (
+                    topics.identities,
+                    topics.embeddings,
+                    topics.associations,
+                    topics.calibrations,
+                    topics.corrections,
+                    topics.dead_letters,
+                )
+            }
+            all_there = all(self._partitions.values())
+            self._partitions_at_s = now_s + (_PARTITIONS_EVERY_S if all_there else _AGAIN_S)
+        return self._partitions
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         """What the log has forgotten is forgotten here too: vectors and crops' places with what is

@@ -1,15 +1,30 @@
-"""Server-sent events: what happens, as it is committed."""
+"""Server-sent events: what happens, as it is committed.
+
+What is new is read and written out once for all who have come as far. Each goes on at his own pace:
+who is slow holds up nobody.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from stgal_stream.web.questions import Questions
 
 _AT_ONCE = 200
 _KEEP_ALIVE_S = 15.0
+_CHANGE = "event: change\ndata: {}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Events after a number up to another: their text by site, and whether there are more."""
+
+    until: int
+    texts: dict[str, str]
+    more: bool
 
 
 class Live:
@@ -19,11 +34,13 @@ class Live:
         self._questions = questions
         self._lock = threading.Lock()
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._asked: dict[tuple[asyncio.AbstractEventLoop, int], asyncio.Future[_News]] = {}
         self.stopped = False
 
     def wake(self) -> None:
         """Something new was committed."""
         with self._lock:
+            self._asked.clear()
             for loop, event in self._waiting:
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(event.set)
@@ -48,15 +65,13 @@ class Live:
             yield "retry: 2000\n\n"
             while not self.stopped:
                 news.clear()
-                found = await asyncio.to_thread(self._questions.events_after, number, _AT_ONCE)
-                for where, event in found:
-                    number = event.number
-                    if where == site:
-                        body = event.model_dump_json(by_alias=True)
-                        yield f"id: {number}\nevent: identity\ndata: {body}\n\n"
-                if len(found) == _AT_ONCE:
+                found = await self._after(number)
+                number, text = found.until, found.texts.get(site, "")
+                if found.more:
+                    if text:
+                        yield text
                     continue
-                yield "event: change\ndata: {}\n\n"
+                yield text + _CHANGE
                 try:
                     await asyncio.wait_for(news.wait(), _KEEP_ALIVE_S)
                 except TimeoutError:
@@ -64,3 +79,24 @@ class Live:
         finally:
             with self._lock:
                 self._waiting.discard(me)
+
+    async def _after(self, number: int) -> _News:
+        """What follows a number; the same for all who ask before something new is committed."""
+        key = asyncio.get_running_loop(), number
+        with self._lock:
+            asked = self._asked.get(key)
+            if asked is None:
+                asked = asyncio.ensure_future(asyncio.to_thread(self._read, number))
+                self._asked[key] = asked
+        return await asyncio.shield(asked)  # who leaves takes it from nobody else
+
+    def _read(self, number: int) -> _News:
+        found = self._questions.events_after(number, _AT_ONCE)
+        texts: dict[str, list[str]] = {}
+        for site, event in found:
+            body = event.model_dump_json(by_alias=True)
+            text = f"id: {event.number}\nevent: identity\ndata: {body}\n\n"
+            texts.setdefault(site, []).append(text)
+        until = found[-1][1].number if found else number
+        joined = {site: "".join(some) for site, some in texts.items()}
+        return _News(until, joined, len(found) == _AT_ONCE)

@@ -10,6 +10,7 @@ from typing import Any
 
 from stgal_stream.types import REASONS, camera_pair
 from stgal_stream.web import answers
+from stgal_stream.web.learned import Learned
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.fields import format_time, parse_time_s
 
@@ -34,6 +35,7 @@ class Questions:
 
     def __init__(self, model: ReadModel) -> None:
         self._select = model.select
+        self._learned = Learned(model)
 
     # --- sites -------------------------------------------------------------------------------
 
@@ -54,7 +56,7 @@ class Questions:
             raise UnknownError(f"there is no site {site!r}")
         now_s = max(row["last_s"] for row in cameras)
         age_s = max(0.0, time.time() - max(row["append_s"] for row in cameras))
-        learned = self._learned(site)
+        learned = self._learned.of(site)
         off_s = learned.get("clocksOffSeconds", {})
         present = self._present(site, now_s)
         people = Counter(camera for camera, _ in present)
@@ -75,7 +77,7 @@ class Questions:
             followed=followed,
             age_seconds=age_s,
             cameras=told,
-            pairs=[_pair(pair) for pair in learned.get("pairs", [])],
+            pairs=self._learned.pairs(site),
             people_now=len({identity for _, identity in present}),
             sightings_per_minute=self._per_minute(
                 "SELECT count(*) FROM sighting WHERE site = ? AND start_s > ? "
@@ -92,13 +94,6 @@ class Questions:
             calibrated_at=learned.get("timestamp"),
             warnings=self._warnings(site, told, trouble),
         )  # fmt: skip
-
-    def _learned(self, site: str) -> dict[str, Any]:
-        rows = self._select(
-            "SELECT body FROM calibration WHERE site = ? ORDER BY number DESC LIMIT 1", site
-        )
-        found: dict[str, Any] = json.loads(rows[0]["body"]) if rows else {}
-        return found
 
     def _present(self, site: str, now_s: float) -> list[tuple[str, str]]:
         """Who is where: cameras and identities."""
@@ -154,23 +149,21 @@ class Questions:
             "ORDER BY at_s DESC LIMIT ?",
             site, a, b, _SHOWN_TIMES,
         )  # fmt: skip
-        history = []
-        for row in self._select(
-            "SELECT at_s, body FROM calibration WHERE site = ? ORDER BY number DESC LIMIT ?",
-            site, _HISTORY,
-        ):  # fmt: skip
-            found = _of_cameras(json.loads(row["body"]), a, b)
-            if found is not None:
-                history.append(
-                    answers.PastMedian(
-                        at=format_time(row["at_s"]),
-                        associations=found["associations"],
-                        median_seconds=found["medianSeconds"],
-                    )
-                )
-        newest = _of_cameras(self._learned(site), a, b)
+        history = [
+            answers.PastMedian(
+                at=format_time(row["at_s"]),
+                associations=row["associations"],
+                median_seconds=row["median_s"],
+            )
+            for row in self._select(
+                "SELECT * FROM past_median WHERE site = ? AND camera_a = ? AND camera_b = ? "
+                "ORDER BY calibration DESC LIMIT ?",
+                site, a, b, _HISTORY,
+            )
+        ]  # fmt: skip
+        newest = next((p for p in self._learned.pairs(site) if p.sensor_ids == [a, b]), None)
         return answers.PairDetail(
-            pair=None if newest is None else _pair(newest),
+            pair=newest,
             travel_times_seconds=[row["travel_s"] for row in rows],
             pairs=[accepted_of(row) for row in rows[:_SHOWN_PAIRS]],
             history=history[::-1],
@@ -304,7 +297,7 @@ class Questions:
 
     def alpha(self, site: str) -> float | None:
         """That of the last calibration."""
-        return self._learned(site).get("alpha")
+        return self._learned.of(site).get("alpha")
 
 
 def sighting_of(row: sqlite3.Row) -> answers.Sighting:
@@ -359,22 +352,6 @@ def _cursor(cursor: str | None, until_s: float) -> tuple[float, str]:
         return float(at), name
     except ValueError as error:
         raise UnknownError(f"{cursor!r} is no cursor") from error
-
-
-def _of_cameras(learned: dict[str, Any], a: str, b: str) -> dict[str, Any] | None:
-    return next((p for p in learned.get("pairs", []) if p["sensorIds"] == [a, b]), None)
-
-
-def _pair(told: dict[str, Any]) -> answers.CameraPair:
-    return answers.CameraPair(
-        sensor_ids=told["sensorIds"],
-        verdict=told["verdict"],
-        associations=told["associations"],
-        p10_seconds=told["p10Seconds"],
-        median_seconds=told["medianSeconds"],
-        p90_seconds=told["p90Seconds"],
-        median_drift_seconds=told["medianDriftSeconds"],
-    )
 
 
 def accepted_of(row: sqlite3.Row) -> answers.AcceptedPair:

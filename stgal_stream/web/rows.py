@@ -283,9 +283,18 @@ class Writer:
     def calibration(self, record: Record) -> None:
         """What was learned."""
         told = _json(record)
-        self._connection.execute(
+        site, at_s, append_s = told["site"], told["atSeconds"], record.append_time_s
+        pairs = [
+            (*pair["sensorIds"], pair["associations"], pair["medianSeconds"])
+            for pair in told.get("pairs", [])
+        ]
+        number = self._connection.execute(
             "INSERT INTO calibration (site, at_s, body, append_s) VALUES (?, ?, ?, ?)",
-            (told["site"], told["atSeconds"], record.value.decode(), record.append_time_s),
+            (site, at_s, record.value.decode(), append_s),
+        ).lastrowid
+        self._connection.executemany(
+            "INSERT INTO past_median VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((site, a, b, number, at_s, n, median_s, append_s) for a, b, n, median_s in pairs),
         )
 
     def correction(self, record: Record) -> None:

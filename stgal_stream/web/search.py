@@ -38,9 +38,10 @@ class Search:
                 f"sighting {sighting!r} has no vector: it is older than personal data is kept"
             )
         vector = self._vectors.file(row["extractor"]).vector(row["slot"])
-        found = self._nearest(site, row["extractor"], vector, row["camera"], n + 1)
+        found, rows = self._nearest(site, row["extractor"], vector, row["camera"], n + 1)
+        others = [other for other in rows if other["id"] != row["id"]][:n]
         found.matches = [m for m in found.matches if m.sighting.id != sighting][:n]
-        self._add_times(site, row, found.matches)
+        self._add_times(site, row, found.matches, others)
         found.sighting = sighting_of(row)
         return found
 
@@ -52,37 +53,45 @@ class Search:
         """
         for number, version, dimension in self._vectors.extractors():
             if version == extractor and dimension == len(vector):
-                return self._nearest(site, number, vector, None, n)
+                return self._nearest(site, number, vector, None, n)[0]
         raise UnknownError(f"no sighting was embedded by {extractor}")
 
     def _nearest(
         self, site: str, extractor: int, vector: Vector, camera: str | None, n: int
-    ) -> answers.SearchResult:
+    ) -> tuple[answers.SearchResult, list[sqlite3.Row]]:
+        """The answer, and the row of each match."""
         began = time.perf_counter()
         found = self._vectors.file(extractor).nearest(vector, site, camera, n)
-        rows = self._questions.sightings_by_number([number for number, _ in found])
+        known = self._questions.sightings_by_number([number for number, _ in found])
+        rows = [(known[number], apart) for number, apart in found if number in known]
         alpha = self._questions.alpha(site)
         matches = [
             answers.Match(
-                sighting=sighting_of(rows[number]),
+                sighting=sighting_of(row),
                 distance=apart,
                 p_visual=None if alpha is None else float(visual_probability(apart, alpha)),
             )
-            for number, apart in found
-            if number in rows
+            for row, apart in rows
         ]
         version = {number: name for number, name, _ in self._vectors.extractors()}[extractor]
         searched = self._vectors.file(extractor).n_of(site)
         seconds = time.perf_counter() - began
-        return answers.SearchResult(
+        answer = answers.SearchResult(
             extractor=version, searched=searched, seconds=seconds, matches=matches
         )
+        return answer, [row for row, _ in rows]
 
-    def _add_times(self, site: str, row: sqlite3.Row, matches: list[answers.Match]) -> None:
-        """What the travel times say, from the sighting that was asked for."""
+    def _add_times(
+        self,
+        site: str,
+        row: sqlite3.Row,
+        matches: list[answers.Match],
+        others: list[sqlite3.Row],
+    ) -> None:
+        """What the travel times say, from the sighting that was asked for to the others, the
+        matches' rows."""
         cameras = sorted({row["camera"], *(m.sighting.sensor_id for m in matches)})
         codes = {camera: code for code, camera in enumerate(cameras)}
-        others = [self._questions.sighting_row(site, m.sighting.id) for m in matches]
         times_s = travel_times_s(_spans([row], codes)[:, None], _spans(others, codes)[None, :])[0]
         seen = {}
         for camera in {m.sighting.sensor_id for m in matches}:

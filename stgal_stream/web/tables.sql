@@ -10,7 +10,7 @@ CREATE TABLE camera (
   site TEXT, name TEXT, first_s REAL, last_s REAL, detections INTEGER, append_s REAL,
   PRIMARY KEY (site, name)
 ) WITHOUT ROWID;
--- Tracklets. The vector of one is row `slot` of its extractor's file.
+-- Tracklets. The vector of one is row `slot` of its extractor's files.
 CREATE TABLE sighting (
   number INTEGER PRIMARY KEY, site TEXT, id TEXT, camera TEXT, start_s REAL, end_s REAL,
   identity TEXT, detections INTEGER, track TEXT, late_s REAL,
@@ -43,6 +43,12 @@ CREATE INDEX pair_of_cameras ON pair (site, camera_a, camera_b, at_s);
 CREATE INDEX pair_by_age ON pair (append_s);
 CREATE TABLE calibration (number INTEGER PRIMARY KEY, site TEXT, at_s REAL, body TEXT, append_s REAL);
 CREATE INDEX calibration_of_site ON calibration (site, number);
+-- What each calibration had learned of two cameras; its body holds all of them.
+CREATE TABLE past_median (
+  site TEXT, camera_a TEXT, camera_b TEXT, calibration INTEGER, at_s REAL, associations INTEGER,
+  median_s REAL, append_s REAL, PRIMARY KEY (site, camera_a, camera_b, calibration)
+) WITHOUT ROWID;
+CREATE INDEX past_median_by_age ON past_median (append_s);
 -- What operators said, and why it was refused where it was.
 CREATE TABLE correction (
   number INTEGER PRIMARY KEY, site TEXT, id TEXT, verdict TEXT, first TEXT, second TEXT, said_by TEXT,

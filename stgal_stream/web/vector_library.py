@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from stgal_stream.types import Vector
 from stgal_stream.web.vectors import Place, VectorFile
+
+_AT_ONCE = 100_000  # rows whose means are taken in less than a second
 
 
 class VectorLibrary:
@@ -18,6 +21,8 @@ class VectorLibrary:
         self._directory = directory
         self._numbers: dict[tuple[str, int], int] = {}
         self._files: dict[int, VectorFile] = {}
+        self._fitter = ThreadPoolExecutor(1, "means")
+        self._fitting: Future[None] | None = None
         found = connection.execute("SELECT number, version, dimension FROM extractor").fetchall()
         for number, version, dimension in found:
             self._numbers[version, dimension] = number
@@ -57,12 +62,23 @@ class VectorLibrary:
         return self._files[number]
 
     def fit(self) -> None:
-        """After many were placed: cameras' means are taken again."""
+        """After many were placed: cameras' means are taken again. Where that takes seconds, the
+        follower goes on meanwhile."""
+        if self._fitting is not None and not self._fitting.done():
+            return
+        if self._fitting is not None:
+            self._fitting.result()
+            self._fitting = None
         for file in self._files.values():
-            file.fit()
+            if len(file) < _AT_ONCE:
+                file.fit()
+            elif file.is_to_fit:
+                self._fitting = self._fitter.submit(file.fit)
+                return
 
     def close(self) -> None:
         """Lets go of all files."""
+        self._fitter.shutdown()
         for file in self._files.values():
             file.close()
 

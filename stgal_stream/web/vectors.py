@@ -1,13 +1,15 @@
 """The vectors of sightings in files, and the exact search among them.
 
-One file for each extractor and size, a row of float32 a sighting. Rows of what was forgotten are
-overwritten with zeros and used again.
+Two files for each extractor and size, a row a sighting: in float32, and in 8 bits for the search
+(``quantised``). Rows of what was forgotten are overwritten with zeros and used again.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,13 @@ import numpy as np
 
 from stgal_stream.core.gallery.normalisation import Normalisation, camera_centred
 from stgal_stream.types import Integers, Vector, Vectors
+from stgal_stream.web.quantised import QuantisedFile
+from stgal_stream.web.scan import Rows, Scan, largest
 
 _GROWTH = 1.25  # means of cameras are taken again when so many more are known
 _SAMPLE = 50_000  # sightings whose mean is a camera's
-_BLOCK = 65_536  # rows that are multiplied at once
+_BLOCK = 65_536  # rows whose lengths are taken at once
+_ALONE = 50_000  # rows that are gone through sooner than another thread would have begun
 NOBODY = -1
 
 
@@ -39,6 +44,7 @@ class VectorFile:
         self.dimension = dimension
         self._lock = threading.Lock()
         self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._quantised = QuantisedFile(path.with_suffix(".i8"), dimension)
         self._free: list[int] = []
         self._places: dict[tuple[str, str], int] = {}
         self._n = self._n_fitted = 0
@@ -49,6 +55,7 @@ class VectorFile:
         self._means: Vectors = np.zeros((1, dimension), np.float32)
         self._mapped: Vectors = np.zeros((0, dimension), np.float32)
         self._site_numbers: dict[str, int] = {}
+        self._since: list[int] | None = None  # slots that were placed since a fit began
 
     # --- rows --------------------------------------------------------------------------------
 
@@ -75,6 +82,8 @@ class VectorFile:
             self._note(slot, place)
             row = slice(slot, slot + 1)
             self._scales[row] = _scales(self._mapped[row], self._cameras[row], self._means)
+            if self._since is not None:
+                self._since.append(slot)
 
     def forget(self, slots: Sequence[int]) -> None:
         """Overwrites vectors."""
@@ -95,12 +104,14 @@ class VectorFile:
         return np.array(self._mapped[slot])
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the files."""
         self._file.close()
+        self._quantised.close()
 
     def _put(self, slot: int, vector: Vector) -> None:
         self._file.seek(slot * self.dimension * 4)
         self._file.write(np.asarray(vector, dtype="<f4").tobytes())
+        self._quantised.put(slot, vector[None])
 
     def _grow(self, n: int) -> None:
         self._n = max(self._n, n)
@@ -110,6 +121,7 @@ class VectorFile:
             self._mapped = np.memmap(
                 self._path, dtype="<f4", mode="r", shape=(room, self.dimension)
             )
+            self._quantised.grow(room)
             more = room - len(self._numbers)
             self._numbers = np.concatenate([self._numbers, np.full(more, NOBODY, np.int64)])
             self._cameras = np.concatenate([self._cameras, np.zeros(more, np.int64)])
@@ -139,36 +151,43 @@ class VectorFile:
             row = self._places.get((site, camera or ""), len(means) - 1)
         query = vector - means[min(row, len(means) - 1)]
         query /= max(float(np.linalg.norm(query)), 1e-12)
-        closeness = np.concatenate(
-            [mapped[at : at + _BLOCK] @ query for at in range(0, used, _BLOCK)]
-            or [np.zeros(0, np.float32)]
-        )[:used]
-        closeness -= (means @ query)[np.minimum(cameras, len(means) - 1)]
-        closeness *= scales
-        closeness[~mine] = -np.inf
-        best = _largest(closeness, min(n, int(mine.sum())))
-        apart = np.sqrt(np.maximum(2.0 - 2.0 * closeness[best], 0.0))
-        return list(zip(numbers[best].tolist(), apart.astype(float).tolist(), strict=True))
+        offsets = (means @ query)[np.minimum(cameras, len(means) - 1)]
+        rows = Rows(mapped, self._quantised, offsets, scales, mine)
+        found, closeness = _closest(rows, query, min(n, int(mine.sum())))
+        apart = np.sqrt(np.maximum(2.0 - 2.0 * closeness, 0.0))
+        return list(zip(numbers[found].tolist(), apart.astype(float).tolist(), strict=True))
+
+    @property
+    def is_to_fit(self) -> bool:
+        """Whether many more rows are known than when cameras' means were taken."""
+        return self._n >= max(_GROWTH * self._n_fitted, 1)
+
+    def __len__(self) -> int:
+        return self._n
 
     def fit(self) -> None:
         """Takes the cameras' means, and each row's length as seen from its camera's, once many more
-        rows are known. For the one thread that writes; searches go on meanwhile."""
-        n = self._n
-        if n < _GROWTH * self._n_fitted:
+        rows are known. For one thread at a time; writing and searching go on meanwhile."""
+        if not self.is_to_fit:
             return
-        known = np.flatnonzero(self._numbers[:n] >= 0)
+        with self._lock:
+            self._since = []
+            n, mapped, cameras = self._n, self._mapped, self._cameras
+            known = np.flatnonzero(self._numbers[:n] >= 0)
         if not len(known):
             return
         sample = known[:: max(1, len(known) // _SAMPLE)]
-        means = camera_centred(np.asarray(self._mapped[sample]), self._cameras[sample]).means
+        means = camera_centred(np.asarray(mapped[sample]), cameras[sample]).means
         assert means is not None
         scales = np.ones(n, np.float32)
         for at in range(0, n, _BLOCK):
             rows = slice(at, min(at + _BLOCK, n))
-            scales[rows] = _scales(self._mapped[rows], self._cameras[rows], means)
+            scales[rows] = _scales(mapped[rows], cameras[rows], means)
         with self._lock:
             self._means, self._n_fitted = means, n
             self._scales[:n] = scales
+            late, self._since = self._since, None
+            self._scales[late] = _scales(self._mapped[late], self._cameras[late], means)
 
 
 def _scales(vectors: Vectors, cameras: Integers, means: Vectors) -> Vectors:
@@ -176,11 +195,19 @@ def _scales(vectors: Vectors, cameras: Integers, means: Vectors) -> Vectors:
     return Normalisation(means).scales(vectors, cameras)
 
 
-def _largest(values: Vectors, n: int) -> Integers:
-    """Places of the ``n`` largest, largest first; of equal ones the first."""
-    if n < len(values):
-        limit = np.partition(values, len(values) - n)[len(values) - n] if n else np.inf
-        found = np.flatnonzero(values >= limit)
-    else:
-        found = np.arange(len(values))
-    return found[np.argsort(-values[found], kind="stable")][:n]
+def _closest(rows: Rows, query: Vector, n: int) -> tuple[Integers, Vector]:
+    """Rows (n,) that are closest to a query, closest first, of equal ones the first; and their
+    closeness. Each core goes through a part of them."""
+    if not n:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    total = len(rows.mine)
+    n_parts = max(1, min(len(os.sched_getaffinity(0)), total // _ALONE))
+    bounds = [total * part // n_parts for part in range(n_parts + 1)]
+    with ThreadPoolExecutor(n_parts) as pool:
+        scans = list(
+            pool.map(lambda *part: Scan(rows, query, n).run(*part), bounds[:-1], bounds[1:])
+        )
+    found = np.concatenate([scan.found for scan in scans])
+    closeness = np.concatenate([scan.closeness for scan in scans])
+    best = largest(closeness, n)
+    return found[best], closeness[best]

@@ -110,6 +110,14 @@ def test_the_end_is_reached_past_transactions(log: Log, topics: tuple[str, str])
     reader.close()
 
 
+def test_ends_of_many_are_asked_at_once(log: Log, topics: tuple[str, str]) -> None:
+    some = [Partition(topic, 0) for topic in topics]
+    log.append([NewRecord(topics[0], b"k", b"1"), NewRecord(topics[0], b"k", b"2")])
+    assert log.ends(some) == {at: log.end(at.topic, at.number) for at in some}
+    assert len(set(log.ends(some).values())) == 2
+    assert log.ends([]) == {}
+
+
 def test_topics_are_made_once_and_differences_told(log: Log) -> None:
     spec = TopicSpec(uuid.uuid4().hex, 1, 60.0)
     assert log.partitions(spec.name) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
 from stgal_stream.types import IdentityEvent, Tracklet
+from stgal_stream.web.follower import Follower
 from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.embedding import EmbeddingRecord, as_vector, decode, encode
 from stgal_stream.wire.events import encode_identity
 from tests.support.read_model import follow
 from tests.support.streams import embedded_upstream, publish, results, run_to_end
+from tests.support.waiting import wait_for
 from tests.support.walk import simulated_walk
 from tests.web.conftest import SITE, Seen, Web
 
@@ -35,6 +38,7 @@ def dump(model: ReadModel) -> dict[str, list[Any]]:
         "event": "site, at_s, kind, identity, from_id, sighting, evidence",
         "pair": "site, id, camera_a, camera_b, travel_s, p_visual, p_travel, p_association",
         "calibration": "site, at_s, body",
+        "past_median": "site, camera_a, camera_b, at_s, associations, median_s",
         "camera": "site, name, last_s, detections",
         "refusal": "site, camera, reason, n",
     }
@@ -146,6 +150,31 @@ def test_a_fault_in_the_middle_leaves_nothing_half(
     assert n > 4
 
 
+def test_an_idle_log_is_asked_for_its_ends_alone(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker may have many partitions: where nothing has grown none is read."""
+    asked = []
+    for name in ("ends", "read", "partitions"):
+        right = getattr(EmbeddedLog, name)
+
+        def counted(self: EmbeddedLog, *args: Any, right: Any = right, name: str = name) -> Any:
+            asked.append(name)
+            return right(self, *args)
+
+        monkeypatch.setattr(EmbeddedLog, name, counted)
+    model = ReadModel(tmp_path, seen.log.identity)
+    follower = Follower(seen.log, seen.config.topics, model, lambda: None)
+    stop = threading.Event()
+    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: asked[-3:] == ["ends"] * 3 or not thread.is_alive(), "idleness")
+    stop.set()
+    thread.join()
+    assert asked.count("partitions") == 6
+    assert dump(model)["sighting"]
+
+
 def test_what_is_no_event_is_left_out(tmp_path: Path, config: Config) -> None:
     log = EmbeddedLog(tmp_path / "log")
     log.ensure_topics(topic_specs(config))
@@ -195,13 +224,14 @@ def test_what_the_log_forgets_is_forgotten(
     assert said["identities"]
     model = follow(log, config, tmp_path / "web")
     row = model.select("SELECT extractor, slot FROM sighting")[0]
-    path = next((tmp_path / "web").glob("vectors-*"))
-    assert np.fromfile(path, "<f4").any()
+    files = list((tmp_path / "web").glob("vectors-*"))
+    assert len(files) == 2
+    assert all(any(path.read_bytes()) for path in files)
     assert row["slot"] is not None
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + config.topics.retention_personal_s + 60)
     model = follow(log, config, tmp_path / "web")
-    assert not np.fromfile(path, "<f4").any()
+    assert not any(any(path.read_bytes()) for path in files)
     rows = model.select("SELECT slot, crop_topic, identity FROM sighting")
     assert rows
     assert all(r["slot"] is None and r["crop_topic"] is None and r["identity"] for r in rows)

@@ -5,7 +5,7 @@ import { Identities, Identity, Models, Pair, Search, Site } from "./views.js";
 
 const VIEWS = { site: Site, pair: Pair, identities: Identities, identity: Identity, search: Search, check: Check, models: Models };
 const TITLES = { site: "Site", pair: "Camera pair", identities: "Identities", identity: "Identity", search: "Search", check: "Check", models: "Models" };
-const REFRESH_MS = 2000;
+const SHOW_MS = 200, REFRESH_MS = 2000;
 
 function place() {
   const [view, query] = location.hash.replace(/^#\//, "").split("?");
@@ -22,26 +22,31 @@ function usePlace() {
   return here;
 }
 
-// Counts up, at most every two seconds, as the site changes; and its newest identity events.
+// The newest identity events, as soon as they come; and a number that counts up as the site changes,
+// at most every two seconds, since views ask again then.
 function useLive(site) {
   const [live, set] = useState({ version: 0, on: false, recent: [] });
   useEffect(() => {
     if (!site) return undefined;
-    let timer = null, waiting = [];
+    let showing = null, refreshing = null, refreshed = Date.now(), waiting = [];
     const source = new EventSource(api("events", { site }));
-    const soon = () => {
-      timer ??= setTimeout(() => {
-        timer = null;
-        const news = waiting.reverse();
-        waiting = [];
-        set((old) => ({ ...old, version: old.version + 1, recent: [...news, ...old.recent].slice(0, 12) }));
-      }, REFRESH_MS);
+    const show = () => {
+      showing = null;
+      const news = waiting.reverse();
+      waiting = [];
+      set((old) => ({ ...old, recent: [...news, ...old.recent].slice(0, 12) }));
     };
+    const refresh = () => {
+      refreshing = null;
+      refreshed = Date.now();
+      set((old) => ({ ...old, version: old.version + 1 }));
+    };
+    const soon = () => { refreshing ??= setTimeout(refresh, Math.max(SHOW_MS, refreshed + REFRESH_MS - Date.now())); };
     source.onopen = () => set((old) => ({ ...old, on: true }));
     source.onerror = () => set((old) => ({ ...old, on: false }));
-    source.addEventListener("identity", (event) => { waiting = [...waiting.slice(-11), JSON.parse(event.data)]; soon(); });
+    source.addEventListener("identity", (event) => { waiting = [...waiting.slice(-11), JSON.parse(event.data)]; showing ??= setTimeout(show, SHOW_MS); soon(); });
     source.addEventListener("change", soon);
-    return () => { source.close(); clearTimeout(timer); };
+    return () => { source.close(); clearTimeout(showing); clearTimeout(refreshing); };
   }, [site]);
   return live;
 }
