@@ -50,6 +50,7 @@ from stgal_stream.types import (
 TrackKey = tuple[str, str]
 # A record of the log stays below a broker's usual limit of a megabyte, whatever the cameras.
 _MAX_TOLD_PAIRS = 1000
+_SMALL_WINDOW = 100  # tracklets: to calibrate on fewer takes milliseconds, and links are awaited
 _NO_CANDIDATES = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 _NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
 
@@ -360,8 +361,8 @@ class AssociationWindow:
         self.scorer.use(estimate(self.gallery, self.settings, version))
         newest = self.gallery.newest(self.settings.max_tracklets)
         n = len(independent_sightings(self.gallery, newest, self.settings))
-        growth = math.ceil(self.settings.calibration_growth * n)
-        self.n_until_calibration = max(self.settings.first_calibration // 6, growth)
+        share = self.settings.calibration_growth * min(1.0, n / _SMALL_WINDOW)
+        self.n_until_calibration = math.ceil(share * n)
 
     def _judge_pairs(self, at_s: float) -> tuple[list[Event], LinkageTable]:
         """Judges every pair under the calibration in force; what it says of identities."""
