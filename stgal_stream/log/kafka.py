@@ -156,8 +156,21 @@ class KafkaLog:
             for future in sent:
                 future.get(timeout=30)
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
-        """Joins a consumer group."""
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, keep: bool = True
+    ) -> KafkaSubscription:
+        """Joins a consumer group.
+
+        Raises:
+            PermanentLogError: ``keep`` is off.
+        """
+        if not keep:
+            raise PermanentLogError(
+                f"embed.keep_crops is off, but pictures in Kafka's topic {', '.join(topics)} go by "
+                "its retention alone",
+                hint="shorten retention.ms and segment.ms of that topic, or let cameras send "
+                "embeddings; the other topics hold no picture",
+            )
         return KafkaSubscription(self._common, group, self._instance, topics)
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
