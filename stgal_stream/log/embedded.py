@@ -54,7 +54,7 @@ class EmbeddedLog:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._next_upkeep = 0.0
+        self._next_upkeep_s = 0.0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             connection = self.connection()
@@ -67,7 +67,8 @@ class EmbeddedLog:
         except (OSError, sqlite3.Error) as error:
             raise PermanentLogError(
                 f"{directory} cannot be used as an embedded log: {error}",
-                hint="give --embedded an empty or a new directory that can be written to",
+                hint="give --embedded an empty or a new directory that can be written to; if this "
+                "was a log, its file is damaged or its disk cannot be read: restore it",
             ) from error
 
     @property
@@ -185,12 +186,11 @@ class EmbeddedLog:
     def upkeep(self) -> None:
         """Forgets, now and then. What fails here fails again later, and says so: it must not make
         a commit that is done look failed."""
-        now = time.time()
-        if now < self._next_upkeep:
+        if time.monotonic() < self._next_upkeep_s:
             return
-        self._next_upkeep = now + UPKEEP_S
+        self._next_upkeep_s = time.monotonic() + UPKEEP_S
         try:
-            self.forget(now)
+            self.forget(time.time())
         except LogError as error:
             logger.error("retention could not be kept: %s; it is tried again", error)
 
