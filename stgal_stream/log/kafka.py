@@ -22,11 +22,11 @@ from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
     admin_client,
-    as_kafka,
     close,
     consumer_settings,
     from_kafka,
     is_damaged,
+    send,
 )
 from stgal_stream.log.kafka_faults import (
     RIGHTS,
@@ -151,7 +151,7 @@ class KafkaLog:
                 **self._common, max_request_size=MAX_REQUEST_BYTES, linger_ms=5, acks="all"
             )
         with told("given the records"):
-            sent = [self._producer.send(**as_kafka(record)) for record in records]
+            sent = send(self._producer, records)
             self._producer.flush()
             for future in sent:
                 future.get(timeout=30)

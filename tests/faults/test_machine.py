@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,15 +14,16 @@ import pytest
 
 from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.errors import DamagedLogError
+from stgal_stream.errors import DamagedLogError, PermanentLogError
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.settings import Config
 from tests.support.failing_calls import failing
 from tests.support.interrupted import Run, assert_same, undisturbed
 from tests.support.places import TOPICS
 from tests.support.stepping_clock import SteppingClock
-from tests.support.streams import publish, rendered
+from tests.support.streams import embedded_upstream, publish, rendered
 from tests.support.waiting import wait_for
+from tests.support.walk import simulated_walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault]
 
@@ -137,6 +140,28 @@ def test_a_file_that_stays_damaged_ends_the_daemon(
     assert "or the disk cannot be read" in (caught.value.hint or "")
     assert daemon.metrics.restarts.labels("embed")._value.get() == 4
     log.close()
+
+
+def test_a_second_daemon_ends_and_the_first_goes_on(tmp_path: Path, config: Config) -> None:
+    logs = [EmbeddedLog(tmp_path / "log") for _ in range(2)]
+    sent = [embedded_upstream(detection) for detection in simulated_walk(1, n_people=2)]
+    publish(logs[0], config, sent[:10])
+    first = Daemon(logs[0], config)
+    runner = threading.Thread(target=first.run, kwargs={"serve": False})
+    runner.start()
+    assert first.embed is not None
+    embed = first.embed
+    wait_for(lambda: embed.progress >= 10 or not runner.is_alive(), "a part of it")
+    with pytest.raises(PermanentLogError, match=f"held by process {os.getpid()}"):
+        Daemon(logs[1], config).run(serve=False)
+    publish(logs[1], config, sent[10:])
+    wait_for(lambda: embed.progress >= 30 or not runner.is_alive(), "the rest")
+    first.stop.set()
+    runner.join()
+    assert first.failure is None
+    assert first.metrics.restarts.labels("embed")._value.get() == 0
+    for log in logs:
+        log.close()
 
 
 def test_what_retention_took_unread_is_said(tmp_path: Path, config: Config) -> None:
