@@ -50,7 +50,7 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/soak tools/worlds
+	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/fuzz tools/soak tools/worlds
 	$(BIN)/lint-imports --no-cache
 
 worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper bound: a quarter of an hour
