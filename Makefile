@@ -50,7 +50,7 @@ check: $(VENV)/.test ## lint, format, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/soak tools/worlds
+	$(BIN)/mypy --scripts-are-modules $(wildcard tools/*.py) tools/bench tools/digest_outputs tools/draw_concepts tools/fuzz tools/soak tools/worlds
 	$(BIN)/lint-imports --no-cache
 
 worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper bound: a quarter of an hour
@@ -90,7 +90,7 @@ $(VENV)/.web: pyproject.toml locks/web.txt | $(VENV)/.run
 helm: ## builds Helm by Go, five minutes once: without it the chart's tests skip
 	GOBIN=$${HOME}/go/bin go install helm.sh/helm/v4/cmd/helm@v4.3.1
 
-kafka: ## Apache Kafka's own jars, a JDK, Maven, Mosquitto, Prometheus and Chromium where missing
+kafka: ## Apache Kafka's own jars, a JDK, Maven, and the programs that tests use, where missing
 	tools/kafka-setup
 	tools/servers-setup
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from stgal_stream.bridge.http_source import PATH, HttpSource
-from stgal_stream.errors import ConfigError, LogError, PermanentLogError
+from stgal_stream.errors import ConfigError, DamagedLogError, LogError, PermanentLogError
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.backoff import backoff_s
 from stgal_stream.log.embedded import EmbeddedLog
@@ -25,6 +25,9 @@ from stgal_stream.streaming.associate_stage import AssociateStage
 from stgal_stream.streaming.embed_stage import EmbedStage
 
 logger = logging.getLogger(__name__)
+
+# So often a file may look damaged that a disk only could not read: for 8.5 s at least.
+_MOST_DAMAGED = 5
 
 
 def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | None = None) -> Log:
@@ -149,18 +152,21 @@ class Daemon:
 
     def _keep_running(self, name: str, run: Callable[[], None]) -> None:
         """Runs a stage; after a fault of the log it restarts from what is committed."""
+        n_damaged = 0
         for attempt in count():
             try:
                 run()
                 if name == "embed":
                     self._embedded.set()
                 return
-            except PermanentLogError as error:
-                self._fail(error)
-                return
             except LogError as error:
+                n_damaged += isinstance(error, DamagedLogError)
+                if isinstance(error, PermanentLogError) or n_damaged == _MOST_DAMAGED:
+                    self._fail(error)
+                    return
                 wait_s = backoff_s(attempt)
-                logger.error("stage %s: %s; it restarts in %.1f s", name, error, wait_s)
+                todo = f" ({error.hint})" if error.hint else ""
+                logger.error("stage %s: %s%s; it restarts in %.1f s", name, error, todo, wait_s)
                 self.metrics.restarts.labels(name).inc()
                 self._waiting.add(name)
                 if self.stop.wait(wait_s):

@@ -36,8 +36,13 @@ class LogError(StgalError):
 
 
 class PermanentLogError(LogError):
-    """The log cannot be used and no waiting mends it: damaged, held by another, or a record that it
-    will never take."""
+    """The log cannot be used and no waiting mends it: held by another, or a record that it will
+    never take."""
+
+
+class DamagedLogError(LogError):
+    """The log's file is not what was written. A disk that cannot be read for a while looks the same
+    (SQLite tells no difference), so this is permanent only where it comes again and again."""
 
 
 class FencedError(PermanentLogError):

@@ -223,6 +223,12 @@ class EmbedSettings:
     batch_size: int = _key(32, "Crops in an inference batch.", minimum=1)
     max_wait_s: float = _key(0.05, "A batch waits so long for more crops.", minimum=0)
     threads: int = _key(1, "Threads of one batch on a CPU.", minimum=1)
+    keep_crops: bool = _key(
+        True,
+        "Keep pictures in the embedded log as long as personal data. Else a detection leaves the "
+        "log as it is embedded: no retraining, no picture on the page, no window that is embedded "
+        "again. `run --no-crops`.",
+    )
     eight_bit: bool = _key(True, "Use an extractor's 8-bit variant on a CPU, if it has one.")
     decode_threads: int = _key(2, "Threads that decode pictures.", minimum=1)
     max_crop_bytes: int = _key(2 * 1024 * 1024, "Larger pictures are refused.", minimum=1)

@@ -108,7 +108,7 @@ def audit(
         if not pairs:
             raise DataError(
                 f"site {chosen!r} has no accepted pair across cameras with both pictures",
-                hint="pictures are kept for topics.retention_personal_s",
+                hint="pictures are kept for topics.retention_personal_s, or not (run --no-crops)",
             )
         with replacing(page) as path:
             shown = [ShownPair(pair.caption, pair.pictures) for pair in pairs]

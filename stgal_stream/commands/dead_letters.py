@@ -107,7 +107,7 @@ def show(
                 continue
             record = _record(log, letter.place)
             if record is None:
-                click.echo("a record is gone: retention has taken it", err=True)
+                click.echo("a record is gone: retention or --no-crops has taken it", err=True)
             else:
                 click.echo(record.value)
 
@@ -141,7 +141,7 @@ def resend(
                 n_gone += len(found) - len(again)
                 progress.update(task, advance=len(found))
     what = "would be sent" if dry_run else "sent again"
-    click.echo(f"{n_sent} records {what}, {n_gone} are gone (retention has taken them)")
+    click.echo(f"{n_sent} records {what}, {n_gone} are gone (by retention or run --no-crops)")
 
 
 @contextmanager

@@ -37,6 +37,11 @@ def source_of(
     config: Config, brokers: str, embedded: Path | None, pairs: Path | None, crops: Path | None
 ) -> Iterator[tuple[Source, Callable[[Releases], Path]]]:
     """What to read, and which extractor is in use there."""
+    if pairs is None and crops is None and not config.embed.keep_crops:
+        raise ConfigError(
+            "embed.keep_crops is off: the log keeps no pictures that could be trained on",
+            hint="--pairs and --crops train on pictures that were kept elsewhere",
+        )
     from stgal_stream.retraining.data.sources import FileSource, LogSource
 
     if pairs is not None or crops is not None:

@@ -77,6 +77,11 @@ Examples:
     type=click.Choice(PRESETS),
     help="Preprocessing of a model that does not describe itself.",
 )
+@click.option(
+    "--no-crops",
+    is_flag=True,
+    help="Embedded log: a picture is deleted once it is embedded. As embed.keep_crops = false.",
+)
 @format_option
 def run(
     brokers: str,
@@ -96,6 +101,7 @@ def run(
     first_frame: str | None,
     max_unusable: float,
     preset: str | None,
+    no_crops: bool,
     format_: str | None,
 ) -> None:
     """Track people: a daemon on Kafka or on an embedded log, or a file from end to end.
@@ -110,6 +116,8 @@ def run(
         config.embed.model = str(model)
     if preset is not None:
         config.embed.preset = preset
+    if no_crops:
+        config.embed.keep_crops = False
     if format_ is not None:
         config.input.format = format_
     set_up_logging(config.daemon.log_level)

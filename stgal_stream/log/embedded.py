@@ -6,19 +6,19 @@ who holds it. Commits are durable when they return (``synchronous=FULL``).
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
+import math
 import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from stgal_stream.errors import LogError, PermanentLogError
-from stgal_stream.log.embedded_rows import add_checksums, insert, record_of, rewrite
+from stgal_stream.log.embedded_rows import add_checksums, insert, note_first, record_of, rewrite
+from stgal_stream.log.embedded_subscription import EmbeddedSubscription
 from stgal_stream.log.embedded_transaction import Writing, fault
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
@@ -36,11 +36,6 @@ CREATE TABLE IF NOT EXISTS offsets (
     PRIMARY KEY (member_group, topic));
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-_FIRST_OFFSET = (
-    "UPDATE topics SET first_offset = coalesce((SELECT min(offset) FROM records WHERE topic = ?1), "
-    "next_offset) WHERE name = ?1"
-)
-_POLL_S = 0.02
 UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
 _FREE_SHARE = 0.05  # of a file's pages: kept for what comes next
@@ -59,7 +54,7 @@ class EmbeddedLog:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self._next_upkeep = 0.0
+        self._next_upkeep_s = 0.0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             connection = self.connection()
@@ -72,7 +67,8 @@ class EmbeddedLog:
         except (OSError, sqlite3.Error) as error:
             raise PermanentLogError(
                 f"{directory} cannot be used as an embedded log: {error}",
-                hint="give --embedded an empty or a new directory that can be written to",
+                hint="give --embedded an empty or a new directory that can be written to; if this "
+                "was a log, its file is damaged or its disk cannot be read: restore it",
             ) from error
 
     @property
@@ -115,13 +111,15 @@ class EmbeddedLog:
             insert(db, records)
         self.upkeep()
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> EmbeddedSubscription:
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, keep: bool = True
+    ) -> EmbeddedSubscription:
         """Joins a group.
 
         Raises:
             LogError: another process is the group's member on this log.
         """
-        return EmbeddedSubscription(self, group, topics)
+        return EmbeddedSubscription(self, group, topics, keep=keep)
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
         """Records from an offset on."""
@@ -188,12 +186,11 @@ class EmbeddedLog:
     def upkeep(self) -> None:
         """Forgets, now and then. What fails here fails again later, and says so: it must not make
         a commit that is done look failed."""
-        now = time.time()
-        if now < self._next_upkeep:
+        if time.monotonic() < self._next_upkeep_s:
             return
-        self._next_upkeep = now + UPKEEP_S
+        self._next_upkeep_s = time.monotonic() + UPKEEP_S
         try:
-            self.forget(now)
+            self.forget(time.time())
         except LogError as error:
             logger.error("retention could not be kept: %s; it is tried again", error)
 
@@ -207,10 +204,16 @@ class EmbeddedLog:
             if compacted:
                 n_deleted += self._compact(name)
             elif retention_s is not None:
-                n_deleted += self._expire(name, now_s - retention_s)
+                n_deleted += self._delete_oldest(name, before_s=now_s - retention_s)
         if n_deleted:
             self._shrink()
-            self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+            self.cut()
+
+    def cut(self) -> bool:
+        """Empties the write-ahead log, in which what was deleted lies until then; False where
+        somebody else is at work in the database just now."""
+        (is_busy, *_) = self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())[0]
+        return not is_busy
 
     def _shrink(self) -> None:
         """Gives pages back to the disk where many are free: after a burst the file is as large as
@@ -238,8 +241,16 @@ class EmbeddedLog:
                     db.execute("DELETE FROM records WHERE topic = ? AND offset = ?", where)
                 else:
                     rewrite(db, topic, offset, value)
-            db.execute(_FIRST_OFFSET, (topic,))
-        self.select("PRAGMA wal_checkpoint(TRUNCATE)", ())
+            note_first(db, topic)
+        self.cut()
+
+    def delete_before(self, topic: str, offset: int) -> int:
+        """Takes out what lies before an offset; the number of records that did.
+
+        Raises:
+            LogError: it could not be written.
+        """
+        return self._delete_oldest(topic, before=offset)
 
     def _compact(self, topic: str) -> int:
         with Writing(self.connection()) as db:
@@ -250,7 +261,7 @@ class EmbeddedLog:
                 (topic,),
             ).rowcount
 
-    def _expire(self, topic: str, before_s: float) -> int:
+    def _delete_oldest(self, topic: str, before_s: float = -math.inf, before: int = 0) -> int:
         """In small transactions from the oldest record on, so that nobody who writes waits."""
         total = 0
         while True:
@@ -258,108 +269,11 @@ class EmbeddedLog:
                 n = db.execute(
                     "DELETE FROM records WHERE topic = ?1 AND offset IN (SELECT offset FROM "
                     "(SELECT offset, append_time_s FROM records WHERE topic = ?1 "
-                    "ORDER BY offset LIMIT ?3) WHERE append_time_s < ?2)",
-                    (topic, before_s, _DELETE_CHUNK),
+                    "ORDER BY offset LIMIT ?4) WHERE append_time_s < ?2 OR offset < ?3)",
+                    (topic, before_s, before, _DELETE_CHUNK),
                 ).rowcount
                 if n:
-                    db.execute(_FIRST_OFFSET, (topic,))
+                    note_first(db, topic)
             total += n
             if n < _DELETE_CHUNK:
                 return total
-
-
-class EmbeddedSubscription:
-    """The one member of a group on an embedded log."""
-
-    def __init__(self, log: EmbeddedLog, group: str, topics: Sequence[str]) -> None:
-        self._log = log
-        self._group = group
-        self._lock = _hold(log.directory / f"{group}.lock", group)
-        self._next: dict[str, int] = {}
-        for topic in topics:
-            if not log.partitions(topic):
-                self._lock.close()
-                raise LogError(f"there is no topic {topic!r}", hint="run stgal-stream topics")
-            committed = self.committed(Partition(topic, 0))
-            first = log.bounds(topic)[0]
-            self._next[topic] = max(first, committed or 0)
-
-    def assignment(self) -> dict[Partition, int]:
-        """All topics' only partitions; nobody takes them away."""
-        return {Partition(topic, 0): 0 for topic in self._next}
-
-    def poll(self, max_records: int, timeout_s: float) -> list[Record]:
-        """The next records; looks again every few milliseconds until the time is over."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            found: list[Record] = []
-            for topic, offset in self._next.items():
-                found += self._log.read(topic, 0, offset, max_records - len(found))
-            self._log.upkeep()  # a log that nobody writes to forgets as well
-            if found or time.monotonic() >= deadline:
-                for record in found:
-                    self._next[record.partition.topic] = record.offset + 1
-                return found
-            time.sleep(_POLL_S)
-
-    def commit(self, records: Sequence[NewRecord], offsets: Mapping[Partition, int]) -> None:
-        """Writes records and offsets in one SQLite transaction."""
-        with Writing(self._log.connection()) as db:
-            insert(db, records)
-            for partition, offset in offsets.items():
-                db.execute(
-                    "INSERT INTO offsets VALUES (?1, ?2, ?3) ON CONFLICT (member_group, topic) "
-                    "DO UPDATE SET next = ?3",
-                    (self._group, partition.topic, offset),
-                )
-        self._log.upkeep()
-
-    def committed(self, partition: Partition) -> int | None:
-        """The group's committed offset."""
-        return self._log.committed(self._group, partition.topic).get(partition.number)
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Reads on from an offset."""
-        self._next[partition.topic] = offset
-
-    def position(self, partition: Partition) -> int:
-        """The offset that is read next."""
-        return self._next[partition.topic]
-
-    def lags(self) -> dict[Partition, int]:
-        """How many records are still to be read."""
-        return {p: self._log.lag(p.topic, self.position(p)) for p in self.assignment()}
-
-    def beginning(self, partition: Partition) -> int:
-        """The offset of the oldest record kept."""
-        return self._log.bounds(partition.topic)[0]
-
-    def end(self, partition: Partition) -> int:
-        """The offset after the newest record."""
-        return self._log.bounds(partition.topic)[1]
-
-    def close(self) -> None:
-        """Lets the next member in."""
-        self._lock.close()
-
-
-def _hold(path: Path, group: str) -> IO[str]:
-    """Takes the group's lock for as long as the process (or the subscription) lives."""
-    try:
-        lock = path.open("a+")
-    except OSError as error:
-        raise LogError(f"{path} cannot be opened: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise PermanentLogError(
-            f"group {group!r} on this embedded log is held by process {holder}",
-            hint="stop that daemon first, or use Kafka to share the work",
-        ) from error
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock

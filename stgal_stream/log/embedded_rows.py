@@ -57,6 +57,15 @@ def rewrite(db: sqlite3.Connection, topic: str, offset: int, value: bytes) -> No
         )
 
 
+def note_first(db: sqlite3.Connection, topic: str) -> None:
+    """Notes the offset of the oldest record kept, within the caller's transaction."""
+    db.execute(
+        "UPDATE topics SET first_offset = coalesce("
+        "(SELECT min(offset) FROM records WHERE topic = ?1), next_offset) WHERE name = ?1",
+        (topic,),
+    )
+
+
 def record_of(topic: str, row: tuple[Any, ...]) -> Record:
     """A row as a record; one whose checksum is another says so and holds nothing."""
     offset, append_time_s, key, value, packed, checksum = row

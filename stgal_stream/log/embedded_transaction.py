@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 
-from stgal_stream.errors import LogError, PermanentLogError
+from stgal_stream.errors import DamagedLogError, LogError
 
 _BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
+_HINTS = {
+    "full": "make room on its disk",
+    "disk i/o error": "the disk fails, is full, or was made read-only: see the kernel's messages",
+    "readonly": "it may not be written to: see its rights, and whether the disk is read-only",
+}
 
 
 class Writing:
@@ -29,9 +34,7 @@ class Writing:
                 return
             except sqlite3.Error as failure:
                 self._rollback()
-                raise LogError(
-                    f"the embedded log could not commit: {failure}", hint="is the disk full?"
-                ) from failure
+                raise fault("could not commit", failure) from failure
         self._rollback()
         if isinstance(error, sqlite3.Error):
             raise fault("could not be written to", error)
@@ -42,10 +45,12 @@ class Writing:
 
 
 def fault(what: str, error: sqlite3.Error) -> LogError:
-    """A fault of SQLite: one that a broken file causes does not pass."""
-    text = f"the embedded log {what}: {error}"
-    if any(sign in str(error).lower() for sign in _BROKEN):
-        return PermanentLogError(
-            text, hint="its file is damaged: restore it, or begin a new log in another directory"
+    """A fault of SQLite, and what to do."""
+    text, said = f"the embedded log {what}: {error}", str(error).lower()
+    if any(sign in said for sign in _BROKEN):
+        return DamagedLogError(
+            text,
+            hint="its file is damaged, or the disk cannot be read (see the kernel's messages): "
+            "restore it, or begin a new log in another directory",
         )
-    return LogError(text)
+    return LogError(text, hint=next((hint for sign, hint in _HINTS.items() if sign in said), None))

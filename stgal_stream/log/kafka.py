@@ -22,11 +22,11 @@ from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
     admin_client,
-    as_kafka,
     close,
     consumer_settings,
     from_kafka,
     is_damaged,
+    send,
 )
 from stgal_stream.log.kafka_faults import (
     RIGHTS,
@@ -151,13 +151,26 @@ class KafkaLog:
                 **self._common, max_request_size=MAX_REQUEST_BYTES, linger_ms=5, acks="all"
             )
         with told("given the records"):
-            sent = [self._producer.send(**as_kafka(record)) for record in records]
+            sent = send(self._producer, records)
             self._producer.flush()
             for future in sent:
                 future.get(timeout=30)
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
-        """Joins a consumer group."""
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, keep: bool = True
+    ) -> KafkaSubscription:
+        """Joins a consumer group.
+
+        Raises:
+            PermanentLogError: ``keep`` is off.
+        """
+        if not keep:
+            raise PermanentLogError(
+                f"embed.keep_crops is off, but pictures in Kafka's topic {', '.join(topics)} go by "
+                "its retention alone",
+                hint="shorten retention.ms and segment.ms of that topic, or let cameras send "
+                "embeddings; the other topics hold no picture",
+            )
         return KafkaSubscription(self._common, group, self._instance, topics)
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnknownTopicOrPartitionError
 
 from stgal_stream.log.port import NewRecord, Partition, Record
 
@@ -64,15 +64,25 @@ def consumer_settings() -> dict[str, Any]:
     }
 
 
-def as_kafka(record: NewRecord) -> dict[str, Any]:
-    """A record as the arguments of ``KafkaProducer.send``."""
-    return {
-        "topic": record.topic,
-        "key": record.key,
-        "value": record.value,
-        "headers": list(record.headers),
-        "partition": record.partition,
-    }
+def send(producer: Any, records: Sequence[NewRecord]) -> list[Any]:
+    """Hands records to a ``KafkaProducer``: a future for each.
+
+    Raises:
+        KafkaError: it does not take them; a partition that was added is unknown to it for minutes.
+    """
+    try:
+        return [
+            producer.send(
+                topic=record.topic,
+                key=record.key,
+                value=record.value,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
+            for record in records
+        ]
+    except ValueError as error:
+        raise UnknownTopicOrPartitionError(str(error)) from error
 
 
 def from_kafka(record: Any) -> Record:

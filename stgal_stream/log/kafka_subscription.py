@@ -26,12 +26,12 @@ from kafka.structs import OffsetAndMetadata
 from stgal_stream.errors import FencedError, LogError, PermanentLogError
 from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
-    as_kafka,
     close,
     consumer_settings,
     from_kafka,
     is_damaged,
     lag,
+    send,
 )
 from stgal_stream.log.kafka_faults import RIGHTS, brief, told
 from stgal_stream.log.port import NewRecord, Partition, Record
@@ -183,7 +183,7 @@ class KafkaSubscription:
         }
         try:
             self._producer.begin_transaction()
-            sent = [self._producer.send(**as_kafka(record)) for record in records]
+            sent = send(self._producer, records)
             self._producer.flush()
             for future in sent:
                 future.get(timeout=30)

@@ -118,8 +118,13 @@ class Log(Protocol):
     def append(self, records: Sequence[NewRecord]) -> None:
         """Writes records outside any group, all or nothing."""
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> Subscription:
-        """Joins a group."""
+    def subscribe(self, group: str, topics: Sequence[str], *, keep: bool = True) -> Subscription:
+        """Joins a group. Without ``keep``, what the group commits leaves the topics in the same
+        transaction and is overwritten, as is what it has committed before.
+
+        Raises:
+            PermanentLogError: such a log cannot do without ``keep``.
+        """
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
         """Committed records from an offset on, outside any group."""

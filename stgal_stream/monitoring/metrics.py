@@ -271,17 +271,17 @@ class Metrics:
         self._lagging: set[tuple[str, int]] = set()
         self._odd_clocks: dict[str, set[str]] = {}
         # A disk that never takes a snapshot shows as well: the age counts from the start.
-        self._snapshot_s = time.time()
+        self._snapshot_s = time.monotonic()
 
     def watch_snapshots(self) -> None:
         """From here on snapshots are expected: their age goes up until one is written."""
-        self._snapshot_s = time.time()
-        self.snapshot_age.set_function(lambda: time.time() - self._snapshot_s)
+        self._snapshot_s = time.monotonic()
+        self.snapshot_age.set_function(lambda: time.monotonic() - self._snapshot_s)
 
     def note_snapshot(self) -> None:
         """A snapshot was written."""
-        self._snapshot_s = time.time()
-        self.snapshot_time.set(self._snapshot_s)
+        self._snapshot_s = time.monotonic()
+        self.snapshot_time.set(time.time())
 
     def use_extractors(self, used: set[tuple[str, str]]) -> None:
         """The versions in use here, each with its provider; no scrape finds none in between."""

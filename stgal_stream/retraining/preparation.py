@@ -24,7 +24,16 @@ Said = Callable[[str, int, int, str], None]
 def prepare(
     baseline: OnnxExtractor, data: StreamData, split: int, settings: JobSettings, say: Said
 ) -> tuple[NDArray[np.float32], Draws]:
-    """What the baseline sees of each sighting's best crop, and what to train on."""
+    """What the baseline sees of each sighting's best crop, and what to train on.
+
+    Raises:
+        DataError: there is too little.
+    """
+    if not data.sightings and data.left_out["out_of_retention"]:
+        raise DataError(
+            "the log holds no picture of those whom the stream saw",
+            hint="retention took them, or the daemon runs with --no-crops: nothing can be trained",
+        )
     pairs = [] if settings.within_cameras else _enough_pairs(data, split, settings)
     best = embed(baseline, data.crops, lambda d, t: say("embedding", d, t, ""))
     if settings.within_cameras:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum, auto
 from functools import partial
@@ -27,10 +28,11 @@ from stgal_stream.settings import Config
 from stgal_stream.streaming.embed_batch import Item, embed, outputs_of
 from stgal_stream.streaming.event_time_merge import EventTimeMerge
 from stgal_stream.streaming.extractor_rollout.worker import Embed, RolloutWorker
-from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, tick_record
+from stgal_stream.streaming.idle_time import SiteClocks, closing_ticks, last_embedded, tick_record
 from stgal_stream.streaming.lost_records import tell_lost
 from stgal_stream.streaming.pace import Pace
 from stgal_stream.types import Vector, Vectors
+from stgal_stream.wire.embedding import EmbeddingRecord
 from stgal_stream.wire.raw_detection import DetectionMessage
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,8 @@ class EmbedStage:
             LogError: the log failed; what was not committed will be read again.
         """
         group = f"{self.config.kafka.group_prefix}-embed"
-        subscription = self.log.subscribe(group, [self.config.topics.detections])
+        topics, keep = [self.config.topics.detections], self.config.embed.keep_crops
+        subscription = self.log.subscribe(group, topics, keep=keep)
         loop = _Loop(self, group, subscription, stop, end)
         try:
             loop.take_partitions()
@@ -293,13 +296,20 @@ class _Loop:
         self._rollout.poll()
         self._clocks.clear()
         for at in sorted(held):
-            committed = self._subscription.committed(at) or 0
-            start = max(0, committed - _TAIL)
-            for record in records(self._stage.log, at.topic, at.number, start, committed):
-                for message in Item.read(record, self._config.input)[1].heard:
-                    self._hear(message)
+            for message in self._last_heard(at):
+                self._hear(message)
 
-    def _hear(self, message: DetectionMessage) -> None:
+    def _last_heard(self, at: Partition) -> Iterator[DetectionMessage | EmbeddingRecord]:
+        """The newest of what was read of a partition, as it lies in the log or came out of it."""
+        if not self._config.embed.keep_crops:
+            yield from last_embedded(self._stage.log, self._topics.embeddings, _TAIL)
+            return
+        committed = self._subscription.committed(at) or 0
+        start = max(0, committed - _TAIL)
+        for record in records(self._stage.log, at.topic, at.number, start, committed):
+            yield from Item.read(record, self._config.input)[1].heard
+
+    def _hear(self, message: DetectionMessage | EmbeddingRecord) -> None:
         self._clocks.hear(message.site, message.camera, message.time_s)
 
     def _tick_silent_sites(self) -> None:

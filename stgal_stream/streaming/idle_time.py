@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
 from stgal_stream.core.tracklets.site_clock import SiteClock
-from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.log.reading import values
+from stgal_stream.log.port import Log, NewRecord, Record
+from stgal_stream.log.reading import records, values
 from stgal_stream.wire.embedding import EmbeddingRecord, TickRecord, decode, encode
+
+_CHUNK = 500
 
 
 @dataclass(slots=True)
@@ -65,6 +67,26 @@ class SiteClocks:
 def tick_record(topic: str, site: str, time_s: float) -> NewRecord:
     """Event time of a site has come to ``time_s``."""
     return NewRecord(topic, site.encode(), encode(TickRecord(site, time_s)))
+
+
+def last_embedded(log: Log, topic: str, n: int) -> list[EmbeddingRecord]:
+    """The ``n`` newest embeddings of a topic of one partition, in order; ticks among them are
+    passed over."""
+    found: list[EmbeddingRecord] = []
+    stop = log.end(topic, 0)
+    while stop > 0 and len(found) < n:
+        start = max(0, stop - _CHUNK)
+        found = [*_embeddings(records(log, topic, 0, start, stop)), *found]
+        stop = start
+    return found[-n:]
+
+
+def _embeddings(found: Iterable[Record]) -> Iterator[EmbeddingRecord]:
+    for each in found:
+        with suppress(msgspec.MsgspecError):
+            record = decode(each.value)
+            if isinstance(record, EmbeddingRecord):
+                yield record
 
 
 def closing_ticks(log: Log, topic: str) -> list[NewRecord]:

@@ -48,7 +48,7 @@ class Crops:
         try:
             found = self._log.read(at.topic, at.number, row["crop_offset"], 1)
             if not found or found[0].offset != row["crop_offset"]:
-                raise NoPictureError("the log has forgotten its picture")
+                raise NoPictureError("the log has forgotten it (by retention or run --no-crops)")
             picture = crop_in(found[0])
         except LogError as error:
             raise NoPictureError(f"the log cannot be read: {error}") from error

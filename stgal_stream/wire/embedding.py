@@ -19,6 +19,11 @@ MAX_NAMED = 1000  # sightings on one side of a correction
 _Named = Annotated[
     tuple[Annotated[str, Meta(max_length=512)], ...], Meta(min_length=1, max_length=MAX_NAMED)
 ]
+# Numbers that a tracker can go on with, whoever wrote them to the topic.
+_Time = Annotated[float, Meta(ge=0, le=7_258_118_400)]  # to 2200
+_Pixel = Annotated[float, Meta(ge=-65_536, le=65_536)]
+_Weight = Annotated[float, Meta(ge=0, le=1)]
+_Partitions = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
@@ -28,15 +33,15 @@ class EmbeddingRecord(msgspec.Struct, tag="embedding", array_like=True):
     site: str
     id: str
     camera: str
-    time_s: float
+    time_s: _Time
     extractor: str
     vector: bytes
     track_id: str | None
-    box: tuple[float, float, float, float] | None
+    box: tuple[_Pixel, _Pixel, _Pixel, _Pixel] | None
     confidence: float | None
     position: tuple[str, int, int] | None
     append_time_s: float
-    weight: float = 1.0
+    weight: _Weight = 1.0
 
 
 class TickRecord(msgspec.Struct, tag="tick", array_like=True):
@@ -44,7 +49,7 @@ class TickRecord(msgspec.Struct, tag="tick", array_like=True):
     waits for it any more."""
 
     site: str
-    time_s: float
+    time_s: _Time
     is_end: bool = False
 
 
@@ -55,7 +60,7 @@ class ReembeddedRecord(msgspec.Struct, tag="reembedded", array_like=True):
     id: str
     extractor: str
     vector: bytes
-    weight: float = 1.0
+    weight: _Weight = 1.0
 
 
 class SwitchRecord(msgspec.Struct, tag="switch", array_like=True):
@@ -65,7 +70,7 @@ class SwitchRecord(msgspec.Struct, tag="switch", array_like=True):
     before: str
     after: str
     partitions: tuple[int, ...]
-    n_partitions: int
+    n_partitions: _Partitions
 
 
 class CorrectionRecord(msgspec.Struct, tag="correction", array_like=True):
@@ -77,7 +82,7 @@ class CorrectionRecord(msgspec.Struct, tag="correction", array_like=True):
     first: _Named
     second: _Named
     by: Annotated[str, Meta(max_length=200)]
-    said_s: Annotated[float, Meta(ge=0, le=7_258_118_400)]
+    said_s: _Time
 
 
 class ErasureRecord(msgspec.Struct, tag="erasure", array_like=True):

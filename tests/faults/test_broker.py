@@ -5,19 +5,26 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient
 
+from stgal_stream.daemon import Daemon
+from stgal_stream.log.kafka import KafkaLog
+from stgal_stream.log.port import NewRecord
 from stgal_stream.settings import Config
+from stgal_stream.wire.embedding import EmbeddingRecord, decode
 from tests.support.interrupted import Run, assert_same, undisturbed
 from tests.support.own_kafka import OwnKafka
 from tests.support.rollout import everything
-from tests.support.streams import publish, rendered
+from tests.support.streams import embedded_upstream, publish, rendered
 from tests.support.waiting import HANG_S, wait_for
+from tests.support.walk import simulated_walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.kafka]
 
@@ -115,3 +122,38 @@ def reached(run: Run, point: float) -> None:
     while run.n_events < point and run.daemon.is_running:
         assert time.monotonic() < deadline, "the daemon stands still"
         time.sleep(0.02)
+
+
+def n_embedded(daemon: Daemon) -> int:
+    assert daemon.embed is not None
+    return daemon.embed.progress
+
+
+def test_partitions_that_are_added_are_read_whole(broker: str, config: Config) -> None:
+    """Also what lies in them before the daemon's client looks again."""
+    config.kafka.security = {"metadata_max_age_ms": 500}  # else it looks every five minutes
+    log = KafkaLog([broker], security=config.kafka.security, instance=uuid.uuid4().hex)
+    sent = [embedded_upstream(detection) for detection in simulated_walk(1, n_people=4)]
+    publish(log, config, sent[:30])
+    daemon = Daemon(log, config, "embed")
+    runner = threading.Thread(target=daemon.run, kwargs={"serve": False})
+    runner.start()
+    wait_for(lambda: n_embedded(daemon) >= 30 or not runner.is_alive(), "the first")
+    topic = config.topics.detections
+    admin = KafkaAdminClient(bootstrap_servers=[broker])
+    admin.create_partitions({topic: 3})
+    admin.close()
+    wait_for(lambda: log.partitions(topic) == 3, "more partitions")
+    producer = KafkaLog([broker])
+    producer.append([NewRecord(topic, None, value, partition=2) for value in sent[30:]])
+    producer.close()
+    wait_for(lambda: n_embedded(daemon) >= 60 or not runner.is_alive(), "what lies in a new one")
+    daemon.stop.set()
+    runner.join()
+    assert daemon.failure is None
+    assert daemon.embed is not None
+    assert {at.number for at in daemon.embed.partitions} == {0, 1, 2}
+    found = [decode(value) for value in everything(log, config.topics.embeddings)]
+    ids = sorted(record.id for record in found if isinstance(record, EmbeddingRecord))
+    assert ids == sorted(json.loads(value)["id"] for value in sent)
+    log.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stgal_stream.errors import LogError, PermanentLogError
-from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.embedded import UPKEEP_S, EmbeddedLog
 from stgal_stream.log.port import NewRecord, Partition, TopicSpec
 
 
@@ -79,6 +79,23 @@ def test_an_idle_log_forgets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     reader.poll(1, 0.5)
     assert log.bounds("t") == (1, 1)
     reader.close()
+    log.close()
+
+
+def test_a_clock_that_is_set_back_does_not_stop_retention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, retention_s=60.0)])
+    log.upkeep()
+    forgotten: list[float] = []
+    monkeypatch.setattr(log, "forget", forgotten.append)
+    off_s, count_s = time.time() - 3600.0, time.monotonic() + UPKEEP_S + 1
+    monkeypatch.setattr(time, "time", lambda: off_s)
+    monkeypatch.setattr(time, "monotonic", lambda: count_s)
+    log.upkeep()
+    log.upkeep()
+    assert forgotten == [off_s]
     log.close()
 
 

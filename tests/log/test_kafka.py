@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.coordinator.base import BaseCoordinator
 from kafka.coordinator.consumer import ConsumerCoordinator
 
@@ -46,6 +46,33 @@ def test_differences_of_a_topic_are_told(broker: str) -> None:
     assert len(notes) == 2
     assert "partitions" in notes[0]
     assert "retention.ms" in notes[1]
+    log.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.fault
+def test_a_partition_that_was_added_is_unknown_for_a_while_and_no_more(broker: str) -> None:
+    """A client asks anew every five minutes; one that is new knows it."""
+    name = uuid.uuid4().hex
+    log = KafkaLog([broker])
+    log.ensure_topics([TopicSpec(name, 1, 60.0)])
+    log.append([NewRecord(name, None, b"1")])
+    added = NewRecord(name, None, b"2", partition=1)
+    subscription = log.subscribe(name, [name])
+    subscription.commit([NewRecord(name, None, b"3")], {})
+    admin = KafkaAdminClient(bootstrap_servers=[broker])
+    admin.create_partitions({name: 2})
+    admin.close()
+    wait_for(lambda: log.partitions(name) == 2, "another partition")
+    with pytest.raises(LogError, match="Unrecognized partition 1"):
+        subscription.commit([added], {})
+    with pytest.raises(LogError, match="Unrecognized partition 1"):
+        log.append([added])
+    subscription.close()
+    subscription = log.subscribe(name, [name])
+    subscription.commit([added], {})
+    assert [r.value for r in log.read(name, 1, 0, 10)] == [b"2"]
+    subscription.close()
     log.close()
 
 

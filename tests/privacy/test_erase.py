@@ -28,6 +28,7 @@ from stgal_stream.web.access import AuditLog
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
 from tests.support.read_model import follow
 from tests.support.streams import publish, rendered, run_to_end, schema
+from tests.support.traces import found_in
 from tests.support.waiting import wait_for
 
 SITE = "rendered"
@@ -54,22 +55,7 @@ class Place:
         return CliRunner().invoke(cli, [*arguments, *where], input=typed, env=env)
 
     def found(self, traces: Iterable[bytes]) -> dict[bytes, set[str]]:
-        """Of each trace the files in which it stands, or a piece of it: SQLite lays what is long
-        into pages."""
-        contents = {p.name: p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
-        return {
-            trace: files
-            for trace in traces
-            if (files := {n for n, c in contents.items() if any(x in c for x in pieces(trace))})
-        }
-
-
-def pieces(trace: bytes) -> list[bytes]:
-    """A short trace as it is; of a long one some pieces of its second half: pictures of one size
-    have their head in common."""
-    if len(trace) < 64:
-        return [trace]
-    return [trace[at : at + 24] for at in range(len(trace) // 2, len(trace) - 24, 120)]
+        return found_in(self.folder, traces)
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,10 @@ class Slow:
 class SlowLog(KafkaLog):
     """A log whose commits take their time."""
 
-    def subscribe(self, group: str, topics: Sequence[str]) -> KafkaSubscription:
-        return cast("KafkaSubscription", Slow(super().subscribe(group, topics)))
+    def subscribe(
+        self, group: str, topics: Sequence[str], *, keep: bool = True
+    ) -> KafkaSubscription:
+        return cast("KafkaSubscription", Slow(super().subscribe(group, topics, keep=keep)))
 
 
 def site(folder: Path) -> Config:

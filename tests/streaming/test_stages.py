@@ -17,7 +17,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stgal_stream.daemon import Daemon
-from stgal_stream.log.embedded import EmbeddedLog, EmbeddedSubscription
+from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.embedded_subscription import EmbeddedSubscription
 from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.monitoring.metrics import Metrics

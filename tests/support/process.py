@@ -33,10 +33,12 @@ class Daemon:
         ]  # fmt: skip
         self._errors = directory / "stderr"
         self.process: subprocess.Popen[bytes] | None = None
+        self.environ: dict[str, str] = {}
 
     def start(self) -> None:
         with self._errors.open("ab") as errors:
-            self.process = subprocess.Popen(self._command, stderr=errors)
+            environ = os.environ | self.environ
+            self.process = subprocess.Popen(self._command, stderr=errors, env=environ)
 
     @property
     def is_running(self) -> bool:
