@@ -126,7 +126,6 @@ class _Loop:
             config.topics.detections,
             subscription,
             ahead_s=config.associate.allowed_lateness_s / 2,  # the cameras' own delays need some
-            few=config.embed.batch_size,
         )
         self._rollout = RolloutWorker(
             stage.log,
@@ -184,8 +183,9 @@ class _Loop:
         rollout.poll()
         at_end = self._note_lag() and not self._source.n_buffered and not self._gathered
         at_rest = rollout.is_at_rest and not rollout.is_blocked
-        is_over = self._end is not None and self._end.is_set() and at_end and at_rest
-        if idle and (self._stop.is_set() or is_over):
+        may_end = self._end is not None and self._end.is_set() and at_end and at_rest
+        # The stream's time is closed for all partitions at once.
+        if idle and (self._stop.is_set() or (may_end and self._pace.others_are_done())):
             return False
         if at_end:
             self._tick_silent_sites()

@@ -34,8 +34,8 @@ class _Other:
 
 
 class Pace:
-    """How far a worker may read a topic, by the log's clock: ``ahead_s`` further than the others.
-    A partition with no more than ``few`` records left is not behind."""
+    """How far a worker may read a topic, by the log's clock: ``ahead_s`` further than the
+    others."""
 
     def __init__(
         self,
@@ -45,14 +45,12 @@ class Pace:
         subscription: Subscription,
         *,
         ahead_s: float,
-        few: int,
     ) -> None:
         self._log = log
         self._group = group
         self._topic = topic
         self._subscription = subscription
         self._ahead_s = ahead_s
-        self._few = few
         self._until_s = -math.inf
         self._next_look_s = 0.0
         self._is_free = False  # nobody was behind at the last look
@@ -75,10 +73,24 @@ class Pace:
         is_free = self._is_free and now < self._next_look_s
         return math.inf if is_free else self._until_s
 
-    def _look(self, first_s: float, now: float) -> None:
+    def others_are_done(self) -> bool:
+        """Whether nothing is left of what others take. A worker that stops leaves its partitions to
+        those that go on, which takes a while.
+
+        Raises:
+            LogError: the log failed.
+        """
+        others = self._taken_by_others()
+        committed = self._log.committed(self._group, self._topic) if others else {}
+        return not any(self._log.read(self._topic, n, committed.get(n, 0), 1) for n in others)
+
+    def _taken_by_others(self) -> list[int]:
         mine = self._subscription.assignment()
         numbers = range(self._log.partitions(self._topic))
-        others = [n for n in numbers if Partition(self._topic, n) not in mine]
+        return [n for n in numbers if Partition(self._topic, n) not in mine]
+
+    def _look(self, first_s: float, now: float) -> None:
+        others = self._taken_by_others()
         self._others = {n: other for n, other in self._others.items() if n in others}
         committed = self._log.committed(self._group, self._topic) if others else {}
         found = (self._next_s(n, committed.get(n, 0), now) for n in others)
@@ -91,8 +103,10 @@ class Pace:
 
     def _next_s(self, number: int, offset: int, now: float) -> float:
         """When the next record of somebody else's partition, at an offset, was appended; infinity
-        where it is not behind."""
-        if self._log.end(self._topic, number) - offset <= self._few:
+        where all of it was taken."""
+        left = self._log.end(self._topic, number) > offset
+        records = self._log.read(self._topic, number, offset, 1) if left else []
+        if not records:
             self._others.pop(number, None)
             return math.inf
         other = self._others.get(number)
@@ -102,7 +116,4 @@ class Pace:
             other.is_given_up = True
             text = "%s/%d: nobody has read it for %.0f s; it is waited for no longer"
             logger.warning(text, self._topic, number, _PATIENCE_S)
-        if other.is_given_up:
-            return math.inf
-        records = self._log.read(self._topic, number, offset, 1)
-        return records[0].append_time_s if records else math.inf
+        return math.inf if other.is_given_up else records[0].append_time_s

@@ -58,8 +58,8 @@ class Topic:
         return {Partition(TOPIC, n): left[n] for n in range(self.n_mine)}
 
 
-def paced(topic: Topic, few: int = 5) -> Pace:
-    return Pace(cast("Log", topic), "g", TOPIC, cast("Subscription", topic), ahead_s=1.0, few=few)
+def paced(topic: Topic) -> Pace:
+    return Pace(cast("Log", topic), "g", TOPIC, cast("Subscription", topic), ahead_s=1.0)
 
 
 def merged(
@@ -87,10 +87,15 @@ def test_nobody_is_more_than_a_second_ahead_of_the_slowest(clock: list[float]) -
     assert pace.until_s(2.0) == 41.0
 
 
-def test_a_partition_with_few_records_left_is_not_behind(clock: list[float]) -> None:
-    topic = Topic([[float(i) for i in range(100)], [0.0] * 5])
-    assert paced(topic).until_s(50.0) == math.inf
-    assert paced(topic, few=4).until_s(50.0) == 1.0
+def test_the_last_record_of_another_is_waited_for_too(clock: list[float]) -> None:
+    topic = Topic([[float(i) for i in range(100)], [0.0]])
+    pace = paced(topic)
+    assert pace.until_s(50.0) == 1.0
+    assert not pace.others_are_done()
+    topic.at[1] = 1
+    clock[0] += 1.0
+    assert pace.until_s(50.0) == math.inf
+    assert pace.others_are_done()
 
 
 def test_where_nobody_is_behind_little_is_asked(clock: list[float]) -> None:
