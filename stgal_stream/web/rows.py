@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,6 +21,7 @@ Content = dict[str, Any]
 _FAULTS = (msgspec.MsgspecError, BadRecord, KeyError, TypeError, ValueError)
 _MAX_ASKED = 500  # ids in one question to SQLite
 _NOT_NAMED = ""
+_ERASED = '"erased"'
 
 
 class Writer:
@@ -231,12 +233,27 @@ class Writer:
                 "WHERE value = ?2))",
             ):
                 self._connection.execute(query, (site, name))
+        self._scrub_evidence(site, [name for name, _, _ in rows])
         for query in (
             "DELETE FROM event WHERE site = ?1 AND (identity = ?2 OR from_id = ?2)",
             "DELETE FROM identity WHERE site = ?1 AND id = ?2",
             "UPDATE identity SET merged_into = NULL WHERE site = ?1 AND merged_into = ?2",
         ):
             self._connection.execute(query, (site, identity))
+
+    def _scrub_evidence(self, site: str, names: list[str]) -> None:
+        """What tied others to one another may name sightings that are erased, as runners-up."""
+        if not names:
+            return
+        quoted = [re.escape(msgspec.json.encode(name).decode()) for name in names]
+        found = re.compile("|".join(quoted))
+        told = self._connection.execute(
+            "SELECT number, evidence FROM event WHERE site = ? AND evidence IS NOT NULL", (site,)
+        )
+        scrubbed = [
+            (found.sub(_ERASED, text), number) for number, text in told if found.search(text)
+        ]
+        self._connection.executemany("UPDATE event SET evidence = ? WHERE number = ?", scrubbed)
 
     def _is_erased(self, site: str, *sightings: str) -> bool:
         query = "SELECT 1 FROM erased WHERE digest IN (?, ?)"
