@@ -102,7 +102,7 @@ def fill(
         ),
     )
     connection.executemany(
-        "INSERT INTO identity VALUES ('site', ?, ?, ?, ?, NULL, NULL, ?)",
+        "INSERT INTO identity VALUES ('site', ?, ?, ?, ?, NULL, NULL, ?, NULL)",
         ((f"p{i}", 1.0 * _EACH * i, _EACH * (i + 1.0), _EACH, now) for i in range(n // _EACH)),
     )
     connection.executemany(
