@@ -302,7 +302,9 @@ class TrackerSettings:
     )
     first_calibration: int = _key(12, "Tracklets before the first calibration.", minimum=1)
     calibration_growth: float = _key(
-        0.25, "Calibrate again when this share of the window is new.", above=0
+        0.25,
+        "Calibrate again when this share of the window is new; below a hundred tracklets sooner.",
+        above=0,
     )
     calibration_tracklets: int = _key(
         4_000, "A calibration uses the newest so many tracklets.", minimum=1

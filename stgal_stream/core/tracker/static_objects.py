@@ -43,6 +43,11 @@ class StillThing:
     is_static: bool = False
     is_person: bool = False
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what it is: no gap changes that."""
+        return self.is_static or self.is_person
+
 
 class StaticObjects:
     """The things of one site that stand still, and which of them are static by now."""
@@ -85,6 +90,8 @@ class StaticObjects:
         if thing is None:
             thing = StillThing(done.camera, BoxMoments(), done.start_s, done.end_s)
             self._things.setdefault(done.camera, []).append(thing)
+        if done.start_s - thing.until_s > self._gap_s:
+            thing.since_s = done.start_s
         thing.boxes = thing.boxes + done.boxes
         thing.until_s = max(thing.until_s, done.end_s)
         thing.numbers.append(number)
@@ -99,7 +106,7 @@ class StaticObjects:
         found = [
             thing
             for thing in grown
-            if not (thing.is_static or thing.is_person)
+            if not thing.is_known
             and thing.until_s - thing.since_s >= self._after_s
             and len(thing.numbers) > 1  # its look was compared at least once
         ]
@@ -124,15 +131,19 @@ class StaticObjects:
         self._keep(lambda thing: bool(thing.numbers))
 
     def expire(self, at_s: float) -> None:
-        """Forgets what has gone: a thing that is not static after a gap, a static one with its last
-        tracklet."""
+        """Forgets what has gone: what was seen once after a gap, anything else with its last
+        tracklet, since it may come to light again and would then look most like itself."""
         first = self._gallery.first
         # A tracklet settles some time after its end: what goes on with a thing comes late.
         oldest_s = at_s - 3.0 * self._gap_s
         for thing in self:
             if thing.numbers[0] < first:
                 thing.numbers = [n for n in thing.numbers if n >= first]
-        self._keep(lambda t: bool(t.numbers) and (t.is_static or t.until_s >= oldest_s))
+        self._keep(
+            lambda t: (
+                len(t.numbers) > 1 or (bool(t.numbers) and (t.is_known or t.until_s >= oldest_s))
+            )
+        )
 
     def _keep(self, is_kept: Callable[[StillThing], bool]) -> None:
         kept = {name: [*filter(is_kept, things)] for name, things in self._things.items()}
@@ -144,7 +155,6 @@ class StaticObjects:
         overlaps = [
             (intersection_over_union(box, thing.boxes.mean), thing)
             for thing in self._things.get(done.camera, ())
-            if thing.is_static or done.start_s - thing.until_s <= self._gap_s
         ]
         overlap, thing = max(overlaps, key=lambda found: found[0], default=(0.0, None))
         if thing is None or overlap < _MIN_OVERLAP:

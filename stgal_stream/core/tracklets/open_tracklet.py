@@ -69,7 +69,8 @@ class OpenTracklet:
         self.lengths += float(np.linalg.norm(vector))
         self.weight += detection.weight
         self.ids.append(detection.id)
-        self.boxes = self.boxes + BoxMoments.of(detection.box)
+        if detection.box is not None:
+            self.boxes = self.boxes + BoxMoments.of(detection.box)
         if _quality(detection) > self.best:
             self.best = _quality(detection)
             self.box, self.position = detection.box, detection.position

@@ -137,6 +137,17 @@ def test_a_thing_is_one_static_identity_apart_from_people(thing: Stands) -> None
     assert not in_window
 
 
+def test_what_was_hidden_for_a_while_is_found_when_it_has_stood_long_enough_again() -> None:
+    rng = np.random.default_rng(8)
+    poster = Stands("poster", look(90)).seen(rng, 20.0)
+    seen = (d for d in poster if not 240.0 < d.time_s - START_S < 400.0)
+    events = track(merged(seen, people(rng, minutes=20.0)))
+    [told] = statics(events)
+    assert 1000.0 <= told.at_s - START_S < 1100.0
+    ids = final(events)
+    assert {ids[name] for name in ids if name.startswith("poster-")} == {told.global_id}
+
+
 def test_two_posters_of_one_print_are_two_things() -> None:
     rng = np.random.default_rng(2)
     first = Stands("a", look(90), left_px=300.0)
@@ -183,6 +194,10 @@ def test_an_operator_makes_it_a_person_for_good() -> None:
         if statics(events) and not tracker.window.resolver.constraints:
             word = OperatorCorrection("c1", Verdict.SAME, ("guard-0",), ("guard-200",), "me", 1.0)
             events += tracker.correct(word)
+    events += tracker.close()
+    for late in Stands("guard", look(90)).seen(rng):  # away for five minutes, and back
+        again = replace(late, id=f"again-{late.id}", time_s=late.time_s + 60.0 * (MINUTES + 5))
+        events += tracker.observe(again)
     events += tracker.close()
     assert len(statics(events)) == 1
     assert not tracker.window.static_objects.by_camera()
