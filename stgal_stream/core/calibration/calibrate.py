@@ -174,13 +174,14 @@ def _pair_model(fit: Mixture, k: int, times_s: Floats, grid: TimeGrid) -> PairMo
     if not fit.is_fitted[kind]:
         return PairModel(fit.links[k], len(times_s), seen)
     log_prior = float(np.log(fit.prior[k] / (1 - fit.prior[k])))
+    log_time_ratio = np.log(fit.g1[k] / fit.g0[k])
     return PairModel(
         link=fit.links[k],
         n_buddies=len(times_s),
         distribution=seen,
-        p_travel=probability(fit.log_odds_by_time()[k]),
+        p_travel=probability(log_prior + log_time_ratio),
         g1=fit.g1[k],
-        log_time_ratio=np.log(fit.g1[k] / fit.g0[k]),
+        log_time_ratio=log_time_ratio,
         log_distance_ratio=fit.distance_ratio[kind],
         log_prior_odds=log_prior,
     )

@@ -85,7 +85,7 @@ class AssociationWindow:
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
         self._prior = PartnerPrior()
-        self._continued: dict[TrackKey, int] = {}
+        self._continued: dict[TrackKey, int] = {}  # lowest number first
         self._n_judged = 0
         self._n_conflicts = 0
 
@@ -190,7 +190,7 @@ class AssociationWindow:
         for first, second, posterior in state.accepted:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
         made.history, made._prior = state.history, state.prior
-        made._continued = dict(state.continued)
+        made._continued = dict(sorted(state.continued.items(), key=lambda entry: entry[1]))
         made.static_objects = StaticObjects(made.gallery, settings, state.still_things)
         made.n_calibrations = state.n_calibrations
         made.n_until_calibration = state.n_until_calibration
@@ -202,8 +202,8 @@ class AssociationWindow:
     def _expire(self, at_s: float, keep: int) -> list[Event]:
         slots, first = self.gallery.slots.copy(), self.gallery.first
         gone = self.gallery.expire(at_s - self.settings.window_s, keep)
-        if gone:
-            self._continued = {k: n for k, n in self._continued.items() if n in self.gallery}
+        while self._continued and next(iter(self._continued.values())) < self.gallery.first:
+            del self._continued[next(iter(self._continued))]
         self.static_objects.expire(at_s)
         # What was erased is nobody's already.
         of = {n: int(slots[n - first]) for n in gone if slots[n - first] != NO_SLOT}
@@ -256,7 +256,9 @@ class AssociationWindow:
         )
         self.gallery.add(tracklet, at_s)
         if tracklet.track_id is not None:
-            self._continued[tracklet.camera, tracklet.track_id] = number
+            key = tracklet.camera, tracklet.track_id
+            self._continued.pop(key, None)  # so that they stay in the order of their numbers
+            self._continued[key] = number
         thing = None if self.resolver.by_chains else self.static_objects.observe(number, done)
         if thing is not None and thing.is_static:
             self.gallery.compare([number], False)

@@ -21,8 +21,10 @@ class CameraClock:
 
     ``offset_s`` is that difference as far as it is known; ``is_guess`` while it rests on one
     record. ``leads`` are (stamp, stamp minus offset minus site time), in seconds, taken when the
-    camera speaks after another one. ``turn`` is when it did so last, ``turn_lead_s`` the lead then,
-    ``n_alone`` the records since, and ``leapt_s`` the leaps in them that are not believed yet.
+    camera speaks after another one; ``lead_s`` is the lead that it has as a rule, ``lead_range_s``
+    the least and the largest but one, since one stray is no clock; 0 before it has spoken after
+    another. ``turn`` is when it did so last, ``turn_lead_s`` the lead then, ``n_alone`` the records
+    since, and ``leapt_s`` the leaps in them that are not believed yet.
     """
 
     offset_s: float = 0.0
@@ -33,6 +35,8 @@ class CameraClock:
     leapt_s: float = 0.0
     stamps: list[float] = field(default_factory=list)
     leads: list[tuple[float, float]] = field(default_factory=list)
+    lead_s: float = 0.0
+    lead_range_s: tuple[float, float] = (0.0, 0.0)
 
     @property
     def front_s(self) -> float:
@@ -71,19 +75,7 @@ class CameraClock:
         self.turn, self.turn_lead_s = turn, stamp_s - self.offset_s - site_s
         self.n_alone, self.leapt_s = 0, 0.0
         if not self.leads or abs(stamp_s - self.leads[-1][0]) >= _LEAD_EVERY_S:
-            self.leads = [*self.leads, (stamp_s, self.turn_lead_s)][-_N_LEADS:]
-
-    @property
-    def lead_s(self) -> float:
-        """The lead that the camera has as a rule; 0 before it has spoken after another."""
-        return statistics.median(lead_s for _, lead_s in self.leads) if self.leads else 0.0
-
-    @property
-    def lead_range_s(self) -> tuple[float, float]:
-        """The least and the largest lead but one, since one stray is no clock."""
-        leads = sorted(lead_s for _, lead_s in self.leads)
-        inner = leads[1:-1] or leads or [0.0]
-        return inner[0], inner[-1]
+            self._follow([*self.leads, (stamp_s, self.turn_lead_s)][-_N_LEADS:])
 
     @property
     def is_steady(self) -> bool:
@@ -96,5 +88,14 @@ class CameraClock:
         """Its clock shows so much more than was held; ``by_s``."""
         self.offset_s += by_s
         self.is_guess = is_guess
-        self.leads, self.turn_lead_s, self.leapt_s = [], 0.0, 0.0
+        self.turn_lead_s, self.leapt_s = 0.0, 0.0
+        self._follow([])
         return by_s
+
+    def _follow(self, leads: list[tuple[float, float]]) -> None:
+        # Every record asks for the leads of all cameras, so they are not sorted each time.
+        self.leads = leads
+        ordered = sorted(lead_s for _, lead_s in leads)
+        inner = ordered[1:-1] or ordered or [0.0]
+        self.lead_s = statistics.median(ordered or [0.0])
+        self.lead_range_s = inner[0], inner[-1]

@@ -127,7 +127,9 @@ class SiteClock:
         Who is always behind is off. Who always leads is so only where no other camera leads as far:
         where little happens the site's time stands still until somebody speaks.
         """
-        if not clock.is_steady:
+        least_lead_s, most_lead_s = clock.lead_range_s
+        may_be_off = most_lead_s < 0 or (least_lead_s > 0 and clock.lead_s >= least_s)
+        if not clock.is_steady or (least_s and not may_be_off):
             return 0.0
         others = [k for k in self._speaking() if k is not clock and k.leads]
         if not others:
@@ -136,9 +138,7 @@ class SiteClock:
         if abs(off_s) < least_s:
             return 0.0
         least, most = (statistics.median(k.lead_range_s[i] for k in others) for i in (0, 1))
-        is_apart = (
-            clock.lead_range_s[0] > max(0.0, most) if off_s > 0 else clock.lead_range_s[1] < 0
-        )
+        is_apart = least_lead_s > max(0.0, most) if off_s > 0 else most_lead_s < 0
         return off_s if (is_apart and abs(off_s) >= most - least) or not least_s else 0.0
 
     def _advance(self, camera: str, clock: CameraClock) -> float:
