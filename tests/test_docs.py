@@ -32,7 +32,7 @@ BLOCK = re.compile(r"(?:<!-- run(?:: (\w+))? -->\n)?```bash\n(.*?)```", re.DOTAL
 
 
 def blocks() -> list[Any]:
-    found = []
+    found, seen = [], set()
     for page in PAGES:
         for number, match in enumerate(BLOCK.finditer(page.read_text())):
             is_marked = match.group(0).startswith("<!-- run")
@@ -41,6 +41,9 @@ def blocks() -> list[Any]:
                 continue
             if kind == "frigate":  # tests/bridge/test_frigate_command.py runs it
                 continue
+            if (kind, match.group(2)) in seen:  # the same commands on another page
+                continue
+            seen.add((kind, match.group(2)))
             mark = [getattr(pytest.mark, kind)] if kind in ("kafka", "training") else []
             name = f"{page.relative_to(ROOT)}-{number}"
             marks = [*mark, pytest.mark.slow]

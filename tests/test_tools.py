@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
+
+from tests.support.process import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(
@@ -18,9 +19,8 @@ TOOLS = sorted(
 
 @pytest.mark.training  # they import torch
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.name)
-def test_every_tool_says_what_it_takes(tool: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(tool), "--help"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "usage:" in done.stdout.lower()
+def test_every_tool_says_what_it_takes(tool: Path, tmp_path: Path) -> None:
+    outputs = [tmp_path / name for name in ("stdout", "stderr")]
+    code = Forked([str(tool), "--help"], tmp_path, os.environ, outputs).wait()
+    assert code == 0, outputs[1].read_text()
+    assert "usage:" in outputs[0].read_text().lower()

@@ -14,7 +14,8 @@ from typing import Any
 
 from stgal_stream.configuration import simulated_config
 from stgal_stream.daemon import Daemon
-from stgal_stream.experiments.replay import LogSink, replay
+from stgal_stream.experiments.replay import replay
+from stgal_stream.experiments.sending import LogSink
 from stgal_stream.experiments.simulation.site import SimulatedSite, SiteLaw
 from stgal_stream.extractor.onnx import SHIPPED, OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog

@@ -27,6 +27,7 @@ from stgal_stream.daemon import Daemon
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.stream_quality import StreamQuality, stream_quality
 from stgal_stream.experiments import replay as replaying
+from stgal_stream.experiments import sending
 from stgal_stream.experiments.pages.demo_page import demo_page
 from stgal_stream.experiments.rerun import rerun
 from stgal_stream.experiments.simulation.site import Label, SimulatedSite, SiteLaw
@@ -133,7 +134,7 @@ def _publish(
     config: Config, log: Log, source: SimulatedSite, daemon: Daemon, sent: threading.Event
 ) -> None:
     """The cameras: they render and publish as fast as the machine lets them."""
-    sink = replaying.LogSink(log, config.topics.detections)
+    sink = sending.LogSink(log, config.topics.detections)
     try:
         replaying.replay(source, sink, start_s=_START_S, stopped=daemon.stop.is_set)
     finally:

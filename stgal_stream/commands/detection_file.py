@@ -27,7 +27,7 @@ import zstandard
 from rich.console import Console
 
 from stgal_stream.errors import DataError
-from stgal_stream.experiments.replay import LogSink, Message, send
+from stgal_stream.experiments.sending import LogSink, Message, send
 from stgal_stream.log.port import Log, Partition, Record
 from stgal_stream.settings import InputSettings
 from stgal_stream.wire.detection import decode

@@ -27,6 +27,7 @@ from stgal_stream.daemon import make_missing_topics, open_log
 from stgal_stream.errors import ConfigError
 from stgal_stream.evaluation.datasets import load_dataset
 from stgal_stream.experiments import replay as core
+from stgal_stream.experiments import sending
 from stgal_stream.experiments.simulation.schedule import (
     ScheduledPeople,
     read_schedule,
@@ -173,7 +174,7 @@ def file_command(
             if file.n_unusable
             else f"{path}: {len(file)} records",
             len(file),
-            lambda sink, first, on_sent, stopped: core.send(
+            lambda sink, first, on_sent, stopped: sending.send(
                 file.messages(first),
                 sink,
                 speed=speed,
@@ -218,7 +219,7 @@ def _send(
     if target is not None and (brokers or embedded):
         raise ConfigError("name one target: --to FILE, --brokers or --embedded")
 
-    def send(sink: core.Sink, first: int, on_sent: OnSent, stopped: Callable[[], bool]) -> int:
+    def send(sink: sending.Sink, first: int, on_sent: OnSent, stopped: Callable[[], bool]) -> int:
         if truth is not None:
             core.write_truth(source, truth, start_s)
         return core.replay(
@@ -250,7 +251,7 @@ def _transmit(
     name: str,
     what: str,
     n: int,
-    send: Callable[[core.Sink, int, OnSent, Callable[[], bool]], int],
+    send: Callable[[sending.Sink, int, OnSent, Callable[[], bool]], int],
     *,
     config: Config,
     target: Path | None,
@@ -264,7 +265,7 @@ def _transmit(
         raise ConfigError("--speed cannot be negative")
     console = Console(stderr=True)
     bookmark = core.Bookmark.of(f"{name} -> {target} {brokers} {embedded}")
-    is_resumed = resume and (target is None or core.part_of(target).exists())
+    is_resumed = resume and (target is None or sending.part_of(target).exists())
     first = bookmark.read() if is_resumed else 0
     stop = threading.Event()
     with _sink(target, brokers, embedded, config, first) as sink:
@@ -291,10 +292,10 @@ def _transmit(
 @contextmanager
 def _sink(
     target: Path | None, brokers: str, embedded: Path | None, config: Config, first: int
-) -> Iterator[core.Sink]:
+) -> Iterator[sending.Sink]:
     """Where the replay goes: a file (appended to after ``first`` detections), or a log."""
     if target is not None:
-        out = core.FileSink(target, resume=first > 0)
+        out = sending.FileSink(target, resume=first > 0)
         try:
             yield out
         finally:
@@ -303,6 +304,6 @@ def _sink(
     log = open_log(config, brokers=broker_list(brokers), embedded=embedded)
     try:
         make_missing_topics(log, config)
-        yield core.LogSink(log, config.topics.detections)
+        yield sending.LogSink(log, config.topics.detections)
     finally:
         log.close()

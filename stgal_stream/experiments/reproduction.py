@@ -26,7 +26,8 @@ from stgal_stream.evaluation.labelled_set import embed_dataset
 from stgal_stream.exclusive import exclusive
 from stgal_stream.experiments.benchmark import benchmark
 from stgal_stream.experiments.pair_choice import choose_pairs, random_negatives
-from stgal_stream.experiments.replay import DatasetSource, LogSink, replay
+from stgal_stream.experiments.replay import DatasetSource, replay
+from stgal_stream.experiments.sending import LogSink
 from stgal_stream.extractor.onnx import OnnxExtractor
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.topics import topic_specs

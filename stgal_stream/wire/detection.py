@@ -70,7 +70,9 @@ def _objects(record: Record, inputs: InputSettings) -> tuple[str, Iterable[Found
         return "stgal", [stgal.read_compact(headers, record.value)]
     value = record.value.removeprefix(codecs.BOM_UTF8)
     if value.lstrip()[:1] not in (b"{", b"["):
-        return nvschema.FORMAT.name, nvschema.read_binary(value)
+        from stgal_stream.wire.formats.nvschema_binary import read_binary
+
+        return nvschema.FORMAT.name, read_binary(value)
     topic = headers.get(TOPIC_HEADER)
     origin = Origin(None if topic is None else topic.decode(errors="replace"))
     content = json_of(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,6 +19,46 @@ import msgspec
 from stgal_stream.settings import Config
 from tests.support.waiting import HANG_S
 
+COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
+
+# What a command imports. Torch alone takes four seconds, and the tests call hundreds of commands:
+# each is forked from a process that has imported these and done nothing else.
+_IMPORTED = ["stgal_stream.cli", "stgal_stream.retraining.job", "stgal_stream.log.kafka"]
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(_IMPORTED)
+
+
+class Forked:
+    """A command line in a process of its own, as a shell would have started it; it is asked as a
+    ``subprocess.Popen`` is."""
+
+    def __init__(
+        self, line: Sequence[str], cwd: Path, environ: Mapping[str, str], outputs: Sequence[Path]
+    ) -> None:
+        self._process = _FORKS.Process(target=_run, args=(line, cwd, dict(environ), outputs))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout_s: float = HANG_S) -> int:
+        """Its exit code, at its end; what hangs is killed."""
+        self._process.join(timeout_s)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+        return self._process.exitcode or 0
+
 
 class Daemon:
     """``stgal-stream run`` as its own process."""
@@ -27,18 +68,15 @@ class Daemon:
     ) -> None:
         path = directory / "config.toml"
         path.write_text(_toml(config))
-        self._command = [
-            sys.executable, "-m", "stgal_stream.cli", "run", *where,
-            "--config", str(path), *([] if forever else ["--until-end"]),
-        ]  # fmt: skip
-        self._errors = directory / "stderr"
-        self.process: subprocess.Popen[bytes] | None = None
+        end = () if forever else ("--until-end",)
+        self._line = ["stgal-stream", "run", *where, "--config", str(path), *end]
+        self._outputs = [directory / name for name in ("stdout", "stderr")]
+        self.process: Forked | None = None
         self.environ: dict[str, str] = {}
 
     def start(self) -> None:
-        with self._errors.open("ab") as errors:
-            environ = os.environ | self.environ
-            self.process = subprocess.Popen(self._command, stderr=errors, env=environ)
+        environ = os.environ | self.environ
+        self.process = Forked(self._line, Path.cwd(), environ, self._outputs)
 
     @property
     def is_running(self) -> bool:
@@ -47,7 +85,7 @@ class Daemon:
     @property
     def errors(self) -> str:
         """What it said on standard error, all its lives together."""
-        return self._errors.read_text()
+        return self._outputs[1].read_text()
 
     def kill(self) -> None:
         assert self.process is not None
@@ -56,7 +94,7 @@ class Daemon:
 
     def finish(self) -> None:
         assert self.process is not None
-        code = self.process.wait(HANG_S)
+        code = self.process.wait()
         assert code == 0, self.errors[-3000:]
 
 
@@ -70,15 +108,6 @@ def _toml(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
-
-# What a command imports. Torch alone takes four seconds, and the tests call a hundred commands:
-# each is forked from a process that has imported these and done nothing else.
-_IMPORTED = ["stgal_stream.cli", "stgal_stream.retraining.job", "stgal_stream.log.kafka"]
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(_IMPORTED)
-
-
 def stgal(
     *arguments: str, cwd: Path, check: int = 0, environ: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
@@ -86,30 +115,28 @@ def stgal(
     environ = os.environ | {"XDG_STATE_HOME": str(cwd), "COLUMNS": "200"} | dict(environ)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = _FORKS.Process(target=_run, args=(arguments, cwd, environ, outputs))
-        process.start()
-        process.join(HANG_S)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
+        code = Forked(["stgal-stream", *arguments], cwd, environ, outputs).wait()
         out, error = (path.read_text() for path in outputs)
-    code = process.exitcode or 0
     assert code == check, f"exit code {code}: {error[-3000:]}"
     assert "Traceback" not in error
     return subprocess.CompletedProcess(arguments, code, out, error)
 
 
 def _run(
-    arguments: Sequence[str], cwd: Path, environ: Mapping[str, str], outputs: Sequence[Path]
+    line: Sequence[str], cwd: Path, environ: Mapping[str, str], outputs: Sequence[Path]
 ) -> None:
     """The forked process: as if a shell had started it in ``cwd``."""
-    from stgal_stream.cli import main
-
     for descriptor, path in enumerate(outputs, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None  # it is where this environment says
-    sys.argv = ["stgal-stream", *arguments]
+    sys.argv = list(line)
+    if Path(line[0]).is_file():
+        sys.path.insert(0, str(Path(line[0]).parent))
+        runpy.run_path(line[0], run_name="__main__")
+        return
+    from stgal_stream.cli import main
+
     main()

@@ -16,16 +16,8 @@ from stgal_stream.cli import cli
 from stgal_stream.configuration import simulated_config
 from stgal_stream.errors import ConfigError, DataError
 from stgal_stream.evaluation.datasets import load_dataset
-from stgal_stream.experiments.replay import (
-    Bookmark,
-    FileSink,
-    Message,
-    Source,
-    part_of,
-    replay,
-    send,
-    write_truth,
-)
+from stgal_stream.experiments.replay import Bookmark, Source, replay, write_truth
+from stgal_stream.experiments.sending import FileSink, Message, part_of, send
 from stgal_stream.experiments.simulation.schedule import (
     ScheduledPeople,
     read_schedule,
