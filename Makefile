@@ -56,10 +56,10 @@ check: $(VENV)/.test ## lint, format, types, import contract
 worlds: $(VENV)/.test ## simulated sites that nobody tuned for, beside an upper bound: a quarter of an hour
 	$(BIN)/python tools/worlds $(ARGS)
 
-bench: $(VENV)/.test kafka ## speed against the parts' own limits
+bench: $(VENV)/.test kafka ## speed against the parts' own limits; writes docs/performance.md
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	export KAFKA_TEST_BROKER=$$(tools/kafka-start); \
-	  $(BIN)/python tools/bench $(ARGS) && $(BIN)/python tools/measure_formats.py; \
+	  $(BIN)/python tools/bench --keep $(ARGS) && $(BIN)/python tools/measure_formats.py; \
 	  status=$$?; tools/kafka-stop; exit $$status
 
 setup: $(VENV)/.run

@@ -24,7 +24,7 @@ from stgal_stream.types import AssociationEvent, Detection, Refusal
 
 _DIM = 32
 _EVERY_S = 0.2
-_FLOOD = 0
+FLOOD = 0  # cameras: a new one with every record
 
 
 def cost(n: int, n_cameras: int, seed: int) -> tuple[float, Counter[str]]:
@@ -34,7 +34,7 @@ def cost(n: int, n_cameras: int, seed: int) -> tuple[float, Counter[str]]:
     tracker, seen = SiteTracker("bench", TrackerSettings()), Counter[str]()
     started = time.process_time()
     for i in range(n):
-        camera = f"u{i}" if n_cameras == _FLOOD else f"c{rng.integers(n_cameras)}"
+        camera = f"u{i}" if n_cameras == FLOOD else f"c{rng.integers(n_cameras)}"
         look = people[rng.integers(len(people))] + 0.5 * rng.normal(size=_DIM)
         at_s = 1e6 + _EVERY_S * i
         for event in tracker.observe(
@@ -52,11 +52,11 @@ def main(n: int, seed: int) -> None:
     """Measure the cost by the number of cameras."""
     click.echo(f"{'cameras':>12} {'CPU s':>7} {'ratio':>6} {'refused':>8} {'associated':>11}")
     first = None
-    for n_cameras in (20, 60, 100, 400, 1_000, _FLOOD):
+    for n_cameras in (20, 60, 100, 400, 1_000, FLOOD):
         with threadpool_limits(1):
             seconds, seen = cost(n, n_cameras, seed)
         first = first or seconds
-        name = str(n_cameras) if n_cameras != _FLOOD else f"{n} (flood)"
+        name = str(n_cameras) if n_cameras != FLOOD else f"{n} (flood)"
         click.echo(
             f"{name:>12} {seconds:7.1f} {seconds / first:6.2f} {seen['refused']:8d} "
             f"{seen['associated']:11d}"

@@ -119,7 +119,7 @@ class Workers:
             *(sys.executable, "-m", "stgal_stream.cli", "run", "--brokers", address),
             *("--config", str(config), "--stage", stage, "--until-end"),
         ]
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
         self._folder = config.parent
         self.cpu_s = 0.0
         self.n_started = 0
@@ -131,31 +131,33 @@ class Workers:
             env = os.environ | {
                 "STGAL_KAFKA_INSTANCE": name,
                 "STGAL_DAEMON_STATE_DIR": str(self._folder / name),
+                "STGAL_DAEMON_HTTP_PORT": "0",
                 "OMP_NUM_THREADS": "1",
             }
-            with (self._folder / f"{name}.log").open("wb") as told:
-                worker = subprocess.Popen(self._command, env=env, stderr=told, stdout=told)
-            self._running.append(worker)
+            told = self._folder / f"{name}.log"
+            with told.open("wb") as out:
+                worker = subprocess.Popen(self._command, env=env, stderr=out, stdout=out)
+            self._running.append((worker, told))
 
     def kill_one(self) -> None:
-        self._running[0].send_signal(signal.SIGKILL)
+        self._running[0][0].send_signal(signal.SIGKILL)
 
     def check(self) -> None:
         """
         Raises:
             ClickException: one of them has ended before its time.
         """
-        if any(worker.poll() is not None for worker in self._running):
+        if any(worker.poll() is not None for worker, _ in self._running):
             raise click.ClickException("a worker ended before it was killed")
 
     def finish(self) -> None:
         """Waits for all, and counts what they took."""
-        for worker in self._running:
+        for worker, told in self._running:
             _, status, use = os.wait4(worker.pid, 0)
             worker.returncode = os.waitstatus_to_exitcode(status)
             self.cpu_s += use.ru_utime + use.ru_stime
             if worker.returncode not in (0, -signal.SIGKILL):
-                raise click.ClickException(f"a worker ended with {worker.returncode}")
+                raise click.ClickException(told.read_text()[-2000:])
         self._running.clear()
 
 

@@ -31,8 +31,10 @@ from stgal_stream.core.matching.evidence import evidence_from, pair_evidences
 from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBestBuddies
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPrior
+from stgal_stream.core.tracker.cut_tracks import CutTracks
 from stgal_stream.core.tracker.report import report
 from stgal_stream.core.tracker.static_objects import StaticObjects, StillThing
+from stgal_stream.core.tracklets.builder import TrackKey
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import (
@@ -47,7 +49,6 @@ from stgal_stream.types import (
     Vectors,
 )
 
-TrackKey = tuple[str, str]
 # A record of the log stays below a broker's usual limit of a megabyte, whatever the cameras.
 _MAX_TOLD_PAIRS = 1000
 _SMALL_WINDOW = 100  # tracklets: to calibrate on fewer takes milliseconds, and links are awaited
@@ -85,7 +86,7 @@ class AssociationWindow:
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
         self._prior = PartnerPrior()
-        self._continued: dict[TrackKey, int] = {}  # lowest number first
+        self._cut_tracks = CutTracks()
         self._n_judged = 0
         self._n_conflicts = 0
 
@@ -171,7 +172,7 @@ class AssociationWindow:
             [(*pair, accepted.posterior(pair)) for pair in sorted(accepted.pairs)],
             self._prior,
             self.history,
-            self._continued,
+            self._cut_tracks.state(),
             self.static_objects.state(),
             self.n_calibrations,
             self.n_until_calibration,
@@ -190,7 +191,7 @@ class AssociationWindow:
         for first, second, posterior in state.accepted:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
         made.history, made._prior = state.history, state.prior
-        made._continued = dict(sorted(state.continued.items(), key=lambda entry: entry[1]))
+        made._cut_tracks = CutTracks(state.continued)
         made.static_objects = StaticObjects(made.gallery, settings, state.still_things)
         made.n_calibrations = state.n_calibrations
         made.n_until_calibration = state.n_until_calibration
@@ -202,8 +203,7 @@ class AssociationWindow:
     def _expire(self, at_s: float, keep: int) -> list[Event]:
         slots, first = self.gallery.slots.copy(), self.gallery.first
         gone = self.gallery.expire(at_s - self.settings.window_s, keep)
-        while self._continued and next(iter(self._continued.values())) < self.gallery.first:
-            del self._continued[next(iter(self._continued))]
+        self._cut_tracks.expire(self.gallery.first)
         self.static_objects.expire(at_s)
         # What was erased is nobody's already.
         of = {n: int(slots[n - first]) for n in gone if slots[n - first] != NO_SLOT}
@@ -223,15 +223,13 @@ class AssociationWindow:
         slots = {number: slot for number, slot in slots.items() if slot != NO_SLOT}
         self.gallery.erase(slots)
         self.static_objects.forget(slots)
-        self._continued = {k: n for k, n in self._continued.items() if n not in slots}
+        self._cut_tracks.forget(slots)
         ended = self._forget(slots, at_s)
         return [*ended, *self._publish(*self.buddies.settle(), at_s)]
 
     def _part_before(self, done: OpenTracklet) -> int | None:
         """The part of the same camera track before this one, where a long track was cut."""
-        if done.track_id is None:
-            return None
-        before = self._continued.get((done.camera, done.track_id))
+        before = self._cut_tracks.newest(done.camera, done.track_id)
         if before is None:
             return None
         gap_s = done.start_s - self.gallery[before].end_s
@@ -255,10 +253,7 @@ class AssociationWindow:
             done.late_s,
         )
         self.gallery.add(tracklet, at_s)
-        if tracklet.track_id is not None:
-            key = tracklet.camera, tracklet.track_id
-            self._continued.pop(key, None)  # so that they stay in the order of their numbers
-            self._continued[key] = number
+        self._cut_tracks.add(tracklet.camera, tracklet.track_id, number)
         thing = None if self.resolver.by_chains else self.static_objects.observe(number, done)
         if thing is not None and thing.is_static:
             self.gallery.compare([number], False)

@@ -17,7 +17,7 @@ from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, Vector
 
-TrackKey = tuple[str, str]
+TrackKey = tuple[str, str]  # camera, and the camera's own id of the track
 _LEAST_SHARE = 0.1  # of somebody whom a detector found, whatever stands before them
 
 
