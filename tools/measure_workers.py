@@ -103,7 +103,7 @@ def _records(n: int, seed: int) -> list[bytes]:
                 "timestamp": format_time(1.7e9 + at_s),
                 "site": f"site-{site}",
                 "sensorId": f"cam-{camera}",
-                "trackId": str(person),
+                "object": {"type": "person", "id": str(person)},
                 "embedding": {"vector": vector, "model": "simulated"},
             }
         ).encode()
@@ -140,15 +140,19 @@ class Workers:
             self._running.append((worker, told))
 
     def kill_one(self) -> None:
-        self._running[0][0].send_signal(signal.SIGKILL)
+        """One that still has something to do."""
+        at_work = [worker for worker, _ in self._running if _ended(worker) is None]
+        at_work[0].send_signal(signal.SIGKILL)
 
     def check(self) -> None:
         """
         Raises:
-            ClickException: one of them has ended before its time.
+            ClickException: one of them has failed.
         """
-        if any(worker.poll() is not None for worker, _ in self._running):
-            raise click.ClickException("a worker ended before it was killed")
+        for worker, told in self._running:
+            if code := _ended(worker):
+                detail = f"a worker ended with {code}"
+                raise click.ClickException(f"{detail}:\n{told.read_text()[-2000:]}")
 
     def finish(self) -> None:
         """Waits for all, and counts what they took."""
@@ -159,6 +163,12 @@ class Workers:
             if worker.returncode not in (0, -signal.SIGKILL):
                 raise click.ClickException(told.read_text()[-2000:])
         self._running.clear()
+
+
+def _ended(worker: subprocess.Popen[bytes]) -> int | None:
+    """The exit code of a process that has ended; what it took can still be asked for."""
+    found = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return None if found is None else found.si_status
 
 
 def measure(address: str, folder: Path, n: int, seed: int, n_workers: int, breaks: bool) -> str:
