@@ -52,7 +52,7 @@ def test_what_apaches_producer_sends_apaches_consumer_reads_once(
     daemon = Daemon(["--brokers", broker], config, tmp_path)
     for k in range(1, N_KILLS + 1):
         daemon.start()
-        wait_for(lambda at=k: log.end(topics.dead_letters, 0) > at * N / (N_KILLS + 2))
+        _wait_for_letters(log, topics.dead_letters, k * N // (N_KILLS + 2))
         daemon.kill()
     daemon.start()
     daemon.finish()
@@ -66,6 +66,10 @@ def test_what_apaches_producer_sends_apaches_consumer_reads_once(
     assert {letter["reason"] for letter in letters} == {"not_json"}
     assert log.end(topics.dead_letters, 0) > N  # with the marks of transactions
     log.close()
+
+
+def _wait_for_letters(log: KafkaLog, topic: str, n: int) -> None:
+    wait_for(lambda: log.end(topic, 0) > n)
 
 
 def _committed(folder: Path) -> Path:

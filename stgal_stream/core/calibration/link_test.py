@@ -22,12 +22,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from stgal_stream.types import CameraPair, Floats, Integers
+from stgal_stream.types import CameraPair, Floats, Integers, Mask
 
 FALSE_LINK_CHANCE = 1e-4  # of a calibration, whatever its number of camera pairs
 MIN_BUDDIES = 4  # with the best of luck the stakes of three are not enough
 _KERNEL_BINS = 2.0  # a bet spreads over so many bins: 16 % of a travel time, as people's paces do
 _MAX_FACTS = 200  # the closest: more take time and decide nothing
+# Whose evidence is taken together: the work grows with their cube, and a hundred show enough.
+_MOST_CAMERAS = 100
 
 
 class LinkStatus(StrEnum):
@@ -66,6 +68,19 @@ def link_evidence(found: BuddyTimes, background: Floats) -> tuple[float, float]:
     at = np.arange(n), found.bins[:n]
     wealth = np.cumsum(np.log(staked[at]) - np.log(np.maximum(nulls[at], 1e-300)))
     return float(max(0.0, wealth.max())), float(np.logaddexp.reduce(wealth) - math.log(n))
+
+
+def most_telling(pairs: Sequence[CameraPair], n_buddies: Integers) -> Mask:
+    """(K,) which camera pairs are of the cameras that have the most best buddies, up to a most.
+
+    A bet is fair whatever the number of buddies, so what these show together is an e-value still.
+    """
+    total: dict[str, int] = {}
+    for (a, b), n in zip(pairs, n_buddies.tolist(), strict=True):
+        for name in {a, b}:
+            total[name] = total.get(name, 0) + n
+    chosen = set(sorted(total, key=lambda name: (-total[name], name))[:_MOST_CAMERAS])
+    return np.array([a in chosen and b in chosen for a, b in pairs], bool)
 
 
 def joint_evidence(pairs: Sequence[CameraPair], evidence: Floats) -> float:

@@ -19,6 +19,7 @@ Expectation maximisation runs until nothing changes, in long strides (SQUAREM, V
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,13 @@ from stgal_stream.core.calibration.link_test import (
     joint_evidence,
     link_evidence,
     link_test,
+    most_telling,
 )
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS, PairHistogram
 from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.measures.isotonic import isotonic_decreasing
 from stgal_stream.core.measures.weighted_counts import weighted_counts
-from stgal_stream.types import CameraPair, Floats, Integers
+from stgal_stream.types import Floats, Integers
 
 _STRIDES = 40  # of three steps each; a dozen are enough nearly always
 _TOLERANCE = 0.02  # of log odds, between two strides: no decision hangs on less
@@ -115,20 +117,23 @@ def fit_mixture(
     if not counts:
         return None
     made, e_values = _start(counts, len(across), grid.n, trust)
-    pairs, n = [part.pair for part in counts], len(across)
-    across_shown = _is_shown(made.links[:n], pairs[:n], e_values[:n])
-    if across_shown or _is_shown(made.links[n:], pairs[n:], e_values[n:]):
+    n = len(across)
+    across_shown = _is_shown(made.links[:n], counts[:n], e_values[:n])
+    if across_shown or _is_shown(made.links[n:], counts[n:], e_values[n:]):
         made.is_fitted = across_shown, True
         _maximise(made, counts)
     return made
 
 
-def _is_shown(links: list[LinkStatus], pairs: list[CameraPair], e_values: Floats) -> bool:
+def _is_shown(links: list[LinkStatus], counts: list[PairHistogram], e_values: Floats) -> bool:
     """Whether anything shows that people are seen twice: one camera pair by itself, or all
     together, by their log e-values (K,)."""
     if LinkStatus.LINKED in links:
         return True
-    return bool(joint_evidence(pairs, e_values) >= -np.log(FALSE_LINK_CHANCE))
+    pairs = [part.pair for part in counts]
+    at = np.flatnonzero(most_telling(pairs, np.array([len(part.facts) for part in counts])))
+    together = joint_evidence([pairs[k] for k in at.tolist()], e_values[at])
+    return together >= -math.log(FALSE_LINK_CHANCE)
 
 
 def _start(

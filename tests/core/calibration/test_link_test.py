@@ -15,6 +15,7 @@ from stgal_stream.core.calibration.link_test import (
     joint_evidence,
     link_evidence,
     link_test,
+    most_telling,
     nearest_of,
 )
 from stgal_stream.core.calibration.time_grid import TimeGrid
@@ -125,3 +126,13 @@ def test_together_cameras_show_what_none_shows_alone() -> None:
     alone = np.full(3, 0.6 * limit)
     assert alone.max() < limit < joint_evidence(pairs, alone)
     assert joint_evidence([], np.zeros(0)) == 0.0
+
+
+def test_the_cameras_with_the_most_buddies_speak_for_a_wide_site() -> None:
+    names = [f"c{k:03d}" for k in range(130)]
+    pairs = [*itertools.pairwise(names), (names[5], names[5])]
+    n_buddies = np.array([*np.arange(len(names) - 1, 0, -1), 0])
+    kept = most_telling(pairs, n_buddies)
+    assert kept.tolist() == [k < 99 or k == len(pairs) - 1 for k in range(len(pairs))]
+    assert most_telling(pairs[:50], n_buddies[:50]).all()
+    assert not len(most_telling([], np.zeros(0, np.int64)))
