@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,8 +22,8 @@ from stgal_stream.retraining.job import Job, Outcome
 from stgal_stream.retraining.job_settings import JobSettings
 from stgal_stream.training.network import ResNet50
 from stgal_stream.training.trainer import Training, TrainingSettings
-from tests.support.process import stgal
-from tests.support.retraining import CHECKPOINT, TORCHRUN, kind, once
+from tests.support.process import stgal, together
+from tests.support.retraining import CHECKPOINT, kind, once
 from tests.support.tiny_model import tiny
 
 pytestmark = [pytest.mark.training, pytest.mark.fault]
@@ -34,11 +33,8 @@ def test_too_few_pairs_and_wrong_use_are_said(site: Path, tmp_path: Path) -> Non
     many = ("retrain", "--embedded", "log", "--out", "few", "--min-pairs", "100000")
     few = stgal(*many, cwd=site, check=2)
     assert "100000 are needed" in few.stderr
-    together = subprocess.run(
-        [*TORCHRUN, "-m", "stgal_stream.cli", *many],
-        cwd=site, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert together.stderr.count("100000 are needed") == 1
+    said = together(2, "stgal-stream", *many, cwd=site).stderr
+    assert said.count("100000 are needed") == 1
     gone = stgal("retrain", "--embedded", "nowhere", "--out", "x", cwd=tmp_path, check=2)
     assert "no embedded log" in gone.stderr
     assert not (tmp_path / "nowhere").exists()
@@ -112,8 +108,7 @@ def test_a_training_that_fails_leaves_nothing_to_fail_again(site: Path) -> None:
 
 def test_processes_and_parts_go_together(site: Path) -> None:
     what = ("retrain", "--embedded", "log", "--out", "parts", "--min-pairs", "5", "--no-promote")
-    command = [*TORCHRUN, "-m", "stgal_stream.cli", *what, "--parts", "1"]
-    done = subprocess.run(command, cwd=site, capture_output=True, text=True, check=False)
+    done = together(2, "stgal-stream", *what, "--parts", "1", cwd=site)
     assert "--parts 1 is too few for 2 processes" in done.stderr
     many = ("--batch-pairs", "2", "--parts", "64", "--iterations", "1", "--most", "200")
     assert "too small for 64 parts" in stgal(*what, *many, cwd=site, check=2).stderr

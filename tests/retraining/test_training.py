@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +27,7 @@ from stgal_stream.training.loader import Loader
 from stgal_stream.training.peers import Peers
 from stgal_stream.training.trainer import Progress, Training, TrainingSettings, read_checkpoint
 from tests.support.pictures import encoded
+from tests.support.process import together
 from tests.support.sightings import features, true_pairs, walk
 
 pytestmark = pytest.mark.training
@@ -182,21 +180,10 @@ def test_two_processes_take_the_steps_of_one(precision: str, n_parts: int, tmp_p
     """The curve of SGD, which a gradient of another length would bend, and the statistics that the
     trained network normalises by."""
     root = Path(__file__).parents[2]
-    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2")
+    command = ("-m", "tests.support.training_curve", str(tmp_path / "c.pt"), precision)
     runs = []
-    for how in ((), torchrun):
-        command = [
-            sys.executable,
-            *how,
-            "-m",
-            "tests.support.training_curve",
-            str(tmp_path / "c.pt"),
-        ]
-        command += [precision, str(n_parts)]
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            command, cwd=root, env=env, capture_output=True, text=True, check=False
-        )
+    for n in (1, 2):
+        done = together(n, *command, str(n_parts), cwd=root)
         assert done.returncode == 0, done.stderr
         runs.append(json.loads(done.stdout))
     (losses, *seen), (other_losses, *other_seen) = runs
@@ -224,9 +211,7 @@ def test_what_one_process_raises_all_do(tmp_path: Path) -> None:
         "    except LogError as error:\n"
         "        sys.stdout.write(f'{peers.rank} {error}\\n')\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(script)]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = together(2, str(script), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     told = "broker 2 cannot be reached"
     assert sorted(done.stdout.splitlines()) == [f"0 {told}", f"1 {told}"]

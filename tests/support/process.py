@@ -17,6 +17,7 @@ from types import MappingProxyType
 import msgspec
 
 from stgal_stream.settings import Config
+from tests.support.programs import free_port
 from tests.support.waiting import HANG_S
 
 COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
@@ -122,16 +123,40 @@ def stgal(
     return subprocess.CompletedProcess(arguments, code, out, error)
 
 
+def together(
+    n: int, *line: str, cwd: Path, environ: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end in n processes that ``torchrun`` would have started as one group;
+    what all of them said, and the largest exit code."""
+    group = {"WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n), "OMP_NUM_THREADS": "1"}
+    group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    group |= {"XDG_STATE_HOME": str(cwd), **environ}
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / name for name in ("stdout", "stderr")]
+        members = [
+            Forked(line, cwd, os.environ | group | {"RANK": str(k), "LOCAL_RANK": str(k)}, outputs)
+            for k in range(n)
+        ]
+        code = max(abs(member.wait()) for member in members)
+        out, error = (path.read_text() for path in outputs)
+    return subprocess.CompletedProcess(line, code, out, error)
+
+
 def _run(
     line: Sequence[str], cwd: Path, environ: Mapping[str, str], outputs: Sequence[Path]
 ) -> None:
-    """The forked process: as if a shell had started it in ``cwd``."""
+    """The forked process: as if a shell had started it in ``cwd``. The line begins with a command's
+    name, a script, or ``-m`` and a module."""
     for descriptor, path in enumerate(outputs, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), descriptor)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None  # it is where this environment says
+    if line[0] == "-m":
+        sys.argv = list(line[1:])
+        runpy.run_module(line[1], run_name="__main__", alter_sys=True)
+        return
     sys.argv = list(line)
     if Path(line[0]).is_file():
         sys.path.insert(0, str(Path(line[0]).parent))
