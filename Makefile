@@ -32,7 +32,7 @@ test-fast: $(VENV)/.test ## without a broker and without training: a minute and 
 
 faults: $(VENV)/.test kafka ## only tests that break something under a running daemon; KILLS=1000 for long
 	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
-	  $(if $(KILLS),STGAL_TEST_KILLS=$(KILLS)) $(BIN)/python -m pytest --numprocesses $(WORKERS) \
+	  $(if $(KILLS),TEST_KILLS=$(KILLS)) $(BIN)/python -m pytest --numprocesses $(WORKERS) \
 	  --dist loadfile -m fault $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
 sbom: $(VENV)/.test ## what an installation is made of, as CycloneDX, into build/sbom

@@ -1,7 +1,7 @@
 """Exactly once: killed with SIGKILL at random points, the output is the same, byte for byte.
 
 The daemon is a process of its own; the log is embedded, or a real Kafka broker. One site brings its
-own vectors, another crops, and some records cannot be used. ``STGAL_TEST_KILLS`` is how many.
+own vectors, another crops, and some records cannot be used. ``TEST_KILLS`` is how many.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def test_killed_many_times_the_output_is_the_same(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, config: Config
 ) -> None:
     broker = None if kind == "embedded" else request.getfixturevalue("broker")
-    n_kills = int(os.environ.get("STGAL_TEST_KILLS", N_KILLS[kind]))
+    n_kills = int(os.environ.get("TEST_KILLS", N_KILLS[kind]))
     total, whole = undisturbed(Run("whole", tmp_path, config, broker))
     run = Run("killed", tmp_path, config, broker)
     share = np.random.default_rng(2023).uniform(0.0, 0.97, n_kills)
