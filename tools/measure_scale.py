@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A site larger than one process: cost and wrong joins by the number of parts (docs/scale.md).
 
-    tools/measure_scale.py                       10,000 cameras, some hours of CPU time
-    tools/measure_scale.py --side 20 --people 2000 --parts 1 4 16      minutes
+    tools/measure_scale.py                       10,000 cameras, an hour of CPU time
+    tools/measure_scale.py --side 10 --people 300 --parts 1 --parts 4      a minute
 
-A simulated city of side x side cameras is cut into parts by the graph that its sightings show, each
-part runs through the tracker that a site has, and what the parts say is joined. Parts run side by
-side on all cores. CPU seconds are of the trackers alone.
+A simulated city of side x side cameras is cut into parts by the graph that its sightings show, the
+hours before included; each part runs through the tracker that a site has, and what the parts say is
+joined. Parts run side by side on all cores. CPU seconds are of the trackers alone.
 """
 
 from __future__ import annotations
@@ -69,29 +69,34 @@ def _unjoined(said: list[np.ndarray], owner: np.ndarray) -> np.ndarray:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--side", default=100, show_default=True, help="Cameras on a side of the city.")
-@click.option("--people", default=30_000, show_default=True)
-@click.option("--hours", default=2.0, show_default=True)
+@click.option("--people", default=15_000, show_default=True, help="That come in an hour.")
+@click.option("--hours", default=1.0, show_default=True, help="That are tracked.")
+@click.option("--before", default=3.0, show_default=True, help="Hours before, for the graph.")
 @click.option("--noise", default=0.7, show_default=True, help="Of a sighting's look.")
-@click.option("--window-s", default=600.0, show_default=True, help="The trackers' window.")
-@click.option("--parts", multiple=True, type=int, default=(16, 64, 256), show_default=True)
+@click.option("--window-s", default=3600.0, show_default=True, help="The trackers' window.")
+@click.option("--parts", multiple=True, type=int, default=(64, 256), show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(
     side: int,
     people: int,
     hours: float,
+    before: float,
     noise: float,
     window_s: float,
     parts: tuple[int, ...],
     seed: int,
 ) -> None:
     """Measure cost and wrong joins by the number of parts."""
-    seen = city(side, people, hours, noise, seed)
+    everything = city(side, round(people * (before + hours)), before + hours, noise, seed)
     began_s = time.process_time()
-    graph = camera_graph(seen, side * side, _WALK_S)
+    graph = camera_graph(everything, side * side, _WALK_S)
+    graph_s = time.process_time() - began_s
+    seen = everything[np.flatnonzero(everything.start_s >= before * 3600)]
     click.echo(
-        f"{side * side:,} cameras, {len(seen):,} sightings of {people:,} people in {hours:g} h, "
-        f"seed {seed}; the graph: {graph.nnz // 2:,} pairs of cameras, "
-        f"{time.process_time() - began_s:.0f} CPU s\n"
+        f"{side * side:,} cameras, {2 * side * (side - 1):,} streets, {len(seen):,} sightings of "
+        f"{len(np.unique(seen.person)):,} people in {hours:g} h, noise {noise:g}, seed {seed}; the "
+        f"graph, from {len(everything):,} sightings: {graph.nnz // 2:,} pairs of cameras, "
+        f"{graph_s:.0f} CPU s\n"
     )
     load = np.bincount(seen.camera, minlength=side * side)
     click.echo(
