@@ -76,14 +76,13 @@ class IdentityResolver:
         if self.scorer.calibration is None:
             return None
         slots = self.gallery.slots[: len(scores.p_association)]
-        ranked = np.nan_to_num(scores.log_odds, nan=-np.inf)
-        ranked = scores.p_association if self.by_chains else ranked
-        inside, outside = (np.flatnonzero(m) for m in (slots == slot, slots != slot))
-        partner = int(inside[np.argmax(ranked[inside])])
-        first = self.gallery.first
-        runner_up = None
-        if outside.size and scores.p_association[outside].max() > 0:
-            runner_up = int(outside[np.argmax(scores.p_association[outside])]) + first
+        inside = np.flatnonzero(slots == slot)
+        ranked = (scores.p_association if self.by_chains else scores.log_odds)[inside]
+        partner = int(inside[np.argmax(np.nan_to_num(ranked, nan=-np.inf))])
+        outside = scores.p_association.copy()
+        outside[inside] = 0.0
+        best, first = int(np.argmax(outside)), self.gallery.first
+        runner_up = best + first if outside[best] > 0 else None
         return evidence_from(self.scorer, number, partner + first, scores, runner_up)
 
     def _merge_into(self, number: int, others: list[int], at_s: float) -> list[IdentityEvent]:

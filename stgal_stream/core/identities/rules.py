@@ -86,7 +86,8 @@ class IdentityRules:
         """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
         are its own, against the first tracklets of the window."""
         slots = self.scorer.gallery.slots[: len(scores.times_s)]
-        linkage = Linkage.of(scores, slots, self.registry.n_slots)
+        rows = self._of_possible(scores, slots)
+        linkage = Linkage.of(scores[rows], slots[rows], self.registry.n_slots)
         log_odds = linkage.log_odds
         forbidden = self.forbidden_to(number)
         slots_found = np.flatnonzero(log_odds > self.min_log_odds).tolist()
@@ -102,6 +103,16 @@ class IdentityRules:
                 created = self.registry[slot].created
                 found.append(((-by_group, -candidate.log_odds, created), candidate))
         return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
+
+    def _of_possible(self, scores: Scores, slots: Integers) -> Integers:
+        """Rows (M,) of the identities that a tracklet with these scores (N,) may belong to: one
+        tracklet at least is alike enough. A mean is no more than the largest, and time adds no more
+        than it does anywhere, so nothing is missed."""
+        least = self.min_log_odds - scores.log_time.max(initial=0.0)
+        is_possible = np.zeros(self.registry.n_slots + 1, bool)
+        is_possible[slots[scores.log_appearance > least]] = True
+        is_possible[NO_SLOT] = False
+        return np.flatnonzero(is_possible[slots])
 
     def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
         """Whether all that is known of two identities (slots) makes them one person.

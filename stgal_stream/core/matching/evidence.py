@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -55,14 +56,14 @@ def _evidence(
 ) -> Evidence:
     """The pair whose scores stand at position ``at``."""
     assert scorer.calibration is not None
-    gallery = scorer.gallery
+    gallery, log_odds = scorer.gallery, float(scores.log_odds[at])
     return Evidence(
         partner=gallery[partner],
         p_visual=float(scores.p_visual[at]),
         p_travel=float(scores.p_travel[at]),
         p_association=float(scores.p_association[at]),
         travel_time_s=travel_time_s(gallery[number], gallery[partner]),
-        log_odds=float(np.nan_to_num(scores.log_odds[at])),
+        log_odds=0.0 if math.isnan(log_odds) else log_odds,
         travel_time_version=scorer.calibration.version,
         runner_up=None if runner_up is None else gallery[runner_up],
         runner_up_p_association=runner_up_p,

@@ -39,7 +39,9 @@ class PartnerPrior:
     def evidence(self, log_odds: Floats) -> Floats:
         """What each candidate (N,) says for a partner, from its log odds of being one, which are
         limited in size; 0 where they are not known (NaN)."""
-        return np.nan_to_num(np.log(1.0 + np.exp(log_odds)) - self.rate, nan=0.0)
+        found = np.log(1.0 + np.exp(log_odds)) - self.rate
+        found[np.isnan(found)] = 0.0
+        return np.asarray(found)
 
     def posterior(self, log_odds: Floats, first: Floats, second: Floats) -> Floats:
         """The probability that pairs (N,) are one person, from their log odds as any such pair and

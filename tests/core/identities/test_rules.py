@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.identities.revision import LinkageTable
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.types import Tracklet
 from tests.support.episodes import DIM, ONE_PERSON, Seen, scorer_of, two_people
 
 LEAST = 1.5
@@ -72,3 +76,29 @@ def test_identities_merge_where_pairs_or_groups_say_so_and_never_a_look_alike(
     apart: float, by_pairs: float, merged: bool
 ) -> None:
     assert bool(_merged(two_people(apart, 1)[:24], by_pairs)) == merged
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_identity_that_the_linkage_favours_is_missed(seed: int) -> None:
+    """Only identities with a tracklet that is alike enough are looked at; beside all of them."""
+    rng = np.random.default_rng(seed)
+    n, look = 60, np.ones(4, np.float32)
+    gallery = Gallery()
+    for number in range(n + 1):
+        at_s = 100.0 * number
+        gallery.add(Tracklet(number, "c", at_s, at_s + 1, look, "x", (f"d{number}",)), at_s)
+    registry = IdentityRegistry(gallery, "site")
+    for number in range(0, n, 2):  # every second one is nobody's
+        if number and rng.random() < 0.6:
+            registry.join(number, int(rng.choice(list(registry.slots))))
+        else:
+            registry.create(number)
+    rules = IdentityRules(registry, PairScorer(gallery), min_log_odds=LEAST)
+    appearance = rng.normal(-3.0, 4.0, n)
+    appearance[rng.random(n) < 0.2] = np.nan
+    time, nothing = rng.normal(0.0, 2.0, n), np.zeros(n)
+    times_s = rng.choice([1.0, 2.0, 5.0], n)
+    scores = Scores(nothing, nothing, nothing, appearance, time, times_s, appearance + time)
+    log_odds = Linkage.of(scores, gallery.slots[:n], registry.n_slots).log_odds
+    found = {c.slot: c.log_odds for c in rules.candidates(n, scores)}
+    assert found == {k: log_odds[k] for k in np.flatnonzero(log_odds > LEAST).tolist()}

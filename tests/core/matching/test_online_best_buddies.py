@@ -1,6 +1,8 @@
-"""Online IBBS equals the reference at every step of random streams."""
+"""Online IBBS equals the reference at every step of random streams; ``TEST_STREAMS`` is how many."""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from stgal_stream.core.matching.online_best_buddies import OnlineBestBuddies
 from tests.support.walked_best_buddies import walked_best_buddies
+
+N_STREAMS = int(os.environ.get("TEST_STREAMS", "600"))
 
 
 class Stream:
@@ -37,7 +41,7 @@ class Stream:
         return {(int(rows[i]), int(rows[j])) for i, j in pairs}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=N_STREAMS, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 40),
