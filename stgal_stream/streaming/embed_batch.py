@@ -63,20 +63,24 @@ class Item:
         return [p.message for p in self.parts if p.message is not None and p.fault is None]
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether there is a crop to decode."""
+        return any(p.message is not None and p.message.crop is not None for p in self.parts)
+
+    @property
     def n_crops(self) -> int:
         """How many pictures wait for the network."""
         return sum(part.pixels is not None for part in self.parts)
 
-    def prepare(self, extractor: OnnxExtractor | None, limits: EmbedSettings) -> Item:
+    def prepare(self, extractor: OnnxExtractor | None, limits: EmbedSettings) -> None:
         """Decodes the crops, if there are any, for the partition's extractor (None for a partition
         that was lost: whoever has it now reads it again)."""
         if extractor is None:
-            return self
+            return
         for part in self.parts:
             if part.message is not None and part.message.crop is not None:
                 self.extractor = extractor
                 _decode(part, part.message.crop, extractor, limits)
-        return self
 
 
 def _decode(part: Part, crop: bytes, extractor: OnnxExtractor, limits: EmbedSettings) -> None:

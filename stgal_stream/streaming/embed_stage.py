@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import Enum, auto
@@ -232,7 +232,10 @@ class _Loop:
         """Decodes what was gathered and hands it to the network; whether there was anything."""
         if self._rollout.is_blocked:
             return False
-        batch, self._gathered = list(self._decoders.map(self._prepare, self._gathered)), []
+        batch, self._gathered = self._gathered, []
+        # Vectors need no decoding, and to hand a record to a thread costs more than to read it.
+        for _ in self._decoders.map(self._prepare, [i for i in batch if i.has_pictures]):
+            pass
         if batch:
             self._in_network.append((batch, self._network.submit(embed, batch)))
             n = sum(item.n_crops for item in batch)
@@ -240,8 +243,8 @@ class _Loop:
                 self._stage.metrics.batch_size.observe(n)
         return bool(batch)
 
-    def _prepare(self, item: Item) -> Item:
-        return item.prepare(self._rollout.extractor(item.record.partition), self._limits)
+    def _prepare(self, item: Item) -> None:
+        item.prepare(self._rollout.extractor(item.record.partition), self._limits)
 
     def _commit_computed(self, *, wait: bool) -> None:
         """Commits the batches that are computed, in order; all of them where it may ``wait``."""
@@ -260,14 +263,14 @@ class _Loop:
         stage, metrics, now = self._stage, self._stage.metrics, time.time()
         stage.progress += len(out.done)
         metrics.detections.inc(len(out.done))
-        for source in out.sources:
-            metrics.embeddings.labels(source).inc()
+        for source, n in Counter(out.sources).items():
+            metrics.embeddings.labels(source).inc(n)
         for reason in out.refused:
             metrics.dead_letters.labels(str(reason)).inc()
+        latency = metrics.latency.labels(stage.name)
+        metrics.other_objects.inc(sum(item.n_others for item in out.done))
         for item in out.done:
-            delay_s = max(0.0, now - item.record.append_time_s)
-            metrics.latency.labels(stage.name).observe(delay_s)
-            metrics.other_objects.inc(item.n_others)
+            latency.observe(max(0.0, now - item.record.append_time_s))
             self._tell_format(item)
             for message in item.heard:
                 self._hear(message)

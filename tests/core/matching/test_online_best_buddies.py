@@ -1,4 +1,4 @@
-"""Online IBBS equals the reference at every step of random streams; ``TEST_STREAMS`` is how many."""
+"""Online IBBS equals the reference at every step of random streams, ``TEST_STREAMS`` of them."""
 
 from __future__ import annotations
 
