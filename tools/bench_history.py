@@ -122,6 +122,8 @@ def draw(path: Path, entry: Entry) -> None:
         plot.plot([r.size for r in rows], [r.ratio for r in rows], "o-")
         plot.axhline(1.0, color="0.7", linewidth=0.8)
         plot.set_xscale("log")
+        plot.minorticks_off()
+        plot.set_xticks([r.size for r in rows], labels=[f"{r.size:,}" for r in rows])
         plot.set_ylim(0.0, max(1.2, *(1.1 * r.ratio for r in rows)))
         plot.set_title(group, fontsize=10)
         plot.set_ylabel("of the limit")
