@@ -17,14 +17,21 @@ ROWS = (
 ENTRY = Entry("2026-01-31", "abc", MACHINE, {"numpy": "2"}, ROWS)
 
 
-def test_an_entry_is_compared_with_the_newest_of_its_machine(tmp_path: Path) -> None:
+def test_a_row_is_compared_with_the_newest_of_its_machine(tmp_path: Path) -> None:
     history = History(tmp_path / "benchmarks.jsonl")
-    assert history.before(ENTRY) is None
+    assert not history.newest(MACHINE)
     older, newest = replace(ENTRY, commit="first"), replace(ENTRY, commit="second")
     other = replace(ENTRY, commit="third", machine=MACHINE | {"gpu": "B"})
-    for entry in (older, newest, other):
+    partial = replace(ENTRY, commit="fourth", rows=(replace(ROWS[0], ratio=0.6),))
+    for entry in (older, newest, other, partial):
         history.add(entry)
-    assert history.before(ENTRY) == newest
+    found = history.newest(MACHINE)
+    assert {name: entry.commit for name, (_, entry) in found.items()} == {
+        "associate": "fourth",
+        "associate more": "second",
+        "daemon": "second",
+    }
+    assert found["associate"][0].ratio == 0.6
 
 
 def test_only_what_fell_by_more_than_a_tenth_is_told() -> None:
@@ -33,7 +40,7 @@ def test_only_what_fell_by_more_than_a_tenth_is_told() -> None:
         replace(ROWS[1], ratio=0.2),
         replace(ROWS[2], name="new", ratio=0.1),
     )
-    (line,) = got_worse(replace(ENTRY, rows=now), ENTRY)
+    (line,) = got_worse(replace(ENTRY, rows=now), {row.name: (row, ENTRY) for row in ROWS})
     assert line == "associate more: 0.20, was 0.25 on 2026-01-31 (abc)"
 
 

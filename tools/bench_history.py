@@ -60,12 +60,12 @@ class History:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def before(self, entry: Entry) -> Entry | None:
-        """The newest one of the same type of machine."""
+    def newest(self, machine: dict[str, str | int]) -> dict[str, tuple[Row, Entry]]:
+        """By name, the newest row that a type of machine has, and its entry: a run may leave some
+        out."""
         lines = self._path.read_text().splitlines() if self._path.exists() else []
-        found = [_entry(json.loads(line)) for line in lines]
-        same = [each for each in found if each.machine == entry.machine]
-        return same[-1] if same else None
+        entries = [_entry(json.loads(line)) for line in lines]
+        return {row.name: (row, e) for e in entries if e.machine == machine for row in e.rows}
 
     def add(self, entry: Entry) -> None:
         """Appends one."""
@@ -73,14 +73,16 @@ class History:
             out.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
 
-def got_worse(entry: Entry, before: Entry) -> list[str]:
-    """A line for each ratio that fell by more than a tenth."""
-    was = {row.name: row.ratio for row in before.rows}
-    return [
-        f"{row.name}: {row.ratio:.2f}, was {was[row.name]:.2f} on {before.day} ({before.commit})"
-        for row in entry.rows
-        if row.name in was and row.ratio < WORSE * was[row.name]
-    ]
+def got_worse(entry: Entry, before: dict[str, tuple[Row, Entry]]) -> list[str]:
+    """A line for each ratio that fell by more than a tenth since the newest one ``before``."""
+    found = []
+    for row in entry.rows:
+        if row.name in before:
+            was, then = before[row.name]
+            if row.ratio < WORSE * was.ratio:
+                told = f"{row.ratio:.2f}, was {was.ratio:.2f} on {then.day} ({then.commit})"
+                found.append(f"{row.name}: {told}")
+    return found
 
 
 def write_page(page: Path, entry: Entry) -> None:
@@ -114,6 +116,8 @@ def draw(path: Path, entry: Entry) -> None:
 
     plt.rcParams |= {"svg.hashsalt": "stgal", "font.size": 10, "svg.fonttype": "none"}
     groups = list(dict.fromkeys(row.group for row in entry.rows if row.group))
+    if not groups:
+        return
     figure, axes = plt.subplots(
         1, len(groups), figsize=(4.5 * len(groups), 3.0), layout="constrained", squeeze=False
     )

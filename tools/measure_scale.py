@@ -11,6 +11,7 @@ joined. Parts run side by side on all cores. CPU seconds are of the trackers alo
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -42,7 +43,7 @@ def measure(seen: Sightings, parts: Parts, window_s: float) -> str:
     rows = [np.flatnonzero(reads[seen.camera]) for reads in parts.reads]
     said, cpu_s, windows = [], 0.0, []
     with click.progressbar(
-        tracked(seen, rows, window_s), length=len(rows), label=f"{len(rows)} parts", file=None
+        tracked(seen, rows, window_s), length=len(rows), label=f"{len(rows)} parts", file=sys.stderr
     ) as bar:
         for mine, found in zip(rows, bar, strict=True):
             words = np.full(len(seen), NOBODY)

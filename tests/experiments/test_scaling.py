@@ -69,6 +69,9 @@ def test_a_minority_of_the_common_sightings_joins_nobody() -> None:
     assert _groups(hand_over(said, np.array([0, 0, 0, 0, 1]))) == {(0, 1, 2, 4), (3,)}
     said = [np.array([0, 0, 1, 1, NOBODY]), np.array([0, 0, 0, 0, 0])]
     assert _groups(hand_over(said, np.array([0, 0, 0, 0, 1]))) == {(0, 1), (2, 3), (4,)}
+    # A single one is enough where it is all that both parts saw of either.
+    said = [np.array([0, NOBODY]), np.array([0, 0])]
+    assert _groups(hand_over(said, np.array([0, 1]))) == {(0, 1)}
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -53,6 +53,7 @@ def test_what_apaches_producer_sends_apaches_consumer_reads_once(
     for k in range(1, N_KILLS + 1):
         daemon.start()
         _wait_for_letters(log, topics.dead_letters, k * N // (N_KILLS + 2))
+        assert daemon.is_running, "it was done before it could be killed"
         daemon.kill()
     daemon.start()
     daemon.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import multiprocessing
 import os
@@ -27,6 +28,13 @@ COMMAND = [sys.executable, "-m", "stgal_stream.cli"]
 _IMPORTED = ["stgal_stream.cli", "stgal_stream.retraining.job", "stgal_stream.log.kafka"]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(_IMPORTED)
+
+
+@atexit.register  # before multiprocessing's own, which would wait for them
+def _end_all() -> None:
+    """A test that failed may have left a process behind."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 class Forked:
@@ -153,6 +161,12 @@ def _run(
     os.environ.clear()
     os.environ.update(environ)
     tempfile.tempdir = None  # it is where this environment says
+    if "OMP_NUM_THREADS" in environ:  # what was imported has read another environment
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(int(environ["OMP_NUM_THREADS"]))
+        torch.set_num_threads(int(environ["OMP_NUM_THREADS"]))
     if line[0] == "-m":
         sys.argv = list(line[1:])
         runpy.run_module(line[1], run_name="__main__", alter_sys=True)

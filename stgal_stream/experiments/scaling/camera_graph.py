@@ -2,8 +2,8 @@
 
 Two sightings are counted where each is, in look, the other's nearest of all other cameras within a
 walk's time. Strangers fall on any two of all cameras, one person's next sightings on the same few
-again and again: so what repeats is a street. The count of a slice of time needs that slice only, so
-machines can share the work.
+again and again: so what repeats is a street. The count of a slice of time needs that slice and a
+walk's time before and after it, so machines can share the work.
 """
 
 from __future__ import annotations

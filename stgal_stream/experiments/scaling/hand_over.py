@@ -3,7 +3,8 @@
 Neighbouring parts see the sightings of the cameras between them, each under identities of its own.
 An identity of one part and one of another are the same person where they have more than half of
 those sightings in common (the Jaccard index): so an identity has at most one counterpart in another
-part, and one doubtful sighting joins nobody.
+part, and one doubtful sighting among several joins nobody. A single one joins where it is all that
+the two parts saw of either.
 """
 
 from __future__ import annotations
