@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 
@@ -80,12 +81,20 @@ class Daemon:
         end = () if forever else ("--until-end",)
         self._line = ["stgal-stream", "run", *where, "--config", str(path), *end]
         self._outputs = [directory / name for name in ("stdout", "stderr")]
-        self.process: Forked | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         self.environ: dict[str, str] = {}
+        self.is_fresh = False  # an interpreter of its own: where ``environ`` says something to it
 
     def start(self) -> None:
         environ = os.environ | self.environ
-        self.process = Forked(self._line, Path.cwd(), environ, self._outputs)
+        if not self.is_fresh:
+            self.process = Forked(self._line, Path.cwd(), environ, self._outputs)
+            return
+        with ExitStack() as files:
+            out, error = (files.enter_context(path.open("ab")) for path in self._outputs)
+            self.process = subprocess.Popen(
+                [*COMMAND, *self._line[1:]], stdout=out, stderr=error, env=environ
+            )
 
     @property
     def is_running(self) -> bool:
@@ -103,7 +112,7 @@ class Daemon:
 
     def finish(self) -> None:
         assert self.process is not None
-        code = self.process.wait()
+        code = self.process.wait(HANG_S)
         assert code == 0, self.errors[-3000:]
 
 
