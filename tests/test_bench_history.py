@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bench_history import Entry, History, Row, draw, got_worse, write_page
 
-MACHINE: dict[str, str | int] = {"processor": "A", "cores": "2 cores"}
+MACHINE: dict[str, str] = {"processor": "A", "cores": "2 cores"}
 ROWS = (
     Row("associate", "500 /s", "1000, faiss", 0.5, "by window", 1_000),
     Row("associate more", "50 /s", "200, faiss", 0.25, "by window", 10_000),

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import re
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 WORSE = 0.9  # of what it was: a smaller change is the machine's
 _BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -43,7 +44,7 @@ class Entry:
 
     day: str
     commit: str
-    machine: dict[str, str | int]
+    machine: dict[str, str]
     versions: dict[str, str]
     rows: tuple[Row, ...]
 
@@ -60,17 +61,17 @@ class History:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def newest(self, machine: dict[str, str | int]) -> dict[str, tuple[Row, Entry]]:
+    def newest(self, machine: dict[str, str]) -> dict[str, tuple[Row, Entry]]:
         """By name, the newest row that a type of machine has, and its entry: a run may leave some
         out."""
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        entries = [_entry(json.loads(line)) for line in lines]
+        lines = self._path.read_bytes().splitlines() if self._path.exists() else []
+        entries = [msgspec.json.decode(line, type=Entry) for line in lines]
         return {row.name: (row, e) for e in entries if e.machine == machine for row in e.rows}
 
     def add(self, entry: Entry) -> None:
         """Appends one."""
-        with self._path.open("a") as out:
-            out.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+        with self._path.open("ab") as out:
+            out.write(msgspec.json.encode(entry) + b"\n")
 
 
 def got_worse(entry: Entry, before: dict[str, tuple[Row, Entry]]) -> list[str]:
@@ -135,22 +136,17 @@ def draw(path: Path, entry: Entry) -> None:
     plt.close(figure)
 
 
-def _entry(content: dict[str, object]) -> Entry:
-    rows = tuple(Row(**row) for row in content.pop("rows"))  # type: ignore[attr-defined]
-    return Entry(**content, rows=rows)  # type: ignore[arg-type]
-
-
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 
-def _machine() -> dict[str, str | int]:
+def _machine() -> dict[str, str]:
     """The type of this machine."""
     told = Path("/proc/cpuinfo")
     name = re.search(r"model name\s*: (.*)", told.read_text()) if told.exists() else None
-    found: dict[str, str | int] = {
+    found: dict[str, str] = {
         "processor": name.group(1) if name else platform.processor() or platform.machine(),
         "cores": f"{os.cpu_count()} cores",
     }

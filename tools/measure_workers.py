@@ -32,6 +32,7 @@ import numpy as np
 from stgal_stream.configuration import load_config
 from stgal_stream.log.kafka import KafkaLog
 from stgal_stream.log.port import NewRecord
+from stgal_stream.log.reading import values
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config, TopicSettings
 from stgal_stream.wire.fields import format_time
@@ -41,7 +42,7 @@ _DIM = 128
 _PEOPLE_A_SECOND = 10.0
 
 
-class Site:
+class Run:
     """Topics of one run's own, filled with detections, and the configuration of their workers."""
 
     def __init__(self, address: str, folder: Path, n: int, seed: int) -> None:
@@ -60,27 +61,22 @@ class Site:
         limits = ["max_future_s = inf"]
         parts = {"topics": lines, "kafka": kafka, "input": limits}
         self.path.write_text("".join(f"[{k}]\n" + "\n".join(v) + "\n" for k, v in parts.items()))
-        values = list(_records(n, seed))
+        sent = _records(n, seed)
         for start in range(0, n, 500):
             self.log.append(
                 [
-                    NewRecord(self.config.topics.detections, f"{k % _SITES}".encode(), values[k])
+                    NewRecord(self.config.topics.detections, f"{k % _SITES}".encode(), sent[k])
                     for k in range(start, min(start + 500, n))
                 ]
             )
 
     def told(self) -> Counter[str]:
         """How often each detection was given an identity."""
-        topic, found = self.config.topics.identities, Counter[str]()
-        for partition in range(_SITES):
-            at, end = 0, self.log.end(topic, partition)
-            while at < end:
-                records = self.log.read(topic, partition, at, 1000)
-                for record in records:
-                    event = json.loads(record.value)
-                    if event["type"] in ("created", "joined"):
-                        found.update(event["tracklet"]["detections"])
-                at = records[-1].offset + 1 if records else end
+        found = Counter[str]()
+        for value in values(self.log, self.config.topics.identities):
+            event = json.loads(value)
+            if event["type"] in ("created", "joined"):
+                found.update(event["tracklet"]["detections"])
         return found
 
 
@@ -174,35 +170,35 @@ def _ended(worker: subprocess.Popen[bytes]) -> int | None:
 def measure(address: str, folder: Path, n: int, seed: int, n_workers: int, breaks: bool) -> str:
     """One row of the table: both stages with so many workers; where one of them ``breaks``, it is
     killed after a while and another joins."""
-    site = Site(address, folder, n, seed)
-    empty = Site(address, folder, 0, seed)
+    run = Run(address, folder, n, seed)
+    empty = Run(address, folder, 0, seed)
     shown = []
     for stage in ("embed", "associate"):
         idle = Workers(address, empty.path, stage)
         idle.start()
         idle.finish()
-        workers = Workers(address, site.path, stage)
+        workers = Workers(address, run.path, stage)
         began_s = time.perf_counter()
         workers.start(n_workers)
         if breaks:
-            _break(site, stage, n, workers)
+            _break(run, stage, n, workers)
         workers.finish()
         seconds = time.perf_counter() - began_s
         cpu_s = workers.cpu_s - idle.cpu_s * workers.n_started
         shown.append(f"{1e3 * cpu_s / n:.3f} | {seconds:.0f}")
-    told = site.told()
+    told = run.told()
     lost, doubled = n - len(told), sum(k > 1 for k in told.values())
-    site.log.close()
+    run.log.close()
     empty.log.close()
     name = f"{n_workers}, one killed, one joins" if breaks else str(n_workers)
     return f"| {name} | {' | '.join(shown)} | {lost} | {doubled} |"
 
 
-def _break(site: Site, stage: str, n: int, workers: Workers) -> None:
+def _break(run: Run, stage: str, n: int, workers: Workers) -> None:
     """When a fifth is done: one worker dies, and another joins."""
-    topics = site.config.topics
+    topics = run.config.topics
     topic = topics.embeddings if stage == "embed" else topics.identities
-    while sum(site.log.end(topic, partition) for partition in range(_SITES)) < n / 5:
+    while sum(run.log.end(topic, partition) for partition in range(_SITES)) < n / 5:
         workers.check()
         time.sleep(0.1)
     workers.kill_one()

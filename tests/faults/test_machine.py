@@ -124,7 +124,7 @@ def test_a_clock_that_is_set_while_it_runs_changes_nothing(
     total, said = whole
     clock = SteppingClock(tmp_path / "clock")
     run = Run("stepping", tmp_path, config)
-    run.daemon.environ, run.daemon.is_fresh = clock.environ, True
+    run.daemon.environ = clock.environ
     run.daemon.start()
     for number, off_s in enumerate((-_HOUR_S, 24 * _HOUR_S, 0.0), 1):
         reached(run, total * number / 6)

@@ -45,6 +45,8 @@ class Forked:
     def __init__(
         self, line: Sequence[str], cwd: Path, environ: Mapping[str, str], outputs: Sequence[Path]
     ) -> None:
+        for path in outputs:  # there is something to read from the start
+            path.touch(mode=0o600)
         self._process = _FORKS.Process(target=_run, args=(line, cwd, dict(environ), outputs))
         self._process.start()
 
@@ -83,13 +85,13 @@ class Daemon:
         self._outputs = [directory / name for name in ("stdout", "stderr")]
         self.process: Forked | subprocess.Popen[bytes] | None = None
         self.environ: dict[str, str] = {}
-        self.is_fresh = False  # an interpreter of its own: where ``environ`` says something to it
 
     def start(self) -> None:
         environ = os.environ | self.environ
-        if not self.is_fresh:
+        if not self.environ:
             self.process = Forked(self._line, Path.cwd(), environ, self._outputs)
             return
+        # What it is given may be meant for the interpreter, which reads it as it starts.
         with ExitStack() as files:
             out, error = (files.enter_context(path.open("ab")) for path in self._outputs)
             self.process = subprocess.Popen(
