@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 # The tracker beside it goes first where cores do not suffice: a page may be late, a decision not.
 _NICENESS = 5
+# A request changes threads some twenty times, and waits so long for each while the log is read: the
+# interpreter's own 5 ms show.
+_TURN_S = 0.0005
 
 _EPILOG = """\b
 Examples:
@@ -86,6 +90,7 @@ def web(
     directory = state_dir or Path(config.daemon.state_dir) / "web"
     with existing_log(config, brokers, embedded) as log:
         os.nice(_NICENESS)  # before there are threads: each has its own
+        sys.setswitchinterval(_TURN_S)
         releases = config.releases_folder(embedded)
         serve_page(log, config, directory, releases, (host, port), access, threading.Event())
     logger.info("stopped cleanly")

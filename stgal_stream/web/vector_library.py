@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stgal_stream.types import Vector
-from stgal_stream.web.vectors import Place, VectorFile
+from stgal_stream.web.vectors import VectorFile
 
+_CHUNK = 2000  # rows that are read at once
 _AT_ONCE = 100_000  # rows whose means are taken in less than a second
 
 
@@ -31,8 +33,8 @@ class VectorLibrary:
                 "SELECT slot, number, site, camera FROM sighting "
                 "WHERE extractor = ? AND slot IS NOT NULL",
                 (number,),
-            ).fetchall()
-            file.load([row[0] for row in rows], [Place(*row[1:]) for row in rows])
+            )
+            file.load(iter(partial(rows.fetchmany, _CHUNK), []))
             file.fit()
 
     def number(self, connection: sqlite3.Connection, version: str, dimension: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,14 +59,19 @@ class VectorFile:
 
     # --- rows --------------------------------------------------------------------------------
 
-    def load(self, slots: Sequence[int], places: Sequence[Place]) -> None:
-        """What is known already, after a start."""
+    def load(self, chunks: Iterable[Sequence[tuple[int, int, str, str]]]) -> None:
+        """What is known already, after a start: rows of slot, number, site and camera, some at a
+        time, so that other threads get their turn in between."""
+        for rows in chunks:
+            slots, numbers, sites, cameras = zip(*rows, strict=True)
+            with self._lock:
+                self._grow(max(slots) + 1)
+                at = np.array(slots)
+                self._numbers[at] = numbers
+                self._cameras[at] = [self._camera(*place) for place in zip(sites, cameras, strict=True)]
+                self._sites[at] = [self._site(site) for site in sites]
         with self._lock:
-            self._grow(max(slots, default=-1) + 1)
-            for slot, place in zip(slots, places, strict=True):
-                self._note(slot, place)
-            used = set(slots)
-            self._free = [slot for slot in range(self._n) if slot not in used]
+            self._free = np.flatnonzero(self._numbers[: self._n] == NOBODY).tolist()
 
     def write(self, vector: Vector) -> int:
         """Writes a vector and gives its slot. Nobody finds it before ``place``."""
@@ -129,10 +134,17 @@ class VectorFile:
             self._scales = np.concatenate([self._scales, np.ones(more, np.float32)])
 
     def _note(self, slot: int, place: Place) -> None:
-        camera = self._places.setdefault((place.site, place.camera), len(self._places))
         self._numbers[slot] = place.number
-        self._cameras[slot] = camera
-        self._sites[slot] = self._site_numbers.setdefault(place.site, len(self._site_numbers))
+        self._cameras[slot] = self._camera(place.site, place.camera)
+        self._sites[slot] = self._site(place.site)
+
+    def _camera(self, site: str, camera: str) -> int:
+        """The number of a camera; a new one gets the next."""
+        return self._places.setdefault((site, camera), len(self._places))
+
+    def _site(self, site: str) -> int:
+        """The same of a site."""
+        return self._site_numbers.setdefault(site, len(self._site_numbers))
 
     # --- search ------------------------------------------------------------------------------
 

@@ -205,7 +205,8 @@ def test_a_start_finds_what_was_there(tmp_path: Path) -> None:
     before = file.nearest(vectors[2], "s", "a", 5)
     file.close()
     again = VectorFile(tmp_path / "v.f32", 4)
-    again.load(slots[:4], places[:4])  # the last was never committed
+    rows = [(slots[row], 10 + row, "s", "a") for row in range(4)]
+    again.load([rows[:3], rows[3:]])  # the last was never committed
     again.fit()
     assert again.nearest(vectors[2], "s", "a", 1)[0][0] == before[0][0] == 12
     assert again.write(vectors[0]) == slots[4]
