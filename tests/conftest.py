@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stgal_stream.configuration import load_config
 from stgal_stream.log.embedded import EmbeddedLog
@@ -16,6 +17,10 @@ from stgal_stream.settings import Config
 from stgal_stream.types import Detection
 from tests.support.places import TOPICS
 from tests.support.walk import simulated_walk
+
+# No test decides by the clock.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,9 +19,9 @@ from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.calibration.score_tables import ScoreTables
 from stgal_stream.core.calibration.time_grid import TimeGrid, smoothed
 from stgal_stream.core.gallery.normalisation import Normalisation
-from stgal_stream.core.matching.partner_prior import PartnerEvidence
 from stgal_stream.core.measures.best_buddies import best_buddies
 from stgal_stream.core.measures.distance import distances
+from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.evaluation.labelled_set import LabelledSet
 from stgal_stream.evaluation.retrieval import JUNK, Ranking, Retrieval
 from stgal_stream.experiments.fusion import Candidates, Fusion, PTravel
@@ -287,9 +287,7 @@ def _select(
     reach = _reach(calibration)
     edges = np.linspace(0, calibration.distance_width * N_DISTANCE_BINS, _N_DISTANCE_BINS + 1)
     same_d, other_d = np.zeros(_N_DISTANCE_BINS, np.int64), np.zeros(_N_DISTANCE_BINS, np.int64)
-    partners = PartnerEvidence.empty(len(data.person))
-    nobody = np.zeros(0, np.int64)
-    accepted: list[tuple[Integers, Integers, Floats]] = [(nobody, nobody, np.zeros(0))]
+    accepted: list[Floats] = [np.zeros(0)]
     rights: list[Floats] = [np.zeros(0)]
     for done, (a, b) in enumerate(every):
         rows, columns = members[a], members[b]
@@ -310,46 +308,13 @@ def _select(
             figures.n += len(pairs)
             figures.n_right += int(right.sum())
             figures.n_true += int(same.sum())
-        _add_partner_evidence(calibration, c, rows, columns, partners)
-        i, j = chosen["ibbs"].T
-        accepted.append((rows[i], columns[j], _log_odds(calibration, c, chosen["ibbs"])))
+        accepted.append(probability(_log_odds(calibration, c, chosen["ibbs"])))
         rights.append(same[chosen["ibbs"][:, 0], chosen["ibbs"][:, 1]].astype(np.float64))
         on_progress("pairs", done + 1, len(every))
-    i, j, odds = (np.concatenate(part) for part in zip(*accepted, strict=True))
-    prior, evidence = partners.fit(np.isin(np.arange(len(data.person)), data.window))
-    posterior = prior.posterior(odds, evidence[i], evidence[j])
+    posterior = np.concatenate(accepted)
     selected["ibbs"].expected_right = float(posterior.sum())
     reliability = _reliability(posterior, np.concatenate(rights))
     return selected, reliability, (edges, same_d, other_d - same_d)
-
-
-def _add_partner_evidence(
-    calibration: Calibration,
-    c: Candidates,
-    rows: Integers,
-    columns: Integers,
-    partners: PartnerEvidence,
-) -> None:
-    """Adds what all pairs of two cameras say about each of their images having a partner."""
-    log_odds = calibration.log_odds_table(c.first, c.second)
-    if log_odds is None:
-        return
-    odds = np.exp(log_odds.ravel())
-    tables = (
-        (partners.evidence, np.log(1 + odds).astype(np.float32)),
-        (partners.expected, (odds / (1 + odds)).astype(np.float32)),
-    )
-    partners.n[rows] += len(columns)
-    partners.n[columns] += len(rows)
-    per_width = 1 / calibration.distance_width
-    for start in range(0, len(rows), _QUERIES_AT_ONCE):
-        part = slice(start, start + _QUERIES_AT_ONCE)
-        by_distance = np.minimum(c.seen[part] * per_width, N_DISTANCE_BINS - 1).astype(np.intp)
-        cells = by_distance * calibration.grid.n + calibration.grid.bins(c.time_s[part])
-        for total, table in tables:
-            found = table[cells]
-            total[rows[part]] += found.sum(axis=1)
-            total[columns] += found.sum(axis=0)
 
 
 def _reach(calibration: Calibration) -> float:

@@ -68,7 +68,9 @@ class VectorFile:
                 self._grow(max(slots) + 1)
                 at = np.array(slots)
                 self._numbers[at] = numbers
-                self._cameras[at] = [self._camera(*place) for place in zip(sites, cameras, strict=True)]
+                self._cameras[at] = [
+                    self._camera(*place) for place in zip(sites, cameras, strict=True)
+                ]
                 self._sites[at] = [self._site(site) for site in sites]
         with self._lock:
             self._free = np.flatnonzero(self._numbers[: self._n] == NOBODY).tolist()

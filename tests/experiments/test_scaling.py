@@ -75,7 +75,7 @@ def test_a_minority_of_the_common_sightings_joins_nobody() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_parts_that_are_right_join_no_two_people(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, n_parts = int(rng.integers(1, 40)), int(rng.integers(1, 5))

@@ -6,6 +6,7 @@ and then the mark goes (it is strict).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.evaluation.stream_quality import StreamQuality, stream_quality
+from stgal_stream.experiments.worlds.movement import Visit
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, Refusal
 from tests.scenarios import laws
@@ -64,6 +66,26 @@ def test_staff_who_come_back_all_day_are_linked_whatever_the_seed() -> None:
         found = quality(tracker)
         assert found.across.precision > 0.95
         assert found.across.recall > 0.75
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("is_tracked", [True, False])
+@pytest.mark.parametrize(("law", "least"), [(laws.pass_once, -0.1), (laws.back_and_forth, -0.35)])
+def test_what_is_said_of_the_pairs_without_labels_is_true(
+    law: Callable[[int], list[Visit]], least: float, is_tracked: bool, seed: int
+) -> None:
+    """However often somebody is seen, and in however many pieces. Where time says little, too
+    little is said: a hundredth of all strangers may always be look-alikes."""
+    sent = laws.detections(seed, law(seed), every_s=1.0 if is_tracked else 0.5)
+    if not is_tracked:
+        sent = [replace(detection, track_id=None) for detection in sent]
+    tracker, _ = tracked(sent)
+    pairs = tracker.window.accepted.pairs
+    gallery = tracker.window.gallery
+    person = {n: gallery[n].id.split("/")[0] for pair in pairs for n in pair}
+    right = float(np.mean([person[i] == person[j] for i, j in pairs]))
+    assert len(pairs) > 100
+    assert least < tracker.window.accepted.expected_precision - right < 0.05
 
 
 @pytest.mark.parametrize("seed", SEEDS)

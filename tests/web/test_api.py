@@ -325,7 +325,7 @@ def test_whatever_is_asked_there_is_no_fault_of_ours(web: Web) -> None:
     statuses: Counter[int] = Counter()
 
     def explored(strategy: Any) -> None:
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=60, suppress_health_check=list(HealthCheck))
         @given(case=strategy)
         def one(case: Any) -> None:
             answer = case.call()

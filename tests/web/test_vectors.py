@@ -15,7 +15,7 @@ from stgal_stream.web.quantised import QuantisedFile, quantised
 from stgal_stream.web.vectors import Place, VectorFile
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1000),
     n=st.integers(1, 60),
@@ -60,7 +60,7 @@ def test_nearest_are_those_of_brute_force(
     file.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1000),
     dimension=st.integers(1, 40),
@@ -102,7 +102,7 @@ def _look_alike(rng: np.random.Generator, n: int, dimension: int, alike: int) ->
     return vectors.astype(np.float32)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     seed=st.integers(0, 1000),
     n=st.integers(1, 400),

@@ -31,7 +31,6 @@ _EMPTY: dict[str, NDArray[Any]] = {
     "scale": np.zeros(0, np.float32),
     "slot": np.zeros(0, np.int64),
     "comparable": np.zeros(0, bool),
-    "partner_evidence": np.zeros(0),
 }
 
 
@@ -47,7 +46,6 @@ class GalleryState:
     scales: Vectors
     slots: Integers
     comparable: Mask
-    partner_evidence: Floats
     normalisation: Normalisation
 
 
@@ -145,12 +143,6 @@ class Gallery:
         the extractor in use."""
         return self._column("comparable")
 
-    @property
-    def partner_evidence(self) -> Floats:
-        """(N,) the evidence that each tracklet has a true partner, from all that it was compared
-        with since the last calibration (``matching.partner_prior``)."""
-        return self._column("partner_evidence")
-
     def newest(self, n: int) -> Integers:
         """Rows of the newest ``n`` tracklets that can be compared."""
         return np.flatnonzero(self.comparable)[-n:]
@@ -215,7 +207,6 @@ class Gallery:
         columns["square"][row] = tracklet.embedding @ tracklet.embedding
         columns["slot"][row] = NO_SLOT
         columns["comparable"][row] = True
-        columns["partner_evidence"][row] = 0.0
         self._tracklets.append(tracklet)
         self._settled.append(settled_s)
         self._live.clear()
@@ -245,17 +236,6 @@ class Gallery:
         self.generation += 1
         self._scale(slice(None))
 
-    def add_partner_evidence(self, number: int, evidence: Floats) -> None:
-        """Counts what the comparison of a new tracklet with all before it (its row,) says for each
-        of them, and for the new one."""
-        row, column = number - self.first, self._writable("partner_evidence")
-        column[row] = evidence.sum()
-        column[:row] += evidence
-
-    def set_partner_evidence(self, evidence: Floats) -> None:
-        """Replaces the evidence of all tracklets, (N,)."""
-        self._writable("partner_evidence")[:] = evidence
-
     def reembed(self, extractor: str, embeddings: Vectors, comparable: Mask) -> None:
         """Puts all tracklets into another extractor's version: ``embeddings`` (N, D), and which of
         them mean anything, (N,)."""
@@ -283,7 +263,7 @@ class Gallery:
         self._live.clear()
         for number in numbers:
             row = number - self.first
-            for name in ("embedding", "square", "partner_evidence"):
+            for name in ("embedding", "square"):
                 self._writable(name)[row] = 0.0
             self._writable("slot")[row] = NO_SLOT
             self._writable("comparable")[row] = False
@@ -308,7 +288,6 @@ class Gallery:
             self._column("scale"),
             self.slots,
             self.comparable,
-            self.partner_evidence,
             self.normalisation,
         )
 
@@ -327,7 +306,6 @@ class Gallery:
         made._writable("scale")[:] = state.scales
         made._writable("slot")[:] = state.slots
         made._writable("comparable")[:] = state.comparable
-        made._writable("partner_evidence")[:] = state.partner_evidence
         return made
 
     # --- cameras -----------------------------------------------------------------------------

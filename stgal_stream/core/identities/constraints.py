@@ -69,9 +69,11 @@ class Constraints:
         return any(number in group.numbers for group in self._must_links)
 
     def linked(self, slot: int) -> list[list[int]]:
-        """Tracklets of an identity that stay together, group by group."""
+        """Tracklets of an identity that stay together, each in one group: those that stay in it
+        stay together, too."""
         members = set(self._registry[slot].members)
-        found = (sorted(members.intersection(group.numbers)) for group in self._must_links)
+        free = (group.numbers for group in self._must_links if slot not in group.slots)
+        found = (sorted(members.intersection(numbers)) for numbers in free)
         anchored = self.anchored(slot)
         return [*filter(None, found), *([anchored] if anchored else [])]
 

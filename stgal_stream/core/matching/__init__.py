@@ -10,7 +10,6 @@ content.
 - ``evidence``             what speaks for a pair, in words an event can carry
 - ``online_best_buddies``  best buddies, kept up to date while tracklets come and go
 - ``accepted_pairs``       the pairs accepted now, and their travel times
-- ``partner_prior``        whether a tracklet has any true partner
 - ``hard_negatives``       candidates that look alike and cannot be the same (for retraining)
 
 Change here: which pairs are taken for one person. Who is who is decided in ``identities``.

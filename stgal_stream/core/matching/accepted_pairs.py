@@ -7,6 +7,7 @@ in the window (``update`` when a pair is accepted, ``revert`` when it is withdra
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDistribution
 from stgal_stream.core.gallery.gallery import Gallery
@@ -49,8 +50,13 @@ class AcceptedPairs:
         return math.fsum(posterior for _, _, posterior in self._accepted.values()) / len(self)
 
     def posterior(self, pair: Pair) -> float:
-        """A pair's probability of being one person, as it was when the pair was accepted."""
+        """A pair's probability of being one person, under the calibration in force."""
         return self._accepted[pair][2]
+
+    def reassess(self, posteriors: Mapping[Pair, float]) -> None:
+        """Another calibration is in force: other posteriors of all pairs."""
+        for pair, (cameras, time_s, _) in self._accepted.items():
+            self._accepted[pair] = (cameras, time_s, posteriors[pair])
 
     def conflicts(self, pair: Pair, gallery: Gallery) -> bool:
         """Whether a member's partner and its partner's other one were in one camera at one time: of

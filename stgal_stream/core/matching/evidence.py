@@ -9,8 +9,9 @@ import numpy as np
 
 from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.core.measures.travel_time import travel_time_s
-from stgal_stream.types import Evidence
+from stgal_stream.types import Evidence, Floats, Pair
 
 
 def evidence_from(
@@ -31,18 +32,23 @@ def pair_evidence(scorer: PairScorer, number: int, partner: int) -> Evidence:
     return pair_evidences(scorer, [(number, partner)])[0]
 
 
-def pair_evidences(scorer: PairScorer, pairs: Sequence[tuple[int, int]]) -> list[Evidence]:
+def pair_evidences(scorer: PairScorer, pairs: Sequence[Pair]) -> list[Evidence]:
     """What speaks for each pair (number, partner), scored on the spot, camera by camera."""
-    gallery = scorer.gallery
-    rows = np.array(pairs, np.int64).reshape(-1, 2) - gallery.first
-    cameras = gallery.cameras[rows[:, 0]]
     found: dict[int, Evidence] = {}
-    for camera in np.unique(cameras):
-        at = np.flatnonzero(cameras == camera)
-        scores = scorer.pairs_of_one_camera(*rows[at].T)
+    for at, scores in scorer.of_pairs(pairs):
         for k, i in enumerate(at.tolist()):
-            found[i] = _evidence(scorer, *pairs[i], scores, k)
+            number, partner = pairs[i]
+            found[i] = _evidence(scorer, number, partner, scores, k)
     return [found[i] for i in range(len(pairs))]
+
+
+def posteriors(scorer: PairScorer, pairs: Sequence[Pair]) -> Floats:
+    """The probability (N,) of each pair of numbers that it is one person, under the calibration in
+    force; one half where nothing is known."""
+    log_odds = np.zeros(len(pairs))
+    for at, scores in scorer.of_pairs(pairs):
+        log_odds[at] = np.nan_to_num(scores.log_odds)
+    return probability(log_odds)
 
 
 def _evidence(

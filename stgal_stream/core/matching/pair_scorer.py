@@ -12,7 +12,7 @@ from stgal_stream.core.calibration.score_tables import Cells, ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
 from stgal_stream.core.measures.travel_time import travel_times_s
-from stgal_stream.types import Floats, Integers, Mask, Vectors
+from stgal_stream.types import Floats, Integers, Mask, Pair, Vectors
 
 _CHUNK = 256  # tracklets whose distances to the window are held at a time
 _CELLS = 65_536  # pairs that are scored at a time: what they need stays in a processor's cache
@@ -132,9 +132,16 @@ class PairScorer:
         d, times = gallery.distances(row, others), gallery.travel_times_s(row, others)
         return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_candidate
 
-    def pairs_of_one_camera(self, mine: Integers, others: Integers) -> Scores:
-        """Scores pair by pair, of tracklets of one camera in rows ``mine`` (M,) with those in rows
-        ``others`` (M,)."""
+    def of_pairs(self, pairs: Sequence[Pair]) -> Iterator[tuple[Integers, Scores]]:
+        """Scores pair by pair (numbers), camera by camera of the first: positions (M,) among
+        ``pairs``, and the scores (M,) of these."""
+        rows = np.array(pairs, np.int64).reshape(-1, 2) - self.gallery.first
+        cameras = self.gallery.cameras[rows[:, 0]]
+        for camera in np.unique(cameras):
+            at = np.flatnonzero(cameras == camera)
+            yield at, self._of_one_camera(*rows[at].T)
+
+    def _of_one_camera(self, mine: Integers, others: Integers) -> Scores:
         gallery = self.gallery
         apart = gallery.directions(mine) - gallery.directions(others)
         d = np.sqrt(np.einsum("nd,nd->n", apart, apart))

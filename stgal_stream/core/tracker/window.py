@@ -27,10 +27,10 @@ from stgal_stream.core.identities.registry import IdentityRegistry, RegistryStat
 from stgal_stream.core.identities.resolver import IdentityResolver
 from stgal_stream.core.identities.revision import LinkageTable
 from stgal_stream.core.matching.accepted_pairs import AcceptedPairs
-from stgal_stream.core.matching.evidence import evidence_from, pair_evidences
+from stgal_stream.core.matching.evidence import evidence_from, pair_evidences, posteriors
 from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBestBuddies
 from stgal_stream.core.matching.pair_scorer import PairScorer
-from stgal_stream.core.matching.partner_prior import PartnerEvidence, PartnerPrior
+from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.core.tracker.cut_tracks import CutTracks
 from stgal_stream.core.tracker.report import report
 from stgal_stream.core.tracker.static_objects import StaticObjects, StillThing
@@ -66,7 +66,6 @@ class WindowState:
     constraints: ConstraintsState
     buddies: list[MemberState]
     accepted: list[tuple[int, int, float]]
-    prior: PartnerPrior
     history: CalibrationHistory
     continued: dict[TrackKey, int]
     still_things: list[StillThing]
@@ -85,7 +84,6 @@ class AssociationWindow:
         self.history = CalibrationHistory()
         self.n_calibrations = 0
         self.n_until_calibration = settings.first_calibration
-        self._prior = PartnerPrior()
         self._cut_tracks = CutTracks()
         self._n_judged = 0
         self._n_conflicts = 0
@@ -154,7 +152,6 @@ class AssociationWindow:
         """Nothing in the window can be compared with what comes, and what was learned in it says
         nothing about that: drops both."""
         self.scorer.forget()
-        self._prior = PartnerPrior()
         self.n_until_calibration = self.settings.first_calibration
         return self._expire(at_s, keep=0)
 
@@ -170,7 +167,6 @@ class AssociationWindow:
             self.resolver.constraints.state(),
             self.buddies.state(),
             [(*pair, accepted.posterior(pair)) for pair in sorted(accepted.pairs)],
-            self._prior,
             self.history,
             self._cut_tracks.state(),
             self.static_objects.state(),
@@ -190,7 +186,7 @@ class AssociationWindow:
         made.buddies.restore(state.buddies)
         for first, second, posterior in state.accepted:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)
-        made.history, made._prior = state.history, state.prior
+        made.history = state.history
         made._cut_tracks = CutTracks(state.continued)
         made.static_objects = StaticObjects(made.gallery, settings, state.still_things)
         made.n_calibrations = state.n_calibrations
@@ -288,7 +284,6 @@ class AssociationWindow:
                 gallery.cameras[:row],
                 found.p_candidate,
             )
-            gallery.add_partner_evidence(number, self._prior.evidence(found.log_odds))
         return scores
 
     def _publish(
@@ -306,7 +301,7 @@ class AssociationWindow:
             query = self.gallery[pair[1]]
             events.append(AssociationEvent("withdrawn", at_s, query, evidence))
         for pair, evidence in self._evidences(sorted(added), scores):
-            posterior = self._posterior(pair, evidence)
+            posterior = float(probability(np.array(evidence.log_odds)))
             self.accepted.accept(self.gallery[pair[0]], self.gallery[pair[1]], posterior)
             self._n_judged += 1
             self._n_conflicts += self.accepted.conflicts(pair, self.gallery)
@@ -327,12 +322,6 @@ class AssociationWindow:
                 pair,
                 scored.get(pair) or evidence_from(self.scorer, second, first, scores[second]),
             )
-
-    def _posterior(self, pair: Pair, evidence: Evidence) -> float:
-        """The probability that a pair is one person, given both members' other candidates."""
-        gallery = self.gallery
-        first, second = (gallery.partner_evidence[[n - gallery.first]] for n in pair)
-        return float(self._prior.posterior(np.array([evidence.log_odds]), first, second)[0])
 
     # --- calibration -------------------------------------------------------------------------
 
@@ -368,6 +357,9 @@ class AssociationWindow:
         before, now = self.accepted.pairs, self.buddies.accepted
         events = self._publish(now - before, before - now, at_s)
         alpha, accepted = self.scorer.calibration.alpha, self.accepted
+        pairs = sorted(accepted.pairs)
+        found = posteriors(self.scorer, pairs).tolist()
+        accepted.reassess(dict(zip(pairs, found, strict=True)))
         self.history.note(at_s, alpha, accepted.expected_precision, accepted.travel_times)
         return events, table
 
@@ -377,11 +369,10 @@ class AssociationWindow:
         slots = gallery.slots.copy()
         table = LinkageTable(self.resolver.rules, identities.n_slots)
         numbers = [n for slot in identities.slots for n in identities[slot].members]
-        partners, candidates = PartnerEvidence.empty(len(gallery)), [_NO_CANDIDATES]
+        candidates = [_NO_CANDIDATES]
         for block in self.scorer.blocks(numbers):
             odds = block.odds()
             candidates.append(block.candidates(odds))
-            partners.add(block.rows, odds.log_odds)
             table.add(block.rows + gallery.first, odds, slots)
         self.buddies = OnlineBestBuddies(self.scorer.association_row)
         one, other, p = (np.concatenate(part) for part in zip(*candidates, strict=True))
@@ -391,7 +382,5 @@ class AssociationWindow:
         known = np.flatnonzero(slots != NO_SLOT)  # what was erased is nobody's
         pairs = tuple(np.searchsorted(known, rows[is_later]) for rows in (one, other))
         self.buddies.fill(gallery.numbers[known], gallery.cameras[known], pairs, p[is_later])
-        self._prior, evidence = partners.fit(gallery.comparable)
-        gallery.set_partner_evidence(evidence)
         self.buddies.settle()
         return table

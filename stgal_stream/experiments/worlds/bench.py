@@ -163,11 +163,7 @@ def track(arriving: Sequence[Arrival], settings: TrackerSettings) -> Published:
         found.final[row.detection_id] = row.global_id
     gallery = tracker.window.gallery
     found.expected = tracker.window.accepted.expected_precision
-    found.accepted = [
-        (gallery[i].id, gallery[j].id)
-        for i, j in tracker.window.accepted.pairs
-        if gallery[i].camera != gallery[j].camera
-    ]
+    found.accepted = [(gallery[i].id, gallery[j].id) for i, j in tracker.window.accepted.pairs]
     return found
 
 

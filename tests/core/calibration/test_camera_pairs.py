@@ -40,7 +40,7 @@ def sightings(seed: int, n: int, n_cameras: int) -> SortedTracklets:
 
 
 @given(st.integers(0, 2**32), st.integers(0, 600), st.integers(2, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_all_at_once_is_one_by_one(seed: int, n: int, n_cameras: int) -> None:
     found, width = sightings(seed, n, n_cameras), 0.1
     d = distances(found.directions, found.directions)

@@ -41,7 +41,7 @@ class Stream:
         return {(int(rows[i]), int(rows[j])) for i, j in pairs}
 
 
-@settings(max_examples=N_STREAMS, deadline=None)
+@settings(max_examples=N_STREAMS)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 40),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stgal_stream.core.tracker.site_tracker import SiteTracker
@@ -63,12 +63,14 @@ class Site:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     method=st.sampled_from(["calibrated", "paper", "appearance"]),
     tracked=st.booleans(),
 )
+# Two whose partners have left the window stay in the identity of those, so they stay together.
+@example(seed=7735, method="appearance", tracked=False)
 def test_what_was_said_holds_to_the_end(seed: int, method: str, tracked: bool) -> None:
     """Random words that agree with each other, about random tracklets: the tracker's own reasons,
     the end of the window and a restart change none of them."""

@@ -122,7 +122,7 @@ def test_what_an_outage_has_kept_is_no_wrong_clock() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 400))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_restored_it_goes_on_the_same(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
     records = [(c, t + float(rng.choice([0, 0, 0, 59, -3600]))) for c, t in traffic(seed, n=400)]
