@@ -94,25 +94,21 @@ class WithinPersonScatter:
         freedom = float(2.0 / (9.0 * v))
         return cls(mean_square_same, freedom, mean_square_all, log_prior_odds, lasting)
 
-    def deviations(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
+    def deviations(self, one: GroupMean, others: GroupMeans) -> Floats:
         """(N,) by how many standard deviations groups lie farther from one than one person's do:
         beyond ``MAX_DEVIATION`` they are two people."""
-        many = GroupMeans.of(others)
-        ratio = _apart(one, many) / self._expected(one, many)
+        ratio = _apart(one, others) / self._expected(one, others)
         v = 2.0 / (9.0 * self.degrees_of_freedom)
         return np.asarray((np.cbrt(ratio) - (1.0 - v)) / math.sqrt(v))
-
-    def log_odds(self, one: GroupMean, others: Sequence[GroupMean]) -> Floats:
-        """(N,) the log odds that a group and each of the others are one person and not two, from
-        the distance of their means."""
-        return self._log_odds(one, GroupMeans.of(others))
 
     def pair_log_odds(self, groups: Sequence[GroupMean], pairs: Integers) -> Floats:
         """(M,) the same of pairs (M, 2) among some groups."""
         many = GroupMeans.of(groups)
-        return self._log_odds(many[pairs[:, 0]], many[pairs[:, 1]])
+        return self.log_odds(many[pairs[:, 0]], many[pairs[:, 1]])
 
-    def _log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+    def log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+        """(N,) the log odds that a group and each of the others, or groups pair by pair, are one
+        person and not two, from the distance of their means."""
         square, same = _apart(one, others), self._expected(one, others)
         different = same + self.mean_square_all - self.mean_square_same
         ratio = np.log(different / same) - square * (1.0 / same - 1.0 / different)

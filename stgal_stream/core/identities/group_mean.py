@@ -9,6 +9,7 @@ import numpy as np
 from stgal_stream.core.calibration.within_person import (
     MAX_DEVIATION,
     GroupMean,
+    GroupMeans,
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
@@ -45,7 +46,7 @@ def are_too_far(
     found = np.zeros(len(others), bool)
     at, known = _known(others)
     if scatter is not None and one is not None and known:
-        found[at] = scatter.deviations(one, known) > MAX_DEVIATION
+        found[at] = scatter.deviations(one, GroupMeans.of(known)) > MAX_DEVIATION
     return found
 
 
@@ -57,7 +58,7 @@ def group_log_odds(
     found = np.full(len(others), -np.inf)
     at, known = _known(others)
     if scatter is not None and one is not None and known:
-        found[at] = scatter.log_odds(one, known)
+        found[at] = scatter.log_odds(one, GroupMeans.of(known))
     return found
 
 

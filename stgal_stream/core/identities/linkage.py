@@ -78,6 +78,12 @@ class Linkage:
         """(S,) one row's of several."""
         return Linkage(self.n[i], self.appearance[i], self.nearest_s[i], self.time[i])
 
+    def square(self, start: int, n: int) -> Linkage:
+        """(n, n) of (S,), from a slot on, in memory of its own."""
+        part = slice(start, start + n * n)
+        parts = (self.n, self.appearance, self.nearest_s, self.time)
+        return Linkage(*(values[part].reshape(n, n).copy() for values in parts))
+
     def at(self, pairs: Integers) -> Linkage:
         """(M,) that of pairs (M, 2) of an (S, S) linkage."""
         i, j = pairs.T

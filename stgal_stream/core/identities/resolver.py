@@ -16,7 +16,7 @@ from stgal_stream.core.identities.parting import two_people
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.identities.revision import LinkageTable, better_identity
 from stgal_stream.core.identities.rules import IdentityRules
-from stgal_stream.core.identities.splitting import foreign_segments
+from stgal_stream.core.identities.splitting import foreign_tracklets
 from stgal_stream.core.matching.evidence import evidence_from, pair_evidence
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.settings import TrackerSettings
@@ -106,14 +106,10 @@ class IdentityResolver:
         return events
 
     def split_all(self, at_s: float) -> list[IdentityEvent]:
-        """Splits identities whose segments lie too far apart for one person."""
-        calibration = self.scorer.calibration
-        assert calibration is not None
+        """Splits identities of several people, by all that is known now."""
         events: list[IdentityEvent] = []
-        for slot in self.registry.slots:
-            members = self.registry[slot].members
-            words = self.constraints.linked(slot), self.constraints.anchored(slot)
-            for numbers in foreign_segments(members, self.gallery, calibration, *words):
+        for people in list(foreign_tracklets(self.rules)):
+            for numbers in people:
                 events += self._split(numbers, at_s)
         return events
 

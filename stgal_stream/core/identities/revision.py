@@ -19,8 +19,8 @@ from stgal_stream.types import Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
 # costs those who listen more than a doubtful tracklet does.
-_MOVE_MARGIN = 1.0
-_DOUBT = 4.0  # so far under the log odds that a merge needs, the groups decide
+MOVE_MARGIN = 1.0
+IN_DOUBT = 4.0  # so far under the log odds that a merge needs, the groups decide
 
 
 class LinkageTable:
@@ -30,7 +30,7 @@ class LinkageTable:
         self.rules = rules
         self.doubtful: list[int] = []
         self._n_slots = n_slots
-        self._in_doubt = rules.min_log_odds - _DOUBT
+        self._in_doubt = rules.min_log_odds - IN_DOUBT
         self._linkages: dict[int, Linkage] = {}
 
     def add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
@@ -43,7 +43,7 @@ class LinkageTable:
         stay = np.where(linkage.n[at, own] > 0, log_odds[at, own], 0.0)
         log_odds[at, own] = -np.inf
         best = log_odds.max(axis=1)
-        is_better = best > np.maximum(self.rules.min_log_odds, stay + _MOVE_MARGIN)
+        is_better = best > np.maximum(self.rules.min_log_odds, stay + MOVE_MARGIN)
         for i, (number, slot) in enumerate(zip(numbers.tolist(), own.tolist(), strict=True)):
             members = registry[slot].members
             if len(members) == 1:
@@ -122,4 +122,4 @@ def better_identity(rules: IdentityRules, number: int) -> int | None:
     linkage = Linkage.of(scores, slots, int(slots.max()) + 1)
     stay = float(linkage.log_odds[own]) if linkage.n[own] else 0.0
     found = [c for c in rules.candidates(number, scores) if c.slot != own]
-    return next((c.slot for c in found if c.log_odds > stay + _MOVE_MARGIN), None)
+    return next((c.slot for c in found if c.log_odds > stay + MOVE_MARGIN), None)

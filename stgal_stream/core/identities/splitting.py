@@ -1,67 +1,90 @@
-"""Segments of an identity, and which of them are somebody else's.
+"""Splitting: which tracklets of an identity are somebody else's, by all that is known now.
 
-A segment is a run of an identity's tracklets between which time speaks for one person: they went
-from one to the next, or stayed. From segment to segment only appearance tells, and a whole segment
-tells more than any one of its tracklets.
+Law: an identity is what the rule that merges identities would make of its episodes. So they are
+joined again, the likeliest two first: where average linkage favours one person or, where that is in
+doubt, the two as groups do, and never too far apart for one person. The margin that moves a
+tracklet keeps one, too: a split is a rename. What joins nobody leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.calibration.within_person import (
     MAX_DEVIATION,
     GroupMean,
+    GroupMeans,
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.identities.group_mean import EPISODE_GAP_S, group_mean
-from stgal_stream.core.measures.travel_time import travel_time_s
+from stgal_stream.core.identities.linkage import Linkage
+from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
+from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
+from stgal_stream.types import Integers
 
-_MAX_SEGMENTS = 256  # of one identity: they are compared all with all
-
-
-def segments(numbers: Sequence[int], gallery: Gallery, calibration: Calibration) -> list[list[int]]:
-    """An identity's tracklets in order of time, cut where time does not speak for one person; of
-    more than 256 segments the shortest breaks are closed."""
-    order = sorted(numbers, key=lambda n: (gallery[n].start_s, n))
-    breaks = []
-    for at, (before, after) in enumerate(pairwise(order), start=1):
-        one, other = gallery[before], gallery[after]
-        apart_s = travel_time_s(one, other)
-        stayed = one.camera == other.camera and apart_s <= EPISODE_GAP_S
-        if not stayed and calibration.log_time(one.camera, other.camera, apart_s) <= 0.0:
-            breaks.append((-apart_s, at))
-    ends = [0, *sorted(at for _, at in sorted(breaks)[: _MAX_SEGMENTS - 1]), len(order)]
-    return [order[start:end] for start, end in pairwise(ends)]
+_MAX_MEMBERS = 256  # of a larger identity the newest tracklets are looked at: all with all
 
 
-def foreign_segments(
-    numbers: Sequence[int],
-    gallery: Gallery,
-    calibration: Calibration,
-    linked: Sequence[Sequence[int]] = (),
-    anchored: Sequence[int] = (),
-) -> list[list[int]]:
-    """The tracklets of an identity that are somebody else's, person by person.
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """The episodes of one identity, each as numbers, and the linkage (K, K) between them."""
 
-    Segments stay whole, and so do the groups that operators ``linked``. The nearest are one
-    person's for as long as they are not too far apart. The person of the ``anchored`` tracklets
-    or, without any, of the most episodes keeps the identity, with all that can be compared with
-    nothing.
+    slot: int
+    numbers: list[list[int]]
+    linkage: Linkage
+
+
+def foreign_tracklets(rules: IdentityRules) -> Iterator[list[list[int]]]:
+    """Of each identity that is several people's, the tracklets of all but the one who keeps it,
+    person by person.
+
+    That is the person of the tracklets that an operator anchored or, without any, of the most
+    episodes. What can be compared with nothing stays, and so does what operators linked together.
     """
-    scatter = calibration.scatter
-    known = [n for n in numbers if gallery.comparable[n - gallery.first]]
-    if scatter is None or len(known) < 2:
-        return []
-    people = _people(_joined(segments(known, gallery, calibration), linked), gallery, scatter)
-    people.sort(key=lambda person: set(anchored).isdisjoint(person))
-    unknown = set(numbers).difference(known)
-    return [person + sorted(_tied(person, linked) & unknown) for person in people[1:]]
+    calibration = rules.scorer.calibration
+    scatter = None if calibration is None else calibration.scatter
+    if scatter is None:
+        return
+    for episodes in _all_episodes(rules):
+        clusters = Clusters(episodes, rules.scorer.gallery, scatter)
+        clusters.join_all(rules.min_log_odds - MOVE_MARGIN)
+        foreign = clusters.foreign(rules.constraints.anchored(episodes.slot))
+        if not foreign:
+            continue
+        linked = rules.constraints.linked(episodes.slot)
+        lost = set(rules.registry[episodes.slot].members)
+        lost = lost.difference(n for numbers in episodes.numbers for n in numbers)
+        yield [one + sorted(_tied(one, linked) & lost) for one in foreign]
+
+
+def episodes_of(
+    numbers: Sequence[int], gallery: Gallery, linked: Sequence[Sequence[int]] = ()
+) -> list[list[int]]:
+    """Tracklets as episodes: what one camera saw with breaks of up to a minute; those of which some
+    tracklets are ``linked`` are one."""
+    found: list[list[int]] = []
+    end_s = 0.0
+    for number in sorted(numbers, key=lambda n: (gallery[n].camera, gallery[n].start_s, n)):
+        seen = gallery[number]
+        is_next = bool(found) and gallery[found[-1][-1]].camera == seen.camera
+        if is_next and seen.start_s - end_s <= EPISODE_GAP_S:
+            found[-1].append(number)
+            end_s = max(end_s, seen.end_s)
+        else:
+            found.append([number])
+            end_s = seen.end_s
+    for link in linked:
+        tied = [episode for episode in found if not set(link).isdisjoint(episode)]
+        found = [episode for episode in found if episode not in tied]
+        found += [[n for episode in tied for n in episode]] if tied else []
+    return sorted(sorted(episode) for episode in found)
 
 
 def _tied(person: Sequence[int], linked: Sequence[Sequence[int]]) -> set[int]:
@@ -69,40 +92,124 @@ def _tied(person: Sequence[int], linked: Sequence[Sequence[int]]) -> set[int]:
     return {n for link in linked if not set(link).isdisjoint(person) for n in link}
 
 
-def _joined(groups: list[list[int]], linked: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Groups of which some tracklets are linked are one."""
-    for link in linked:
-        tied = [group for group in groups if not set(link).isdisjoint(group)]
-        if len(tied) > 1:
-            first = groups.index(tied[0])
-            rest = [group for group in groups if group not in tied]
-            groups = [*rest[:first], sorted(n for group in tied for n in group), *rest[first:]]
-    return groups
+# --- evidence --------------------------------------------------------------------------------
 
 
-def _people(
-    groups: list[list[int]], gallery: Gallery, scatter: WithinPersonScatter
-) -> list[list[int]]:
-    """Groups of tracklets joined to people, the one of the most episodes first."""
-    means = [_mean(group, gallery) for group in groups]
-    apart = np.full((len(groups), len(groups)), np.inf)
-    for i in range(1, len(groups)):
-        apart[i, :i] = apart[:i, i] = scatter.deviations(means[i], means[:i])
-    while len(groups) > 1:
-        i, j = sorted(divmod(int(np.argmin(apart)), len(groups)))
-        if apart[i, j] > MAX_DEVIATION:
-            break
-        groups[i] = sorted(groups[i] + groups.pop(j))
-        means.pop(j)
-        means[i] = _mean(groups[i], gallery)
-        apart = np.delete(np.delete(apart, j, axis=0), j, axis=1)
-        apart[i] = apart[:, i] = scatter.deviations(means[i], means)
-        apart[i, i] = np.inf
-    order = sorted(range(len(groups)), key=lambda k: -means[k].n)
-    return [groups[k] for k in order]
+def _all_episodes(rules: IdentityRules) -> Iterator[Episodes]:
+    """Of the identities that have several."""
+    gallery, registry = rules.scorer.gallery, rules.registry
+    slots, episodes = [], []
+    for slot in registry.slots:
+        members = registry[slot].members
+        known = [n for n in members if gallery.comparable[n - gallery.first]][-_MAX_MEMBERS:]
+        found = episodes_of(known, gallery, rules.constraints.linked(slot))
+        if len(found) > 1:
+            slots.append(slot)
+            episodes.append(found)
+    ends = np.cumsum([0, *(len(found) ** 2 for found in episodes)]).tolist()
+    parts = [_pairs(found, start) for found, start in zip(episodes, ends, strict=False)]
+    if not parts:
+        return
+    numbers, cells = (np.concatenate(part) for part in zip(*parts, strict=True))
+    linkage = _linkage(rules.scorer, numbers, cells, ends[-1])
+    for slot, found, start in zip(slots, episodes, ends, strict=False):
+        yield Episodes(slot, found, linkage.square(start, len(found)))
 
 
-def _mean(group: list[int], gallery: Gallery) -> GroupMean:
-    found = group_mean(gallery, group)
+def _pairs(episodes: Sequence[Sequence[int]], start: int) -> tuple[Integers, Integers]:
+    """The numbers (M, 2) of all tracklets in two episodes, and the cell (M, 2) of the two episodes
+    either way round, of a square of cells from ``start`` on."""
+    numbers = np.concatenate([np.array(episode, np.int64) for episode in episodes])
+    which = np.repeat(np.arange(len(episodes)), [len(episode) for episode in episodes])
+    i, j = np.triu_indices(len(numbers), 1)
+    apart = which[i] != which[j]
+    i, j = i[apart], j[apart]
+    one, other = which[i], which[j]
+    cells = np.stack([one * len(episodes) + other, other * len(episodes) + one], axis=1)
+    return np.stack([numbers[i], numbers[j]], axis=1), start + cells
+
+
+def _linkage(scorer: PairScorer, numbers: Integers, cells: Integers, n_cells: int) -> Linkage:
+    """The linkage (C,) of pairs of tracklets (M, 2) by cell (M, 2)."""
+    appearance = np.full(len(numbers), np.nan)
+    log_time, times_s = np.zeros(len(numbers)), np.zeros(len(numbers))
+    for at, scores in scorer.of_pairs(numbers):
+        known = np.isfinite(scores.log_odds)
+        appearance[at] = np.where(known, scores.log_appearance, np.nan)
+        log_time[at], times_s[at] = scores.log_time, scores.times_s
+    twice = (np.repeat(values, 2) for values in (appearance, log_time, times_s))
+    return Linkage.of(Odds(*twice), cells.ravel(), n_cells)
+
+
+# --- clusters --------------------------------------------------------------------------------
+
+
+class Clusters:
+    """The episodes of one identity, joined to people. What was joined to another is not ``alive``
+    any more."""
+
+    def __init__(self, episodes: Episodes, gallery: Gallery, scatter: WithinPersonScatter) -> None:
+        self._scatter = scatter
+        self._groups = [list(numbers) for numbers in episodes.numbers]
+        self._cameras = [{gallery[n].camera for n in numbers} for numbers in self._groups]
+        self._means = [_mean(gallery, numbers) for numbers in self._groups]
+        self._linkage = episodes.linkage
+        k = len(self._groups)
+        self._alive = np.ones(k, bool)
+        self._above = np.triu(np.ones((k, k), bool), 1)
+        self._apart, self._by_group = np.full((k, k), np.inf), np.full((k, k), -np.inf)
+        for i in range(1, k):
+            self._compare(i, np.arange(i))
+
+    def _compare(self, i: int, others: Integers) -> None:
+        """A group with some others (M,): deviations and log odds of the two as groups."""
+        means = GroupMeans.of([self._means[j] for j in others.tolist()])
+        one = self._means[i]
+        for table, values in (
+            (self._apart, self._scatter.deviations(one, means)),
+            (self._by_group, self._scatter.log_odds(one, means)),
+        ):
+            table[i, others] = table[others, i] = values
+
+    def join_all(self, limit: float) -> None:
+        """Joins the likeliest two, of equal ones the nearest, for as long as they are one person
+        by these log odds."""
+        while True:
+            log_odds = self._linkage.log_odds
+            by_group = np.minimum(self._by_group, LOG_ODDS_LIMIT) + self._linkage.time
+            in_doubt = log_odds > limit - IN_DOUBT
+            are_one = (log_odds > limit) | (in_doubt & (by_group > limit))
+            i, j = np.nonzero(are_one & self._above & (self._apart <= MAX_DEVIATION))
+            if not len(i):
+                return
+            best = np.lexsort((self._apart[i, j], -log_odds[i, j]))[0]
+            self._join(int(i[best]), int(j[best]))
+
+    def _join(self, i: int, j: int) -> None:
+        self._linkage.merge(i, j)
+        self._groups[i] = sorted(self._groups[i] + self._groups[j])
+        self._cameras[i] |= self._cameras[j]
+        one, other, n = self._means[i], self._means[j], self._means[i].n + self._means[j].n
+        mean = (one.n * one.mean + other.n * other.mean) / n
+        self._means[i] = GroupMean(mean, n, len(self._cameras[i]))
+        self._alive[j] = False
+        self._apart[j] = self._apart[:, j] = np.inf  # so it is joined with nobody
+        others = np.flatnonzero(self._alive)
+        if len(others) > 1:
+            self._compare(i, others[others != i])
+
+    def foreign(self, anchored: Sequence[int]) -> list[list[int]]:
+        """All people but the one who keeps the identity. Of whom nothing is known beside that one,
+        stays."""
+        order = sorted(
+            np.flatnonzero(self._alive).tolist(),
+            key=lambda k: (set(anchored).isdisjoint(self._groups[k]), -self._means[k].n),
+        )
+        known = self._linkage.n[order[0]] > 0
+        return [self._groups[k] for k in order[1:] if known[k]]
+
+
+def _mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean:
+    found = group_mean(gallery, numbers)
     assert found is not None
     return found

@@ -15,6 +15,7 @@ from stgal_stream.core.measures.travel_time import travel_times_s
 from stgal_stream.types import Floats, Integers, Mask, Pair, Vectors
 
 _CHUNK = 256  # tracklets whose distances to the window are held at a time
+_PAIR_NUMBERS = 1 << 21  # of vectors that are compared pair by pair at a time: 8 MB
 _CELLS = 65_536  # pairs that are scored at a time: what they need stays in a processor's cache
 
 
@@ -132,14 +133,17 @@ class PairScorer:
         d, times = gallery.distances(row, others), gallery.travel_times_s(row, others)
         return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_candidate
 
-    def of_pairs(self, pairs: Sequence[Pair]) -> Iterator[tuple[Integers, Scores]]:
+    def of_pairs(self, pairs: Sequence[Pair] | Integers) -> Iterator[tuple[Integers, Scores]]:
         """Scores pair by pair (numbers), camera by camera of the first: positions (M,) among
         ``pairs``, and the scores (M,) of these."""
         rows = np.array(pairs, np.int64).reshape(-1, 2) - self.gallery.first
         cameras = self.gallery.cameras[rows[:, 0]]
+        most = max(1, _PAIR_NUMBERS // max(1, self.gallery.embeddings.shape[1]))
         for camera in np.unique(cameras):
-            at = np.flatnonzero(cameras == camera)
-            yield at, self._of_one_camera(*rows[at].T)
+            mine = np.flatnonzero(cameras == camera)
+            for start in range(0, len(mine), most):
+                at = mine[start : start + most]
+                yield at, self._of_one_camera(*rows[at].T)
 
     def _of_one_camera(self, mine: Integers, others: Integers) -> Scores:
         gallery = self.gallery

@@ -67,6 +67,18 @@ def box_laws(seed: int) -> Iterator[World]:
             yield World(law, looks.isotropic, box, n, minutes, 0.7, seed + k)
 
 
+def passers_by(seed: int) -> Iterator[World]:
+    """Streets and entrances: most people are seen once."""
+    for k, law in enumerate((movement.ring, movement.corridor, movement.shop, movement.campus)):
+        n_people, minutes = SIZES[law]
+        for j, look in enumerate(LOOKS):
+            share = (0.6, 0.9)[(k + j) % 2]
+            once = movement.SeenOnce(law, share)
+            n = int(n_people / (1.0 - share) / 2)
+            noise = 0.7 * NOISE[look]
+            yield World(once, look, boxes.TRACKED, n, minutes, noise, seed + 10 * k + j)
+
+
 def lights(seed: int) -> Iterator[World]:
     """Light that drifts, in one camera and in all."""
     for k, law in enumerate((movement.ring, movement.shop, movement.staff, movement.lifts)):
@@ -124,6 +136,7 @@ def deliveries(seed: int) -> Iterator[World]:
 GROUPS = {
     "movements": movements,
     "boxes": box_laws,
+    "passers": passers_by,
     "lights": lights,
     "controls": controls,
     "trials": trials,

@@ -235,3 +235,26 @@ def nobody_shared(rng: Rng, n_people: int, duration_s: float) -> list[Visit]:
         at_s = float(rng.uniform(0, duration_s))
         found.append(Visit(person, f"island-{person % 4}", at_s, at_s + float(rng.uniform(4, 10))))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class SeenOnce:
+    """A law of which ``share`` of the people pass one camera alone."""
+
+    law: Movement
+    share: float
+
+    @property
+    def __name__(self) -> str:
+        return f"{self.law.__name__}, {self.share:.0%} once"
+
+    def __call__(self, rng: Rng, n_people: int, duration_s: float) -> list[Visit]:
+        mine: dict[int, list[Visit]] = {}
+        for visit in self.law(rng, n_people, duration_s):
+            mine.setdefault(visit.person, []).append(visit)
+        kept: list[Visit] = []
+        for person in sorted(mine):
+            theirs = mine[person]
+            is_once = rng.random() < self.share
+            kept += [theirs[rng.integers(len(theirs))]] if is_once else theirs
+        return kept

@@ -12,6 +12,7 @@ from scipy.stats import chi2, multivariate_normal, norm
 from stgal_stream.core.calibration.within_person import (
     MAX_DEVIATION,
     GroupMean,
+    GroupMeans,
     WithinPersonScatter,
 )
 
@@ -19,7 +20,7 @@ DIM = 24
 
 
 def _are_too_far(scatter: WithinPersonScatter, one: GroupMean, other: GroupMean) -> bool:
-    return bool(scatter.deviations(one, [other])[0] > MAX_DEVIATION)
+    return bool(scatter.deviations(one, GroupMeans.of([other]))[0] > MAX_DEVIATION)
 
 
 def _episodes(rng: np.random.Generator, centre: np.ndarray, n: int) -> GroupMean:
@@ -72,7 +73,7 @@ def test_the_deviation_is_that_of_a_chi_square(freedom: float) -> None:
     chance = np.array([0.5, 0.1, 0.01, 0.001])
     square = chi2.isf(chance, freedom) / freedom * 0.5 * scatter.mean_square_same * (1 / 3 + 1 / 6)
     others = [GroupMean(np.array([1.0, 2.0 + np.sqrt(x)]), 6) for x in square]
-    found = scatter.deviations(GroupMean(np.array([1.0, 2.0]), 3), others)
+    found = scatter.deviations(GroupMean(np.array([1.0, 2.0]), 3), GroupMeans.of(others))
     assert found == pytest.approx(norm.isf(chance), abs=0.06)
 
 
@@ -110,7 +111,7 @@ def test_log_odds_are_the_gaussian_likelihood_ratio() -> None:
         multivariate_normal(np.zeros(DIM), variance).logpdf(apart)
         for variance in (1 / 3 + 1 / 5, 1 / 3 + 1 / 5 + 2.0)
     )
-    assert scatter.log_odds(first, [second])[0] == pytest.approx(same - other - 5.0)
+    assert scatter.log_odds(first, GroupMeans.of([second]))[0] == pytest.approx(same - other - 5.0)
 
 
 def test_a_lasting_difference_between_cameras_does_not_average_out() -> None:

@@ -1,65 +1,69 @@
-"""Segments of an identity, and how an identity of two people is split."""
+"""How an identity of several people is split, and what its episodes are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from stgal_stream.core.calibration.model import Calibration
+from stgal_stream.core.calibration.within_person import MAX_DEVIATION, GroupMeans
 from stgal_stream.core.identities.group_mean import (
     are_too_far,
     group_log_odds,
     group_mean,
 )
-from stgal_stream.core.identities.splitting import foreign_segments, segments
+from stgal_stream.core.identities.registry import IdentityRegistry
+from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
+from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.identities.splitting import episodes_of, foreign_tracklets
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, IdentityEvent
 from tests.support.episodes import DIM, ONE_PERSON, scorer_of, two_people
 from tests.support.snapshots import reloaded
+from tests.support.walk import simulated_walk
+
+LEAST = 1.5
 
 
-def _calibration(scorer: PairScorer) -> Calibration:
-    assert scorer.calibration is not None
-    return scorer.calibration
+def _rules(numbers: Sequence[int], scorer: PairScorer) -> IdentityRules:
+    """One identity of these tracklets, and nobody else."""
+    registry = IdentityRegistry(scorer.gallery, "site")
+    registry.create(numbers[0])
+    for number in numbers[1:]:
+        registry.join(number, registry.slot_of(numbers[0]))
+    return IdentityRules(registry, scorer, min_log_odds=LEAST)
 
 
 def _foreign(numbers: Sequence[int], scorer: PairScorer) -> list[list[int]]:
-    return foreign_segments(numbers, scorer.gallery, _calibration(scorer))
+    found = list(foreign_tracklets(_rules(numbers, scorer)))
+    assert len(found) <= 1
+    return found[0] if found else []
 
 
-def test_segments_are_cut_where_time_does_not_speak_for_one_person() -> None:
+def test_what_one_camera_saw_with_short_breaks_is_an_episode() -> None:
     nowhere = np.zeros(DIM)
     times = [("a", 0.0), ("b", 30.0), ("a", 400.0), ("c", 410.0), ("a", 420.0), ("b", 440.0)]
-    scorer = scorer_of([(camera, at_s, nowhere) for camera, at_s in times], None)
-    # Nothing is known of camera c, so it is a segment by itself.
-    assert segments([5, 3, 1, 0, 2, 4], scorer.gallery, _calibration(scorer)) == [
-        [0, 1],
-        [2],
-        [3],
-        [4, 5],
-    ]
+    gallery = scorer_of([(camera, at_s, nowhere) for camera, at_s in times], None).gallery
+    assert episodes_of([5, 3, 1, 0, 2, 4], gallery) == [[0], [1], [2, 4], [3], [5]]
+    assert episodes_of(range(6), gallery, [[0, 4], [3, 9]]) == [[0, 2, 4], [1], [3], [5]]
 
 
-def test_who_stays_in_one_camera_is_one_segment_and_one_episode() -> None:
-    """A track cut into parts, where nothing is known of the camera's own travel times."""
-    scorer = scorer_of([("c", 30.0 * k, np.zeros(DIM)) for k in range(10)], None)
-    assert segments(range(10), scorer.gallery, _calibration(scorer)) == [list(range(10))]
-    found = group_mean(scorer.gallery, range(10))
+def test_who_stays_in_one_camera_is_one_episode() -> None:
+    """A track cut into parts."""
+    gallery = scorer_of([("c", 30.0 * k, np.zeros(DIM)) for k in range(10)], None).gallery
+    assert episodes_of(range(10), gallery) == [list(range(10))]
+    found = group_mean(gallery, range(10))
     assert found is not None
     assert found.n == 1
 
 
-def test_of_too_many_segments_the_shortest_breaks_are_closed() -> None:
-    nowhere, gaps = np.zeros(DIM), [100.0 + i for i in range(299)]
-    at_s = np.concatenate([[0.0], np.cumsum(gaps)])
-    scorer = scorer_of([("a", float(t), nowhere) for t in at_s], None)
-    found = segments(range(300), scorer.gallery, _calibration(scorer))
-    assert len(found) == 256
-    assert found[0] == list(range(300 - 255))
+def test_of_a_large_identity_the_newest_are_looked_at() -> None:
+    seen = [("a", 100.0 * k, np.full(DIM, 9.0 if k in (3, 290) else 0.0)) for k in range(300)]
+    assert _foreign(range(300), scorer_of(seen, ONE_PERSON)) == [[290]]
 
 
 def test_what_one_camera_saw_at_one_time_is_one_episode() -> None:
@@ -88,9 +92,8 @@ def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_look_alike_is_split_and_one_person_is_not(seed: int) -> None:
-    assert _foreign(range(36), scorer_of(two_people(0.8, seed), ONE_PERSON)) == [
-        list(range(12, 24))
-    ]
+    found = _foreign(range(36), scorer_of(two_people(0.8, seed), ONE_PERSON))
+    assert found == [list(range(12, 24))]
     assert _foreign(range(36), scorer_of(two_people(0.0, seed), ONE_PERSON)) == []
 
 
@@ -112,6 +115,87 @@ def test_who_was_split_is_too_far_apart_to_be_merged_again(seed: int) -> None:
 
 def test_where_nothing_is_known_nobody_is_split() -> None:
     assert _foreign([2, 0], scorer_of(two_people(5.0, 1), None)) == []
+
+
+@pytest.mark.parametrize(
+    ("by_pairs", "where", "stays"),
+    [
+        (6.0, 0.0, True),
+        (-2.0, 0.0, True),  # in doubt: the two as groups decide
+        (-2.0, 1.8, False),
+        (-8.0, 0.0, False),  # nothing speaks for one person any more
+    ],
+)
+def test_two_are_parted_where_they_would_not_be_joined(
+    by_pairs: float, where: float, stays: bool
+) -> None:
+    seen = [("a", 0.0, np.zeros(DIM)), ("b", 60.0, np.full(DIM, where))]
+    found = _foreign(range(2), scorer_of(seen, ONE_PERSON, by_pairs))
+    assert found == ([] if stays else [[1]])
+
+
+def _one_by_one(numbers: Sequence[int], rules: IdentityRules) -> set[frozenset[int]]:
+    """The people of an identity, by the law as it is written."""
+    scorer, calibration = rules.scorer, rules.scorer.calibration
+    assert calibration is not None
+    scatter = calibration.scatter
+    assert scatter is not None
+    limit = rules.min_log_odds - MOVE_MARGIN
+    groups = episodes_of(numbers, scorer.gallery)
+
+    def judged(one: list[int], other: list[int]) -> tuple[float, float] | None:
+        pairs = [(scorer.one(i), j - scorer.gallery.first) for i in one for j in other]
+        known = [(s.times_s[j], s.log_appearance[j], s.log_time[j]) for s, j in pairs]
+        nearest = min(time_s for time_s, _, _ in known)
+        time = next(log_time for time_s, _, log_time in known if time_s == nearest)
+        linkage = float(np.mean([appearance for _, appearance, _ in known]) + time)
+        means = [group_mean(scorer.gallery, group) for group in (one, other)]
+        assert means[0] is not None
+        assert means[1] is not None
+        deviation = float(scatter.deviations(means[0], GroupMeans.of([means[1]]))[0])
+        by_group = min(float(scatter.log_odds(means[0], GroupMeans.of([means[1]]))[0]), 8.0) + time
+        agree = linkage > limit or (linkage > limit - IN_DOUBT and by_group > limit)
+        return (-linkage, deviation) if agree and deviation <= MAX_DEVIATION else None
+
+    while True:
+        found = [(judged(*pair), pair) for pair in combinations(groups, 2)]
+        best = (
+            min((j, pair) for j, pair in found if j is not None)
+            if any(j is not None for j, _ in found)
+            else None
+        )
+        if best is None:
+            return {frozenset(group) for group in groups}
+        one, other = best[1]
+        groups = [g for g in groups if g not in (one, other)] + [sorted(one + other)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_people_are_those_of_the_law_as_it_is_written(seed: int) -> None:
+    tracker = SiteTracker("s", TrackerSettings(first_calibration=40))
+    for detection in simulated_walk(seed, n_people=40):
+        tracker.observe(detection)
+    scorer, rng = tracker.window.scorer, np.random.default_rng(seed)
+    numbers = scorer.gallery.numbers.tolist()
+    n_split = 0
+    for _ in range(12):
+        # Some that may be one person's, and some that are anybody's.
+        own = tracker.window.identities.of(int(rng.choice(numbers))).members[:4]
+        others = [n for n in rng.choice(numbers, 4, replace=False).tolist() if n not in own]
+        mine = sorted([*own, *others])
+        if len({(g.camera, g.start_s) for g in map(scorer.gallery.__getitem__, mine)}) < len(mine):
+            continue
+        for number in numbers:
+            scorer.gallery.assign(number, -1)
+        rules = _rules(mine, scorer)
+        foreign = _foreign(mine, scorer)
+        people = {frozenset(mine) - {n for one in foreign for n in one}, *map(frozenset, foreign)}
+        assert people == _one_by_one(mine, rules)
+        n_split += bool(foreign)
+        for identity in list(tracker.window.identities.slots):
+            for number in tracker.window.identities[identity].members:
+                scorer.gallery.assign(number, identity)
+    assert n_split > 3
 
 
 def _site(seed: int) -> list[Detection]:
