@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 # The tracker beside it goes first where cores do not suffice: a page may be late, a decision not.
 _NICENESS = 5
-# A request changes threads some twenty times, and waits so long for each while the log is read: the
-# interpreter's own 5 ms show.
+# A request switches threads about 20 times. While the log is read, each switch takes so long: with
+# the interpreter's 5 ms a page takes a tenth of a second longer.
 _TURN_S = 0.0005
 
 _EPILOG = """\b

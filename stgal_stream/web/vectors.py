@@ -60,8 +60,8 @@ class VectorFile:
     # --- rows --------------------------------------------------------------------------------
 
     def load(self, chunks: Iterable[Sequence[tuple[int, int, str, str]]]) -> None:
-        """What is known already, after a start: rows of slot, number, site and camera, some at a
-        time, so that other threads get their turn in between."""
+        """What is known already, after a start and before any ``write``: rows of slot, number, site
+        and camera, some at a time, so that other threads get their turn in between."""
         for rows in chunks:
             slots, numbers, sites, cameras = zip(*rows, strict=True)
             with self._lock:

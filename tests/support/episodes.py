@@ -14,6 +14,7 @@ from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.types import Tracklet
 
 DIM = 32
+_MOST_S = 100.0
 ONE_PERSON = WithinPersonScatter(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
 Seen = tuple[str, float, np.ndarray]  # camera, time (s), embedding
 
@@ -22,10 +23,9 @@ def scorer_of(
     seen: list[Seen],
     scatter: WithinPersonScatter | None,
     by_pairs: float = 6.0,
-    most_s: float = 100.0,
 ) -> PairScorer:
     """Tracklets of one moment each. Every pair's appearance says ``by_pairs`` for one person,
-    whoever the two are; people take up to ``most_s`` from one camera to the next."""
+    whoever the two are; people take up to 100 s from one camera to the next."""
     gallery = Gallery()
     for number, (camera, time_s, vector) in enumerate(seen):
         name = (f"d{number}",)
@@ -33,7 +33,7 @@ def scorer_of(
             Tracklet(number, camera, time_s, time_s, vector.astype(np.float32), "x", name), time_s
         )
     model = Calibration("1", "calibrated", 1.0, 1.0)
-    ratio = np.where(model.grid.centres_s() <= most_s, 2.0, -2.0)
+    ratio = np.where(model.grid.centres_s() <= _MOST_S, 2.0, -2.0)
     never, share = TravelTimeDistribution(10.0, 0.0), np.full(len(ratio), 0.5)
     by_distance = np.full(N_DISTANCE_BINS, by_pairs)
     pairs = {
@@ -46,12 +46,12 @@ def scorer_of(
 
 
 def two_people(apart: float, seed: int) -> list[Seen]:
-    """Six segments of six episodes each, the first and the last two of one person, the others of
+    """Six visits of six episodes each, the first and the last two of one person, the others of
     another whose episodes lie ``apart`` standard deviations away in every dimension."""
     rng, seen = np.random.default_rng(seed), []
-    for segment in range(6):
-        centre = np.full(DIM, apart if 2 <= segment < 4 else 0.0)
+    for visit in range(6):
+        centre = np.full(DIM, apart if 2 <= visit < 4 else 0.0)
         for k in range(6):
             vector = centre + rng.normal(size=DIM)
-            seen.append(("ab"[k % 2], 1000.0 * segment + 70.0 * k, vector))
+            seen.append(("ab"[k % 2], 1000.0 * visit + 70.0 * k, vector))
     return seen

@@ -125,13 +125,6 @@ class Calibration:
         """Whether people are known to go from camera to camera."""
         return any(model.is_scored for (a, b), model in self.pairs.items() if a != b)
 
-    def log_time(self, first: str, second: str, time_s: float) -> float:
-        """What a travel time says for one person: its log ratio, 0 where nothing is known."""
-        model = self.model(first, second)
-        if model is None or model.log_time_ratio is None or self.method == "appearance":
-            return 0.0
-        return float(model.log_time_ratio[self.grid.bins(time_s)])
-
     def log_odds_table(self, first: str, second: str) -> Floats | None:
         """The log posterior odds (distance bins, time bins); None where nothing is known about the
         two cameras."""

@@ -97,27 +97,40 @@ class WithinPersonScatter:
     def deviations(self, one: GroupMean, others: GroupMeans) -> Floats:
         """(N,) by how many standard deviations groups lie farther from one than one person's do:
         beyond ``MAX_DEVIATION`` they are two people."""
-        ratio = _apart(one, others) / self._expected(one, others)
+        return self.deviations_at(_apart(one, others), self._expected(one, others))
+
+    def deviations_at(self, square: Floats, same: Floats) -> Floats:
+        """The same of squared distances of two groups' means, and ``expected_square`` of each."""
+        ratio = square / same
         v = 2.0 / (9.0 * self.degrees_of_freedom)
         return np.asarray((np.cbrt(ratio) - (1.0 - v)) / math.sqrt(v))
+
+    def log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+        """(N,) the log odds that a group and each of the others, or groups pair by pair, are one
+        person and not two, from the distance of their means."""
+        return self.log_odds_at(_apart(one, others), self._expected(one, others))
 
     def pair_log_odds(self, groups: Sequence[GroupMean], pairs: Integers) -> Floats:
         """(M,) the same of pairs (M, 2) among some groups."""
         many = GroupMeans.of(groups)
         return self.log_odds(many[pairs[:, 0]], many[pairs[:, 1]])
 
-    def log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
-        """(N,) the log odds that a group and each of the others, or groups pair by pair, are one
-        person and not two, from the distance of their means."""
-        square, same = _apart(one, others), self._expected(one, others)
+    def log_odds_at(self, square: Floats, same: Floats) -> Floats:
+        """The same of squared distances of two groups' means, and ``expected_square`` of each."""
         different = same + self.mean_square_all - self.mean_square_same
         ratio = np.log(different / same) - square * (1.0 / same - 1.0 / different)
         return 0.5 * self.degrees_of_freedom * ratio + self.log_prior_odds
 
     def _expected(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
-        """(N,) the mean squared distance of one group's mean to others', if they are one person."""
-        episodes = 1.0 / one.n + 1.0 / others.n
-        cameras = 1.0 / one.n_cameras + 1.0 / others.n_cameras
+        return self.expected_square(
+            np.asarray(one.n), others.n, np.asarray(one.n_cameras), others.n_cameras
+        )
+
+    def expected_square(self, n: Floats, m: Floats, c: Floats, k: Floats) -> Floats:
+        """The mean squared distance of the means of two groups of one person, of n and m episodes
+        in c and k cameras."""
+        episodes = 1.0 / n + 1.0 / m
+        cameras = 1.0 / c + 1.0 / k
         passing = self.mean_square_same - self.lasting
         return np.asarray(0.5 * (passing * episodes + self.lasting * cameras))
 

@@ -10,7 +10,7 @@ that is known of two groups, never one lucky pair.
 - ``rules``       what may join and what must stay apart: where a merge is decided
 - ``linkage``     average linkage: the evidence between a tracklet or identity and each identity
 - ``group_mean``  groups of tracklets compared as a whole
-- ``splitting``   which parts of an identity are somebody else's
+- ``splitting``   which tracklets of an identity are somebody else's
 - ``constraints`` what operators said: must-link and cannot-link
 - ``parting``     an identity that an operator says is two people
 - ``revision``    all identities judged again after a calibration

@@ -69,8 +69,8 @@ class Constraints:
         return any(number in group.numbers for group in self._must_links)
 
     def linked(self, slot: int) -> list[list[int]]:
-        """Tracklets of an identity that stay together, each in one group: those that stay in it
-        stay together, too."""
+        """Tracklets of an identity that stay together, each in one group; those anchored to it are
+        one."""
         members = set(self._registry[slot].members)
         free = (group.numbers for group in self._must_links if slot not in group.slots)
         found = (sorted(members.intersection(numbers)) for numbers in free)
@@ -135,10 +135,15 @@ class Constraints:
     def part(self, first: Sequence[int], second: Sequence[int]) -> None:
         """Nobody of the first tracklets is in the second ones. Of tracklets that were said to be
         one person with both, nothing is known any more."""
-        kept = []
+        kept, of_first = [], {slot for group in self._groups_with(first) for slot in group.slots}
         for group in self._must_links:
             parts = [[n for n in group.numbers if n in side] for side in (first, second)]
-            kept += [Group(part) for part in parts] if all(parts) else [group]
+            if all(parts):
+                kept += [Group(part) for part in parts]
+                continue
+            if parts[1]:  # what has left the window is of the first's person
+                group.slots = [slot for slot in group.slots if slot not in of_first]
+            kept.append(group)
         self._must_links = kept
         link = CannotLink(Group(sorted(first)), Group(sorted(second)))
         if link not in self._cannot_links:
@@ -163,6 +168,10 @@ class Constraints:
         for group in self._groups():
             group.slots = [known for known in group.slots if known != slot]
         self._forget()
+
+    def _groups_with(self, numbers: Sequence[int]) -> list[Group]:
+        """Must-links of which some of these tracklets are."""
+        return [g for g in self._must_links if not set(numbers).isdisjoint(g.numbers)]
 
     def _groups(self) -> Iterator[Group]:
         yield from self._must_links

@@ -32,7 +32,7 @@ class Linkage:
     def of(cls, scores: Odds | Scores, slots: Integers, n_slots: int) -> Linkage:
         """That of one tracklet's scores (N,), or of some tracklets' (B, N), against tracklets in
         these slots (N,): (S,) or (B, S). Those without a slot (negative), or of which nothing is
-        known, are left out."""
+        known, are left out. Of any pairs (N,), with a cell for each two groups as its slot."""
         shape = (*scores.times_s.shape[:-1], n_slots)
         size = math.prod(shape)
         known = np.flatnonzero(np.isfinite(scores.log_odds) & (slots >= 0))
@@ -73,6 +73,11 @@ class Linkage:
             row.nearest_s.take(slots, out=made.nearest_s[i], mode="clip")
             row.time.take(slots, out=made.time[i], mode="clip")
         return made
+
+    def log_odds_of(self, rows: Integers) -> Floats:
+        """(M, S) the log odds of some rows."""
+        parts = (self.n[rows], self.appearance[rows], self.nearest_s[rows], self.time[rows])
+        return Linkage(*parts).log_odds
 
     def row(self, i: int) -> Linkage:
         """(S,) one row's of several."""

@@ -34,7 +34,7 @@ from stgal_stream.types import Floats, Integers, Mask
 
 ScoresOf = Callable[[int], Scores]
 _MAX_MEANS = 4_096  # identities whose mean is remembered: 64 MB at 2,048 numbers each
-_PAIR_NUMBERS = 1 << 20  # of the means that are compared at a time: 8 MB
+_PAIR_NUMBERS = 1 << 20  # in float64, of the means that are compared at a time: 8 MB
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Law: an identity is what the rule that merges identities would make of its episodes. So they are
 joined again, the likeliest two first: where average linkage favours one person or, where that is in
-doubt, the two as groups do, and never too far apart for one person. The margin that moves a
-tracklet keeps one, too: a split is a rename. What joins nobody leaves.
+doubt, the two as groups do, and never too far apart for one person. Splitting needs the same margin
+as moving, since both rename people. What joins nobody leaves. An episode is never split.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.calibration.within_person import (
     MAX_DEVIATION,
     GroupMean,
-    GroupMeans,
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
@@ -27,14 +26,16 @@ from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
-from stgal_stream.types import Integers
+from stgal_stream.types import Integers, Vectors
 
-_MAX_MEMBERS = 256  # of a larger identity the newest tracklets are looked at: all with all
+# Of a larger identity the newest tracklets are looked at, all with all; the older ones stay.
+_MAX_MEMBERS = 256
+_AT_ONCE = 512  # tracklets that are compared at a time, all with all
 
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """The episodes of one identity, each as numbers, and the linkage (K, K) between them."""
+    """The episodes of one identity (slot), each as numbers, and the linkage (K, K) between them."""
 
     slot: int
     numbers: list[list[int]]
@@ -53,8 +54,10 @@ def foreign_tracklets(rules: IdentityRules) -> Iterator[list[list[int]]]:
     if scatter is None:
         return
     for episodes in _all_episodes(rules):
-        clusters = Clusters(episodes, rules.scorer.gallery, scatter)
-        clusters.join_all(rules.min_log_odds - MOVE_MARGIN)
+        clusters = Clusters(
+            episodes, rules.scorer.gallery, scatter, rules.min_log_odds - MOVE_MARGIN
+        )
+        clusters.join_all()
         foreign = clusters.foreign(rules.constraints.anchored(episodes.slot))
         if not foreign:
             continue
@@ -70,16 +73,13 @@ def episodes_of(
     """Tracklets as episodes: what one camera saw with breaks of up to a minute; those of which some
     tracklets are ``linked`` are one."""
     found: list[list[int]] = []
-    end_s = 0.0
     for number in sorted(numbers, key=lambda n: (gallery[n].camera, gallery[n].start_s, n)):
-        seen = gallery[number]
-        is_next = bool(found) and gallery[found[-1][-1]].camera == seen.camera
-        if is_next and seen.start_s - end_s <= EPISODE_GAP_S:
+        seen, before = gallery[number], gallery[found[-1][-1]] if found else None
+        goes_on = before is not None and before.camera == seen.camera
+        if before is not None and goes_on and seen.start_s - before.end_s <= EPISODE_GAP_S:
             found[-1].append(number)
-            end_s = max(end_s, seen.end_s)
         else:
             found.append([number])
-            end_s = seen.end_s
     for link in linked:
         tied = [episode for episode in found if not set(link).isdisjoint(episode)]
         found = [episode for episode in found if episode not in tied]
@@ -96,44 +96,68 @@ def _tied(person: Sequence[int], linked: Sequence[Sequence[int]]) -> set[int]:
 
 
 def _all_episodes(rules: IdentityRules) -> Iterator[Episodes]:
-    """Of the identities that have several."""
+    """Of the identities that have several, some identities at a time."""
     gallery, registry = rules.scorer.gallery, rules.registry
-    slots, episodes = [], []
+    some: list[tuple[int, list[list[int]]]] = []
+    n = 0
     for slot in registry.slots:
         members = registry[slot].members
         known = [n for n in members if gallery.comparable[n - gallery.first]][-_MAX_MEMBERS:]
-        found = episodes_of(known, gallery, rules.constraints.linked(slot))
-        if len(found) > 1:
-            slots.append(slot)
-            episodes.append(found)
-    ends = np.cumsum([0, *(len(found) ** 2 for found in episodes)]).tolist()
-    parts = [_pairs(found, start) for found, start in zip(episodes, ends, strict=False)]
-    if not parts:
+        if len(known) < 2:
+            continue
+        episodes = episodes_of(known, gallery, rules.constraints.linked(slot))
+        if len(episodes) < 2:
+            continue
+        if n + len(known) > _AT_ONCE:
+            yield from _compared(some, rules.scorer)
+            some, n = [], 0
+        some.append((slot, episodes))
+        n += len(known)
+    yield from _compared(some, rules.scorer)
+
+
+def _compared(
+    identities: Sequence[tuple[int, list[list[int]]]], scorer: PairScorer
+) -> Iterator[Episodes]:
+    """Identities (slot, episodes) with the linkage between the episodes of each."""
+    if not identities:
         return
-    numbers, cells = (np.concatenate(part) for part in zip(*parts, strict=True))
-    linkage = _linkage(rules.scorer, numbers, cells, ends[-1])
-    for slot, found, start in zip(slots, episodes, ends, strict=False):
-        yield Episodes(slot, found, linkage.square(start, len(found)))
+    numbers = np.array([n for _, episodes in identities for one in episodes for n in one])
+    rows = numbers - scorer.gallery.first
+    d = scorer.gallery.distances(rows, rows)
+    pairs, cells, begins, n_cells, start = [], [], [], 0, 0
+    for _, episodes in identities:
+        of_identity, cell = _pairs(episodes)
+        pairs.append(start + of_identity)
+        cells.append(n_cells + cell)
+        begins.append(n_cells)
+        n_cells += len(episodes) ** 2
+        start += sum(map(len, episodes))
+    at, where = np.concatenate(pairs), np.concatenate(cells)
+    linkage = _linkage(scorer, numbers[at], d[at[:, 0], at[:, 1]], where, n_cells)
+    for (slot, episodes), begin in zip(identities, begins, strict=True):
+        yield Episodes(slot, episodes, linkage.square(begin, len(episodes)))
 
 
-def _pairs(episodes: Sequence[Sequence[int]], start: int) -> tuple[Integers, Integers]:
-    """The numbers (M, 2) of all tracklets in two episodes, and the cell (M, 2) of the two episodes
-    either way round, of a square of cells from ``start`` on."""
-    numbers = np.concatenate([np.array(episode, np.int64) for episode in episodes])
+def _pairs(episodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
+    """All pairs (M, 2) of an identity's tracklets that are in two episodes, by position, and the
+    cells (M, 2) of the two episodes, either way round."""
     which = np.repeat(np.arange(len(episodes)), [len(episode) for episode in episodes])
-    i, j = np.triu_indices(len(numbers), 1)
+    i, j = np.triu_indices(len(which), 1)
     apart = which[i] != which[j]
     i, j = i[apart], j[apart]
     one, other = which[i], which[j]
     cells = np.stack([one * len(episodes) + other, other * len(episodes) + one], axis=1)
-    return np.stack([numbers[i], numbers[j]], axis=1), start + cells
+    return np.stack([i, j], axis=1), cells
 
 
-def _linkage(scorer: PairScorer, numbers: Integers, cells: Integers, n_cells: int) -> Linkage:
-    """The linkage (C,) of pairs of tracklets (M, 2) by cell (M, 2)."""
+def _linkage(
+    scorer: PairScorer, numbers: Integers, d: Vectors, cells: Integers, n_cells: int
+) -> Linkage:
+    """The linkage (C,) of pairs of tracklets (M, 2) at these distances (M,), by cell (M, 2)."""
     appearance = np.full(len(numbers), np.nan)
     log_time, times_s = np.zeros(len(numbers)), np.zeros(len(numbers))
-    for at, scores in scorer.of_pairs(numbers):
+    for at, scores in scorer.of_pairs(numbers, d):
         known = np.isfinite(scores.log_odds)
         appearance[at] = np.where(known, scores.log_appearance, np.nan)
         log_time[at], times_s[at] = scores.log_time, scores.times_s
@@ -145,65 +169,76 @@ def _linkage(scorer: PairScorer, numbers: Integers, cells: Integers, n_cells: in
 
 
 class Clusters:
-    """The episodes of one identity, joined to people. What was joined to another is not ``alive``
-    any more."""
+    """The episodes of one identity, joined to people. A cluster stands where its first episode
+    did; where the others did, there is none any more.
 
-    def __init__(self, episodes: Episodes, gallery: Gallery, scatter: WithinPersonScatter) -> None:
-        self._scatter = scatter
+    Two clusters' means are compared by their squared distance. Where i and j are joined, that to
+    any other k is (n_i d_ik + n_j d_jk) / n - n_i n_j d_ij / n^2, with n = n_i + n_j.
+    """
+
+    def __init__(
+        self, episodes: Episodes, gallery: Gallery, scatter: WithinPersonScatter, limit: float
+    ) -> None:
+        self._scatter, self._limit = scatter, limit
+        self._linkage = episodes.linkage
         self._groups = [list(numbers) for numbers in episodes.numbers]
         self._cameras = [{gallery[n].camera for n in numbers} for numbers in self._groups]
-        self._means = [_mean(gallery, numbers) for numbers in self._groups]
-        self._linkage = episodes.linkage
-        k = len(self._groups)
-        self._alive = np.ones(k, bool)
-        self._above = np.triu(np.ones((k, k), bool), 1)
-        self._apart, self._by_group = np.full((k, k), np.inf), np.full((k, k), -np.inf)
-        for i in range(1, k):
-            self._compare(i, np.arange(i))
+        means = [_mean(gallery, numbers) for numbers in self._groups]
+        vectors = np.array([mean.mean for mean in means])
+        lengths = np.einsum("kd,kd->k", vectors, vectors)
+        self._square = np.maximum(lengths[:, None] + lengths - 2.0 * vectors @ vectors.T, 0.0)
+        self._n = np.array([float(mean.n) for mean in means])
+        self._n_cameras = np.array([float(mean.n_cameras) for mean in means])
+        k = len(means)
+        self._is_there = np.ones(k, bool)
+        self._log_odds, self._apart = np.full((k, k), -np.inf), np.full((k, k), np.inf)
+        self._judge(np.arange(k))
 
-    def _compare(self, i: int, others: Integers) -> None:
-        """A group with some others (M,): deviations and log odds of the two as groups."""
-        means = GroupMeans.of([self._means[j] for j in others.tolist()])
-        one = self._means[i]
-        for table, values in (
-            (self._apart, self._scatter.deviations(one, means)),
-            (self._by_group, self._scatter.log_odds(one, means)),
-        ):
-            table[i, others] = table[others, i] = values
+    def _judge(self, rows: Integers) -> None:
+        """Notes of some clusters (M,) the log odds with all whom they may be joined with, and by
+        how many standard deviations they lie apart."""
+        same = self._scatter.expected_square(
+            self._n[rows, None], self._n, self._n_cameras[rows, None], self._n_cameras
+        )
+        square, time = self._square[rows], self._linkage.time[rows]
+        log_odds = self._linkage.log_odds_of(rows)
+        by_group = np.minimum(self._scatter.log_odds_at(square, same), LOG_ODDS_LIMIT) + time
+        in_doubt = log_odds > self._limit - IN_DOUBT
+        are_one = (log_odds > self._limit) | (in_doubt & (by_group > self._limit))
+        apart = self._scatter.deviations_at(square, same)
+        are_one &= (apart <= MAX_DEVIATION) & self._is_there
+        are_one[np.arange(len(rows)), rows] = False
+        found = np.where(are_one, log_odds, -np.inf)
+        self._log_odds[rows], self._log_odds[:, rows] = found, found.T
+        self._apart[rows], self._apart[:, rows] = apart, apart.T
 
-    def join_all(self, limit: float) -> None:
-        """Joins the likeliest two, of equal ones the nearest, for as long as they are one person
-        by these log odds."""
-        while True:
-            log_odds = self._linkage.log_odds
-            by_group = np.minimum(self._by_group, LOG_ODDS_LIMIT) + self._linkage.time
-            in_doubt = log_odds > limit - IN_DOUBT
-            are_one = (log_odds > limit) | (in_doubt & (by_group > limit))
-            i, j = np.nonzero(are_one & self._above & (self._apart <= MAX_DEVIATION))
-            if not len(i):
-                return
-            best = np.lexsort((self._apart[i, j], -log_odds[i, j]))[0]
-            self._join(int(i[best]), int(j[best]))
+    def join_all(self) -> None:
+        """Joins the likeliest two, of equal ones the nearest, for as long as there are any."""
+        while (best := self._log_odds.max()) > -np.inf:
+            i, j = np.nonzero(self._log_odds == best)
+            nearest = int(self._apart[i, j].argmin())
+            self._join(int(i[nearest]), int(j[nearest]))
 
     def _join(self, i: int, j: int) -> None:
         self._linkage.merge(i, j)
         self._groups[i] = sorted(self._groups[i] + self._groups[j])
         self._cameras[i] |= self._cameras[j]
-        one, other, n = self._means[i], self._means[j], self._means[i].n + self._means[j].n
-        mean = (one.n * one.mean + other.n * other.mean) / n
-        self._means[i] = GroupMean(mean, n, len(self._cameras[i]))
-        self._alive[j] = False
-        self._apart[j] = self._apart[:, j] = np.inf  # so it is joined with nobody
-        others = np.flatnonzero(self._alive)
-        if len(others) > 1:
-            self._compare(i, others[others != i])
+        one, other = self._n[i], self._n[j]
+        n = one + other
+        square = (one * self._square[i] + other * self._square[j]) / n
+        square = np.maximum(square - one * other * self._square[i, j] / n**2, 0.0)
+        self._square[i], self._square[:, i] = square, square
+        self._n[i], self._n_cameras[i] = n, float(len(self._cameras[i]))
+        self._is_there[j] = False
+        self._log_odds[j] = self._log_odds[:, j] = -np.inf
+        self._judge(np.array([i]))
 
     def foreign(self, anchored: Sequence[int]) -> list[list[int]]:
-        """All people but the one who keeps the identity. Of whom nothing is known beside that one,
-        stays."""
+        """All people but the one who keeps the identity. Somebody of whom nothing is known beside
+        that one stays with them."""
         order = sorted(
-            np.flatnonzero(self._alive).tolist(),
-            key=lambda k: (set(anchored).isdisjoint(self._groups[k]), -self._means[k].n),
+            np.flatnonzero(self._is_there).tolist(),
+            key=lambda k: (set(anchored).isdisjoint(self._groups[k]), -self._n[k]),
         )
         known = self._linkage.n[order[0]] > 0
         return [self._groups[k] for k in order[1:] if known[k]]

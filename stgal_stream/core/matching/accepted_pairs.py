@@ -54,7 +54,7 @@ class AcceptedPairs:
         return self._accepted[pair][2]
 
     def reassess(self, posteriors: Mapping[Pair, float]) -> None:
-        """Another calibration is in force: other posteriors of all pairs."""
+        """Replaces every pair's posterior by that under another calibration."""
         for pair, (cameras, time_s, _) in self._accepted.items():
             self._accepted[pair] = (cameras, time_s, posteriors[pair])
 

@@ -15,7 +15,7 @@ from stgal_stream.core.measures.travel_time import travel_times_s
 from stgal_stream.types import Floats, Integers, Mask, Pair, Vectors
 
 _CHUNK = 256  # tracklets whose distances to the window are held at a time
-_PAIR_NUMBERS = 1 << 21  # of vectors that are compared pair by pair at a time: 8 MB
+_PAIR_NUMBERS = 1 << 21  # in float32, of vectors compared pair by pair at a time: 8 MB
 _CELLS = 65_536  # pairs that are scored at a time: what they need stays in a processor's cache
 
 
@@ -133,24 +133,28 @@ class PairScorer:
         d, times = gallery.distances(row, others), gallery.travel_times_s(row, others)
         return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_candidate
 
-    def of_pairs(self, pairs: Sequence[Pair] | Integers) -> Iterator[tuple[Integers, Scores]]:
+    def of_pairs(
+        self, pairs: Sequence[Pair] | Integers, d: Vectors | None = None
+    ) -> Iterator[tuple[Integers, Scores]]:
         """Scores pair by pair (numbers), camera by camera of the first: positions (M,) among
-        ``pairs``, and the scores (M,) of these."""
+        ``pairs``, and the scores (M,) of these. ``d`` are their distances, where known."""
         rows = np.array(pairs, np.int64).reshape(-1, 2) - self.gallery.first
-        cameras = self.gallery.cameras[rows[:, 0]]
+        cameras, spans = self.gallery.cameras[rows[:, 0]], self.gallery.spans
+        order = np.argsort(cameras, kind="stable")
+        begins = np.flatnonzero(np.diff(cameras[order])) + 1
         most = max(1, _PAIR_NUMBERS // max(1, self.gallery.embeddings.shape[1]))
-        for camera in np.unique(cameras):
-            mine = np.flatnonzero(cameras == camera)
-            for start in range(0, len(mine), most):
-                at = mine[start : start + most]
-                yield at, self._of_one_camera(*rows[at].T)
+        for of_camera in np.split(order, begins) if len(order) else ():
+            for start in range(0, len(of_camera), most):
+                at = of_camera[start : start + most]
+                mine, others = rows[at].T
+                apart = self._distances(mine, others) if d is None else d[at]
+                times = travel_times_s(spans[mine], spans[others])
+                yield at, self._scores(mine, others, apart, times)
 
-    def _of_one_camera(self, mine: Integers, others: Integers) -> Scores:
-        gallery = self.gallery
-        apart = gallery.directions(mine) - gallery.directions(others)
-        d = np.sqrt(np.einsum("nd,nd->n", apart, apart))
-        times = travel_times_s(gallery.spans[mine], gallery.spans[others])
-        return self._scores(mine, others, d, times)
+    def _distances(self, mine: Integers, others: Integers) -> Vectors:
+        """(M,) distances row by row."""
+        apart = self.gallery.directions(mine) - self.gallery.directions(others)
+        return np.asarray(np.sqrt(np.einsum("nd,nd->n", apart, apart)))
 
     def _strangers(self, row: int) -> list[int]:
         """Rows of those who an operator said are others than the tracklet in a row."""

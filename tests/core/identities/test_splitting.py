@@ -15,10 +15,12 @@ from stgal_stream.core.identities.group_mean import (
     group_mean,
 )
 from stgal_stream.core.identities.registry import IdentityRegistry
+from stgal_stream.core.identities.resolver import IdentityResolver
 from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.identities.splitting import episodes_of, foreign_tracklets
 from stgal_stream.core.matching.pair_scorer import PairScorer
+from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Detection, IdentityEvent
@@ -99,7 +101,7 @@ def test_a_look_alike_is_split_and_one_person_is_not(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_who_was_split_is_too_far_apart_to_be_merged_again(seed: int) -> None:
-    """As groups, not segment by segment: all that one camera alone saw."""
+    """As groups, not visit by visit: all that one camera alone saw."""
     rng = np.random.default_rng(seed)
     centres = np.where(rng.random(24) < 0.5, 0.0, 0.7)
     seen = [("a", 400.0 * k, centres[k] + rng.normal(size=DIM)) for k in range(24)]
@@ -111,6 +113,46 @@ def test_who_was_split_is_too_far_apart_to_be_merged_again(seed: int) -> None:
         for j in range(i):
             one, other = (group_mean(scorer.gallery, groups[k]) for k in (i, j))
             assert are_too_far(ONE_PERSON, one, [other]).all()
+
+
+def test_what_operators_linked_and_anchored_stays() -> None:
+    """The look-alike's tracklets are linked with the person's: to one in the window, and to one
+    that has left it; what can be compared with nothing goes where it is linked to."""
+    scorer = scorer_of(two_people(0.8, 1), ONE_PERSON)
+    rules = _rules(range(36), scorer)
+    assert list(foreign_tracklets(rules)) == [[list(range(12, 24))]]
+    rules.constraints.unite([0, 12])
+    assert 12 not in {n for people in foreign_tracklets(rules) for one in people for n in one}
+    rules = _rules(range(36), scorer)
+    slot = rules.registry.slot_of(0)
+    rules.constraints.unite([11, 13])
+    rules.constraints.expire(11, slot)
+    (people,) = foreign_tracklets(rules)
+    assert 13 not in {n for one in people for n in one}
+    comparable = np.ones(36, bool)
+    comparable[35] = False
+    scorer.gallery.reembed("x", scorer.gallery.embeddings.copy(), comparable)
+    rules = _rules(range(36), scorer)
+    rules.constraints.unite([20, 35])
+    assert list(foreign_tracklets(rules)) == [[[*range(12, 24), 35]]]
+
+
+def test_two_whose_partners_have_left_can_be_said_to_be_two_people() -> None:
+    """The newest word holds, also where both were linked to tracklets of this very identity."""
+    scorer = scorer_of(two_people(0.0, 1)[:8], ONE_PERSON)
+    resolver = IdentityResolver("s", TrackerSettings(), scorer)
+    resolver.registry.create(0)
+    slot = resolver.registry.slot_of(0)
+    for number in range(1, 8):
+        resolver.registry.join(number, slot)
+    resolver.constraints.unite([0, 2])
+    resolver.constraints.unite([1, 3])
+    for number in (0, 1):
+        resolver.constraints.expire(number, slot)
+    events = resolver.part([2], [3], 1e4, "word")
+    assert resolver.registry.slot_of(2) != resolver.registry.slot_of(3)
+    assert {event.operator_correction for event in events} == {"word"}
+    assert resolver.constraints.are_apart(*map(resolver.registry.slot_of, (2, 3)))
 
 
 def test_where_nothing_is_known_nobody_is_split() -> None:
@@ -153,7 +195,10 @@ def _one_by_one(numbers: Sequence[int], rules: IdentityRules) -> set[frozenset[i
         assert means[0] is not None
         assert means[1] is not None
         deviation = float(scatter.deviations(means[0], GroupMeans.of([means[1]]))[0])
-        by_group = min(float(scatter.log_odds(means[0], GroupMeans.of([means[1]]))[0]), 8.0) + time
+        by_group = min(
+            float(scatter.log_odds(means[0], GroupMeans.of([means[1]]))[0]), LOG_ODDS_LIMIT
+        )
+        by_group += time
         agree = linkage > limit or (linkage > limit - IN_DOUBT and by_group > limit)
         return (-linkage, deviation) if agree and deviation <= MAX_DEVIATION else None
 
