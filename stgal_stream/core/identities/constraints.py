@@ -83,6 +83,10 @@ class Constraints:
             {n for group in self._must_links if slot in group.slots for n in group.numbers}
         )
 
+    def remembers(self, slot: int) -> bool:
+        """Whether an identity is somebody's who has left the window, and whom others are not."""
+        return any(slot in group.slots for link in self._cannot_links for group in link.sides[0])
+
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) are two people."""
         return any(

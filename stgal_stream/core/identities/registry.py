@@ -100,15 +100,19 @@ class IdentityRegistry:
         return left
 
     def split(self, numbers: list[int], at_s: float, cause: str = "") -> tuple[Identity, Identity]:
-        """Splits tracklets off their identity at an event time: the one they left, and a new one of
-        theirs. ``cause`` tells two splits of one time apart."""
-        left = self.of(numbers[0])
+        """Splits tracklets off their identity at an event time: the one they left, which ends where
+        none is left in the window, and a new one of theirs. ``cause`` tells two splits of one time
+        apart."""
+        left, before = self.of(numbers[0]), self.slot_of(numbers[0])
         left.members = sorted(set(left.members) - set(numbers))
         # The first of them may have founded an identity before, under its own name.
         identity = self._create(numbers[0], f"\x00{at_s!r}" + (cause and f"\x00{cause}"))
         slot = self.slot_of(numbers[0])
         for number in numbers[1:]:
             self.join(number, slot)
+        if not left.members:
+            del self._by_slot[before]
+            self._free.append(before)
         return left, identity
 
     def expire(self, numbers_and_slots: Iterable[tuple[int, int]]) -> list[Identity]:

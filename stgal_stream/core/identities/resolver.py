@@ -135,7 +135,8 @@ class IdentityResolver:
         linked = [group for group in self.constraints.linked(slot) if number in group]
         leaving = sorted({number, *(n for group in linked for n in group)})
         is_anchored = not set(leaving).isdisjoint(self.constraints.anchored(slot))
-        if is_anchored or len(leaving) == len(self.registry[slot].members):
+        is_all = len(leaving) == len(self.registry[slot].members)
+        if is_anchored or (is_all and not self.constraints.remembers(slot)):
             return []
         return self._split(leaving, at_s, correction)
 
@@ -209,12 +210,17 @@ class IdentityResolver:
         self, numbers: list[int], at_s: float, correction: str | None = None, cause: str = ""
     ) -> list[IdentityEvent]:
         """Splits tracklets off their identity into a new one."""
+        before = self.registry.slot_of(numbers[0])
         left, to = self.registry.split(numbers, at_s, correction or cause)
         names = to.global_id, left.global_id
-        return [
+        events = [
             IdentityEvent("renamed", at_s, *names, self.gallery[number], None, correction)
             for number in numbers
         ]
+        if not left.members:
+            self.constraints.end(before)
+            events.append(IdentityEvent("ended", at_s, left.global_id))
+        return events
 
     def _correct(self, number: int, at_s: float) -> list[IdentityEvent]:
         """Moves a tracklet that clearly belongs to another identity."""

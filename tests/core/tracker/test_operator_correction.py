@@ -71,6 +71,9 @@ class Site:
 )
 # Two whose partners have left the window stay in the identity of those, so they stay together.
 @example(seed=7735, method="appearance", tracked=False)
+# One who is said to be somebody, and in whose identity is, alone in the window, somebody else.
+@example(seed=30286, method="calibrated", tracked=True)
+@example(seed=30457, method="calibrated", tracked=False)
 def test_what_was_said_holds_to_the_end(seed: int, method: str, tracked: bool) -> None:
     """Random words that agree with each other, about random tracklets: the tracker's own reasons,
     the end of the window and a restart change none of them."""
