@@ -85,7 +85,7 @@ class Constraints:
 
     def remembers(self, slot: int) -> bool:
         """Whether an identity is somebody's who has left the window, and whom others are not."""
-        return any(slot in group.slots for link in self._cannot_links for group in link.sides[0])
+        return any(slot in (*link.first.slots, *link.second.slots) for link in self._cannot_links)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) are two people."""
@@ -139,7 +139,9 @@ class Constraints:
     def part(self, first: Sequence[int], second: Sequence[int]) -> None:
         """Nobody of the first tracklets is in the second ones. Of tracklets that were said to be
         one person with both, nothing is known any more."""
-        kept, of_first = [], {slot for group in self._groups_with(first) for slot in group.slots}
+        kept = []
+        named = (g for g in self._must_links if not set(first).isdisjoint(g.numbers))
+        of_first = {slot for group in named for slot in group.slots}
         for group in self._must_links:
             parts = [[n for n in group.numbers if n in side] for side in (first, second)]
             if all(parts):
@@ -172,10 +174,6 @@ class Constraints:
         for group in self._groups():
             group.slots = [known for known in group.slots if known != slot]
         self._forget()
-
-    def _groups_with(self, numbers: Sequence[int]) -> list[Group]:
-        """Must-links of which some of these tracklets are."""
-        return [g for g in self._must_links if not set(numbers).isdisjoint(g.numbers)]
 
     def _groups(self) -> Iterator[Group]:
         yield from self._must_links

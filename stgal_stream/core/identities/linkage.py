@@ -74,13 +74,8 @@ class Linkage:
             row.time.take(slots, out=made.time[i], mode="clip")
         return made
 
-    def log_odds_of(self, rows: Integers) -> Floats:
-        """(M, S) the log odds of some rows."""
-        parts = (self.n[rows], self.appearance[rows], self.nearest_s[rows], self.time[rows])
-        return Linkage(*parts).log_odds
-
-    def row(self, i: int) -> Linkage:
-        """(S,) one row's of several."""
+    def row(self, i: int | Integers) -> Linkage:
+        """(S,) one row's of several, or (M, S) some rows'."""
         return Linkage(self.n[i], self.appearance[i], self.nearest_s[i], self.time[i])
 
     def square(self, start: int, n: int) -> Linkage:

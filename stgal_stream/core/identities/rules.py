@@ -54,6 +54,12 @@ class _KnownMean:
     mean: GroupMean | None
 
 
+def groups_agree(log_odds: Floats, log_time: Floats, limit: float) -> Mask:
+    """Whether groups favour one person, from their log odds by appearance, which say no more than a
+    single measurement may, and what time says."""
+    return np.asarray(np.minimum(log_odds, LOG_ODDS_LIMIT) + log_time > limit)
+
+
 class IdentityRules:
     """Judges tracklets and identities of one registry by the scores of one scorer."""
 
@@ -140,7 +146,7 @@ class IdentityRules:
             slots, at = np.unique(pairs[part], return_inverse=True)
             means = [self._mean(slot) for slot in slots.tolist()]
             found[part] = pair_log_odds(self._scatter, means, at.reshape(-1, 2))
-        return np.asarray(np.minimum(found, LOG_ODDS_LIMIT) + log_time > self.min_log_odds)
+        return groups_agree(found, log_time, self.min_log_odds)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) are two people by an operator's word, were seen in one

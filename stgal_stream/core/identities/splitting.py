@@ -23,9 +23,8 @@ from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.identities.group_mean import EPISODE_GAP_S, group_mean
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
-from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.identities.rules import IdentityRules, groups_agree
 from stgal_stream.core.matching.pair_scorer import PairScorer
-from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
 from stgal_stream.types import Integers, Vectors
 
 # Of a larger identity the newest tracklets are looked at, all with all; the older ones stay.
@@ -200,11 +199,10 @@ class Clusters:
         same = self._scatter.expected_square(
             self._n[rows, None], self._n, self._n_cameras[rows, None], self._n_cameras
         )
-        square, time = self._square[rows], self._linkage.time[rows]
-        log_odds = self._linkage.log_odds_of(rows)
-        by_group = np.minimum(self._scatter.log_odds_at(square, same), LOG_ODDS_LIMIT) + time
-        in_doubt = log_odds > self._limit - IN_DOUBT
-        are_one = (log_odds > self._limit) | (in_doubt & (by_group > self._limit))
+        square, linkage = self._square[rows], self._linkage.row(rows)
+        log_odds = linkage.log_odds
+        agree = groups_agree(self._scatter.log_odds_at(square, same), linkage.time, self._limit)
+        are_one = (log_odds > self._limit) | (agree & (log_odds > self._limit - IN_DOUBT))
         apart = self._scatter.deviations_at(square, same)
         are_one &= (apart <= MAX_DEVIATION) & self._is_there
         are_one[np.arange(len(rows)), rows] = False

@@ -204,14 +204,10 @@ def _one_by_one(numbers: Sequence[int], rules: IdentityRules) -> set[frozenset[i
 
     while True:
         found = [(judged(*pair), pair) for pair in combinations(groups, 2)]
-        best = (
-            min((j, pair) for j, pair in found if j is not None)
-            if any(j is not None for j, _ in found)
-            else None
-        )
-        if best is None:
+        joined = [(how, pair) for how, pair in found if how is not None]
+        if not joined:
             return {frozenset(group) for group in groups}
-        one, other = best[1]
+        one, other = min(joined)[1]
         groups = [g for g in groups if g not in (one, other)] + [sorted(one + other)]
 
 
