@@ -52,6 +52,7 @@ def open_log(config: Config, *, brokers: Sequence[str] = (), embedded: Path | No
         security=config.kafka.security,
         instance=config.kafka.instance,
         connect_timeout_s=config.kafka.connect_timeout_s,
+        erasable=config.topics.erasable,
     )
 
 

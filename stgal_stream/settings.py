@@ -148,6 +148,19 @@ class TopicSettings:
     def __post_init__(self) -> None:
         _check(self)
 
+    @property
+    def erasable(self) -> frozenset[str]:
+        """Topics that we write of people: one record must be able to leave them."""
+        return frozenset(
+            (
+                self.embeddings,
+                self.identities,
+                self.associations,
+                self.corrections,
+                self.dead_letters,
+            )
+        )
+
 
 @dataclass(slots=True)
 class InputSettings:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +19,7 @@ from stgal_stream.commands.options import (
 )
 from stgal_stream.commands.paths import InputFile, OutputFolder
 from stgal_stream.configuration import load_config
-from stgal_stream.errors import ConfigError, DataError
+from stgal_stream.errors import ConfigError, DataError, LogError
 from stgal_stream.exclusive import exclusive
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log
@@ -29,6 +30,9 @@ from stgal_stream.privacy.person import Person, find_person
 from stgal_stream.settings import Config
 from stgal_stream.web.pictures import Embedder, NoPictureError
 from stgal_stream.wire.fields import format_time
+
+if TYPE_CHECKING:
+    from stgal_stream.privacy.topic_scrubbing import Scrubbed
 
 _WAIT_S = 60.0
 _SHOWN = 5
@@ -77,8 +81,9 @@ def erase(
     """Erase one person: pictures, embeddings, events, snapshots, the page's read model.
 
     On the embedded log everything goes at once; daemon and page must be stopped. On Kafka the
-    running daemons and pages forget at once, and what lies in topics goes with their retention:
-    the command says when. That somebody was erased is noted in the erasures topic, without who.
+    running daemons and pages forget, then the person is taken out of the topics that they write;
+    pictures go with the retention of the cameras' topic: the command says when. That somebody was
+    erased is noted in the erasures topic, without who.
     """
     with _opened(brokers, embedded, config_path) as (log, config):
         person = _person(log, config, identity, picture, site)
@@ -91,7 +96,7 @@ def erase(
         if isinstance(log, EmbeddedLog):
             _erase_embedded(log, config, person)
         else:
-            _erase_elsewhere(log, config, person)
+            _erase_on_kafka(log, config, person)
 
 
 @click.command("export-person", epilog=_EXPORT)
@@ -188,22 +193,41 @@ def _erase_embedded(log: EmbeddedLog, config: Config, person: Person) -> None:
     )
 
 
-def _erase_elsewhere(log: Log, config: Config, person: Person) -> None:
+def _erase_on_kafka(log: Log, config: Config, person: Person) -> None:
     topics = config.topics
     tell(log, config, person)
-    click.echo("Told; waiting for the daemons …")
-    obeyed = wait_until_read(log, config, _WAIT_S)
+    _tell("waiting for the daemons")
+    if not wait_until_read(log, config, _WAIT_S):
+        raise LogError(
+            "no daemon has read it yet: each forgets when it comes to it, and until then nothing "
+            "is taken out of the topics",
+            hint="begin again once the daemons of all sites run",
+        )
+    click.echo("The daemons have forgotten this person, and pages do.")
+    done = _take_out_of_topics(log, config, person)
     personal_s = time.time() + topics.retention_personal_s
     results_s = time.time() + topics.retention_results_s
-    note(log, config, person.site, {}, tracker=obeyed, gone_s=max(personal_s, results_s))
+    late = bool(done.left.keys() - {topics.embeddings})
+    gone_s = max(personal_s, results_s) if late else personal_s
+    note(log, config, person.site, done.counts, tracker=True, gone_s=gone_s)
+    told = ", ".join(f"{n} in {topic}" for topic, n in done.counts.items()) or "none"
+    click.echo(f"Records taken out: {told}.")
+    for topic, why in done.left.items():
+        until_s = personal_s if topic == topics.embeddings else results_s
+        click.echo(
+            f"{topic} still holds them, {why}; by time it is gone by {format_time(until_s)}."
+        )
     click.echo(
-        "The daemons have forgotten this person, and pages do."
-        if obeyed
-        else "No daemon has read it yet: each forgets when it comes to it."
+        f"What cameras sent ({topics.detections}) is theirs: Kafka deletes it by time alone, by "
+        f"{format_time(personal_s)}, if the topic has the configured retention (stgal-stream "
+        "topics) and its segments are not kept longer."
     )
-    click.echo(
-        f"Kafka deletes by time alone: pictures and embeddings ({topics.detections}, "
-        f"{topics.embeddings}) are gone by {format_time(personal_s)}, events by "
-        f"{format_time(results_s)}, if the topics have the configured retention "
-        "(stgal-stream topics) and their segments are not kept longer."
-    )
+
+
+def _take_out_of_topics(log: Log, config: Config, person: Person) -> Scrubbed:
+    # Whoever has no broker has no need of its client.
+    from stgal_stream.log.kafka import KafkaLog
+    from stgal_stream.privacy.topic_scrubbing import scrub_topics
+
+    assert isinstance(log, KafkaLog)
+    return scrub_topics(log, config, person, _tell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -24,10 +24,11 @@ from stgal_stream.log.kafka_client import (
     admin_client,
     close,
     consumer_settings,
-    from_kafka,
     is_damaged,
+    received,
     send,
 )
+from stgal_stream.log.kafka_erasure import Doomed, take_out
 from stgal_stream.log.kafka_faults import (
     RIGHTS,
     brief,
@@ -37,6 +38,7 @@ from stgal_stream.log.kafka_faults import (
     refusal,
     told,
 )
+from stgal_stream.log.kafka_keys import ByGivenKey
 from stgal_stream.log.kafka_subscription import KafkaSubscription
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
 
@@ -49,7 +51,8 @@ class KafkaLog:
     """A Kafka cluster.
 
     ``security`` is passed through to the client (``security_protocol``, ``ssl_*``, ``sasl_*``).
-    ``instance`` names this member among its group's; two members must not share one.
+    ``instance`` names this member among its group's; two members must not share one. A single
+    record can be taken out of the ``erasable`` topics.
 
     Raises:
         LogError: no broker answers; permanent where one does, but will not have this client.
@@ -63,6 +66,7 @@ class KafkaLog:
         security: Mapping[str, Any] | None = None,
         instance: str | None = None,
         connect_timeout_s: float = 30.0,
+        erasable: Set[str] = frozenset(),
     ) -> None:
         check_files(security or {})
         self._common: dict[str, Any] = {
@@ -73,6 +77,7 @@ class KafkaLog:
         }
         self._brokers = ",".join(brokers)
         self._instance = instance or socket.gethostname()
+        self._erasable = erasable
         self._producer: KafkaProducer | None = None
         self._readers: dict[TopicPartition, KafkaConsumer] = {}
         self._reading = threading.Lock()  # a consumer is one thread's at a time
@@ -146,15 +151,32 @@ class KafkaLog:
 
     def append(self, records: Sequence[NewRecord]) -> None:
         """Writes records through an idempotent producer and waits for all of them."""
-        if self._producer is None:
-            self._producer = KafkaProducer(
-                **self._common, max_request_size=MAX_REQUEST_BYTES, linger_ms=5, acks="all"
-            )
+        producer = self._writer()
         with told("given the records"):
-            sent = send(self._producer, records)
-            self._producer.flush()
+            sent = send(producer, records, self._erasable)
+            producer.flush()
             for future in sent:
                 future.get(timeout=30)
+
+    def _writer(self) -> KafkaProducer:
+        if self._producer is None:
+            self._producer = KafkaProducer(
+                **self._common,
+                partitioner=ByGivenKey(),
+                max_request_size=MAX_REQUEST_BYTES,
+                linger_ms=5,
+                acks="all",
+            )
+        return self._producer
+
+    def take_out(self, doomed: Collection[Doomed], timeout_s: float) -> bool:
+        """Takes single records out of ``erasable`` topics, for personal data that must go before
+        its time; False where the broker had not done so in time. All others only append.
+
+        Raises:
+            LogError: the broker did not do it; permanent where this user may not change topics.
+        """
+        return take_out(self, self._admin, self._writer(), doomed, timeout_s=timeout_s)
 
     def subscribe(
         self, group: str, topics: Sequence[str], *, keep: bool = True
@@ -171,7 +193,7 @@ class KafkaLog:
                 hint="shorten retention.ms and segment.ms of that topic, or let cameras send "
                 "embeddings; the other topics hold no picture",
             )
-        return KafkaSubscription(self._common, group, self._instance, topics)
+        return KafkaSubscription(self._common, group, self._instance, topics, self._erasable)
 
     def read(self, topic: str, partition: int, offset: int, max_records: int) -> list[Record]:
         """Committed records from an offset on.
@@ -228,7 +250,7 @@ class KafkaLog:
                     raise
                 reader.seek(at, reader.position(at) + 1)
                 polled = {}
-            fresh = [from_kafka(r) for batch in polled.values() for r in batch]
+            fresh = received(polled, self._erasable)
             if fresh:
                 deadline = time.monotonic() + _READ_S
             found += fresh

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import CorruptRecordError, KafkaError, UnknownTopicOrPartitionError
 
+from stgal_stream.log.kafka_keys import own_key
 from stgal_stream.log.port import NewRecord, Partition, Record
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,9 @@ def consumer_settings() -> dict[str, Any]:
     }
 
 
-def send(producer: Any, records: Sequence[NewRecord]) -> list[Any]:
-    """Hands records to a ``KafkaProducer``: a future for each.
+def send(producer: Any, records: Sequence[NewRecord], erasable: Set[str]) -> list[Any]:
+    """Hands records to a ``KafkaProducer``: a future for each. Those of ``erasable`` topics get
+    keys of their own.
 
     Raises:
         KafkaError: it does not take them; a partition that was added is unknown to it for minutes.
@@ -74,7 +76,7 @@ def send(producer: Any, records: Sequence[NewRecord]) -> list[Any]:
         return [
             producer.send(
                 topic=record.topic,
-                key=record.key,
+                key=own_key(record.key) if record.topic in erasable else record.key,
                 value=record.value,
                 headers=list(record.headers),
                 partition=record.partition,
@@ -85,8 +87,18 @@ def send(producer: Any, records: Sequence[NewRecord]) -> list[Any]:
         raise UnknownTopicOrPartitionError(str(error)) from error
 
 
-def from_kafka(record: Any) -> Record:
-    """A client's record as the port's."""
+def received(polled: Mapping[Any, Iterable[Any]], erasable: Set[str]) -> list[Record]:
+    """What a client polled as the port's records. A tombstone in an ``erasable`` topic is passed
+    over: the record that it takes out was read before, or never will be."""
+    return [
+        _from_kafka(record)
+        for batch in polled.values()
+        for record in batch
+        if record.value is not None or record.topic not in erasable
+    ]
+
+
+def _from_kafka(record: Any) -> Record:
     return Record(
         Partition(record.topic, record.partition),
         int(record.offset),

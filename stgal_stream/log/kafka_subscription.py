@@ -8,7 +8,7 @@ the offsets (KIP-447), so a member that lost its partitions cannot commit.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
@@ -28,12 +28,13 @@ from stgal_stream.log.kafka_client import (
     MAX_REQUEST_BYTES,
     close,
     consumer_settings,
-    from_kafka,
     is_damaged,
     lag,
+    received,
     send,
 )
 from stgal_stream.log.kafka_faults import RIGHTS, brief, told
+from stgal_stream.log.kafka_keys import ByGivenKey
 from stgal_stream.log.port import NewRecord, Partition, Record
 
 _TRANSACTION_TIMEOUT_MS = 15_000
@@ -67,9 +68,15 @@ class KafkaSubscription:
     """One member of a consumer group with its own transactional producer."""
 
     def __init__(
-        self, common: Mapping[str, Any], group: str, instance: str, topics: Sequence[str]
+        self,
+        common: Mapping[str, Any],
+        group: str,
+        instance: str,
+        topics: Sequence[str],
+        erasable: Set[str],
     ) -> None:
         self._group = group
+        self._erasable = erasable
         self._common = common
         self._read_from: dict[Partition, int] = {}
         try:
@@ -77,6 +84,7 @@ class KafkaSubscription:
                 **common,
                 transactional_id=f"stgal-{group}-{instance}",
                 transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
+                partitioner=ByGivenKey(),
                 max_request_size=MAX_REQUEST_BYTES,
                 linger_ms=2,
                 acks="all",
@@ -130,7 +138,7 @@ class KafkaSubscription:
                 if is_damaged(error):
                     raise
                 return self._step_over()
-        records = [from_kafka(record) for batch in polled.values() for record in batch]
+        records = received(polled, self._erasable)
         new = self._return_to_committed()
         return [record for record in records if record.partition not in new]
 
@@ -183,7 +191,7 @@ class KafkaSubscription:
         }
         try:
             self._producer.begin_transaction()
-            sent = send(self._producer, records)
+            sent = send(self._producer, records, self._erasable)
             self._producer.flush()
             for future in sent:
                 future.get(timeout=30)

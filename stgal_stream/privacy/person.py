@@ -80,7 +80,9 @@ class Person:
         """Whether a JSON event of any topic is about them, be it with somebody else."""
         if event.get("site") != self.site:
             return False
-        named = [event.get("globalId"), event.get("from"), event.get("detection")]
+        named = [event.get("globalId"), event.get("detection")]
+        if "tracklet" not in event:  # else another's, who was parted from them
+            named.append(event.get("from"))
         named += [_id(event.get(side)) for side in ("tracklet", "query", "gallery")]
         for side in ("first", "second"):
             told = event.get(side)

@@ -14,23 +14,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Record
 from stgal_stream.log.reading import records
-from stgal_stream.privacy.person import Person, embedding_of, json_of
+from stgal_stream.privacy.person import Person
+from stgal_stream.privacy.redaction import embedding_without, event_without, without_names
 from stgal_stream.replacing import replacing
 from stgal_stream.settings import Config, InputSettings
 from stgal_stream.types import Position
 from stgal_stream.wire.detection import decode
-from stgal_stream.wire.embedding import CorrectionRecord
-from stgal_stream.wire.embedding import encode as encode_embedding
 from stgal_stream.wire.fields import BadRecord
 from stgal_stream.wire.raw_detection import DetectionMessage
 
-_ERASED = "erased"
 _CHUNK = 200
 Changes = dict[int, bytes | None]  # by offset; None takes a record out
 
@@ -53,7 +50,9 @@ def scrub_log(
     on_step(f"taking them out of {topics.detections}")
     counts = {topics.detections: _scrub_detections(log, config.input, person)}
     on_step(f"taking them out of {topics.embeddings}")
-    counts[topics.embeddings] = _scrub(log, topics.embeddings, lambda r: _embedding(r, person))
+    counts[topics.embeddings] = _scrub(
+        log, topics.embeddings, lambda r: embedding_without(r, person)
+    )
     for topic in (
         topics.associations,
         topics.corrections,
@@ -61,7 +60,7 @@ def scrub_log(
         topics.identities,
     ):
         on_step(f"taking them out of {topic}")
-        counts[topic] = _scrub(log, topic, lambda r: _event(r, person))
+        counts[topic] = _scrub(log, topic, lambda r: event_without(r, person))
     return {topic: n for topic, n in counts.items() if n}
 
 
@@ -87,44 +86,6 @@ def _put(log: EmbeddedLog, topic: str, changes: Changes) -> int:
 
 
 # --- records ---------------------------------------------------------------------------------
-
-
-def _event(record: Record, person: Person) -> bytes | None:
-    """An event without the person: nothing where it is about them, else without their name."""
-    content = json_of(record)
-    if content is None:
-        return record.value
-    if person.is_event(content):
-        return None
-    if content.get("site") != person.site:
-        return record.value
-    cleaned = _without(content, person.names)
-    return record.value if cleaned == content else msgspec.json.encode(cleaned)
-
-
-def _without(content: Any, names: frozenset[str]) -> Any:
-    """JSON in which no text is one of these names."""
-    if isinstance(content, dict):
-        return {key: _without(value, names) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_without(value, names) for value in content]
-    return _ERASED if isinstance(content, str) and content in names else content
-
-
-def _embedding(record: Record, person: Person) -> bytes | None:
-    content = embedding_of(record)
-    if content is None or not person.is_embedding(content):
-        return record.value
-    if isinstance(content, CorrectionRecord):
-        # What was said of others beside them stays said.
-        first, second = (
-            tuple(name for name in side if name not in person.names)
-            for side in (content.first, content.second)
-        )
-        if first and second:
-            content.first, content.second = first, second
-            return encode_embedding(content)
-    return None
 
 
 def _scrub_detections(log: EmbeddedLog, inputs: InputSettings, person: Person) -> int:
@@ -230,5 +191,5 @@ def _audit_line(line: str, names: frozenset[str]) -> str:
         content = json.loads(line)
     except ValueError:
         return line
-    cleaned = _without(content, names)
+    cleaned = without_names(content, names)
     return line if cleaned == content else json.dumps(cleaned) + "\n"

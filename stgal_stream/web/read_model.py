@@ -17,27 +17,29 @@ from pathlib import Path
 from typing import Any
 
 from stgal_stream.errors import DataError
+from stgal_stream.log.port import Log
+from stgal_stream.settings import TopicSettings
 
 _SQL = (files("stgal_stream") / "web" / "tables.sql").read_text()
-# What another version wrote, or what was read from another log, is built again.
+# What another version wrote, or what was read from another source, is built again.
 _VERSION = hashlib.sha256(_SQL.encode()).hexdigest()[:8]
 _BUSY_S = 10.0
 
 
 class ReadModel:
-    """A directory with the tables and, beside them, the vectors.
+    """A directory with the tables and, beside them, the vectors, built of a source.
 
     Raises:
         DataError: the directory cannot be written.
     """
 
-    def __init__(self, directory: Path, log_identity: str) -> None:
+    def __init__(self, directory: Path, source: str) -> None:
         self.directory = directory
         self._path = directory / "site.db"
         self._local = threading.local()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._prepare(f"{_VERSION} {log_identity}")
+            self._prepare(f"{_VERSION} {source}")
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"the read model in {directory} cannot be opened: {error}",
@@ -87,3 +89,10 @@ class ReadModel:
             connection.row_factory = sqlite3.Row
             self._local.connection = connection
         return connection.execute(query, values).fetchall()
+
+
+def source_of(log: Log, topics: TopicSettings) -> str:
+    """What a read model is built of. Who was erased while no page ran is in no topic any more, not
+    even that they were: so after an erasure it is another source."""
+    there = log.partitions(topics.erasures)
+    return f"{log.identity} {log.end(topics.erasures, 0) if there else 0}"

@@ -101,6 +101,8 @@ class Writer:
         event = _json(record)
         site, kind, identity = event["site"], event["type"], event["globalId"]
         sighting = event.get("tracklet")
+        if kind in ("created", "joined") and self._knows(site, identity, sighting):
+            return  # said again when somebody whom it named was erased
         if kind == "erased":
             self._erase(site, identity, record.append_time_s)
             return
@@ -133,6 +135,15 @@ class Writer:
                 record.append_time_s,
             ),
         )
+
+    def _knows(self, site: str, identity: str, told: Content | None) -> bool:
+        """Whether a sighting is this identity's already."""
+        if told is None:
+            return False
+        row = self._connection.execute(
+            "SELECT identity FROM sighting WHERE site = ? AND id = ?", (site, told["id"])
+        ).fetchone()
+        return row is not None and row[0] == identity
 
     def _add_sighting(self, site: str, identity: str, told: Content, append_s: float) -> None:
         crop = told.get("crop") or {}

@@ -22,7 +22,7 @@ from stgal_stream.web.follower import Follower
 from stgal_stream.web.live import Live
 from stgal_stream.web.pictures import Crops, Embedder
 from stgal_stream.web.questions import Questions
-from stgal_stream.web.read_model import ReadModel
+from stgal_stream.web.read_model import ReadModel, source_of
 from stgal_stream.web.rollouts import Rollouts
 from stgal_stream.web.search import Search
 
@@ -52,7 +52,7 @@ class WebServer:
         self._socket = _listening(*address)
         host, self.port = self._socket.getsockname()[:2]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
-        model = ReadModel(directory, log.identity)
+        model = ReadModel(directory, source_of(log, config.topics))
         self._audit = AuditLog(directory / "audit.jsonl")
         questions = Questions(model)
         self._live = Live(questions)

@@ -13,7 +13,8 @@ import pytest
 
 from stgal_stream.errors import ConfigError, LogError, PermanentLogError
 from stgal_stream.log.kafka import KafkaLog
-from stgal_stream.log.port import NewRecord, TopicSpec
+from stgal_stream.log.kafka_erasure import Doomed
+from stgal_stream.log.port import NewRecord, Partition, TopicSpec
 from stgal_stream.log.topics import topic_specs
 from stgal_stream.settings import Config
 from tests.support.places import TOPICS
@@ -132,6 +133,9 @@ def test_a_right_that_is_missing_is_named(secured: SecuredKafka) -> None:
     with pytest.raises(LogError, match=f"topic {PREFIX}new could not be made: ") as refused:
         log.ensure_topics([TopicSpec(f"{PREFIX}new")])
     assert "CreateTopicsRequest" not in str(refused.value)
+    at = Partition(f"{PREFIX}scram.-embeddings", 0)
+    with pytest.raises(PermanentLogError, match=f"the settings of {at.topic} were not changed"):
+        log.take_out([Doomed(at, 0, b"key")], 1.0)
     log.close()
 
 

@@ -19,13 +19,16 @@ from stgal_stream.configuration import load_config
 from stgal_stream.daemon import Daemon
 from stgal_stream.errors import DataError, LogError
 from stgal_stream.log.embedded import EmbeddedLog
-from stgal_stream.log.port import Log
+from stgal_stream.log.port import Log, NewRecord
 from stgal_stream.log.reading import records, values
+from stgal_stream.log.topics import topic_specs
 from stgal_stream.privacy import forgetting
-from stgal_stream.privacy.person import Person, find_person
+from stgal_stream.privacy.person import IdentityHistory, Person, find_person
+from stgal_stream.privacy.scrubbing import scrub_log
 from stgal_stream.settings import Config
 from stgal_stream.web.access import AuditLog
 from stgal_stream.wire.embedding import EmbeddingRecord, decode
+from tests.support.identity_events import told_of_a_person
 from tests.support.read_model import follow
 from tests.support.streams import publish, rendered, run_to_end, schema
 from tests.support.traces import found_in
@@ -313,4 +316,21 @@ def test_a_page_that_follows_forgets_too(place: Place) -> None:
         query = f"SELECT 1 FROM pair WHERE query IN ({marks}) OR gallery IN ({marks})"
         assert not model.select(query, *person.sightings, *person.sightings)
         assert len(model.select("SELECT 1 FROM sighting")) > 30
+    log.close()
+
+
+def test_who_was_parted_from_them_stays_where_they_are(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    log, topics = place.log(), place.config.topics
+    log.ensure_topics(topic_specs(place.config))
+    log.append([NewRecord(topics.identities, b"s", v) for v in told_of_a_person("s")])
+    person = find_person(log, topics, "s", "a" * 16)
+    before = IdentityHistory.of(log, topics.identities).detections
+    scrub_log(log, place.config, person)
+    now = IdentityHistory.of(log, topics.identities).detections
+    assert now == {at: who for at, who in before.items() if at[1] not in person.detections}
+    assert len(now) == 10
+    for value in values(log, topics.identities):
+        assert b"person" not in value
+        schema("identity.v1").validate(json.loads(value))
     log.close()

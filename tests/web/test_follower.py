@@ -21,6 +21,7 @@ from stgal_stream.web.questions import Questions
 from stgal_stream.web.read_model import ReadModel
 from stgal_stream.wire.embedding import EmbeddingRecord, as_vector, decode, encode
 from stgal_stream.wire.events import encode_identity
+from tests.support.identity_events import told_of_a_person
 from tests.support.read_model import follow
 from tests.support.streams import embedded_upstream, publish, results, run_to_end
 from tests.support.waiting import wait_for
@@ -255,3 +256,34 @@ def test_of_another_log_or_version_it_is_built_again(
     again = follow(seen.log, seen.config, tmp_path / "web")
     assert [site.site for site in Questions(again).sites()] == [SITE]
     other.close()
+
+
+def test_what_is_said_again_changes_nothing(tmp_path: Path, config: Config) -> None:
+    """As after an erasure on Kafka."""
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics(topic_specs(config))
+    told = told_of_a_person("s")
+    log.append([NewRecord(config.topics.identities, b"s", value) for value in told])
+    before = dump(follow(log, config, tmp_path / "web"))
+    assert len(before["sighting"]) == 5
+    again = [v for v in told if b"a-stranger" in v or b"2222" in v]
+    log.append([NewRecord(config.topics.identities, b"s", value) for value in again])
+    assert dump(follow(log, config, tmp_path / "web")) == before
+
+
+def test_after_an_erasure_it_is_built_anew(tmp_path: Path, config: Config) -> None:
+    """Who was erased while no page ran is in no topic any more, not even that they were."""
+    log = EmbeddedLog(tmp_path / "log")
+    log.ensure_topics(topic_specs(config))
+    told = told_of_a_person("s")[:-1]
+    topic = config.topics.identities
+    log.append([NewRecord(topic, b"s", value) for value in told])
+    model = follow(log, config, tmp_path / "web")
+    assert model.select("SELECT 1 FROM sighting WHERE id = 'person-1'")
+    log.replace(topic, {n: None for n, value in enumerate(told) if b"person" in value})
+    model = follow(log, config, tmp_path / "web")
+    assert model.select("SELECT 1 FROM sighting WHERE id = 'person-1'")
+    log.append([NewRecord(config.topics.erasures, b"s", b"{}")])
+    model = follow(log, config, tmp_path / "web")
+    assert not model.select("SELECT 1 FROM sighting WHERE id = 'person-1'")
+    assert model.select("SELECT 1 FROM sighting WHERE id = 'a-stranger'")
