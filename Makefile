@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests wait for brokers and other processes half of their time: two processes more than there are cores.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Modules are compiled once, also where the environment says not to: a process that imports torch
+# starts in a third of the time then, and tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
 # The locked versions, each file by its digest. Where they do not fit (another Python or machine, a
