@@ -64,6 +64,10 @@ def decode(body: bytes, kind: Any) -> Any:
         raise SnapshotError(f"it does not hold a {kind.__name__}: {error}") from error
 
 
+class _MissingError(SnapshotError):
+    """There is no such snapshot."""
+
+
 class SnapshotStore:
     """Snapshots of one stage on one log under one set of settings (``fingerprint``).
 
@@ -107,10 +111,10 @@ class SnapshotStore:
         group has committed; None if there is none."""
         path = self._path(partition)
         for candidate in (path, path.with_suffix(".previous")):
-            if not candidate.exists():
-                continue
             try:
                 found = _read(candidate)
+            except _MissingError:
+                continue
             except SnapshotError as error:
                 logger.warning("%s; it is left aside", error)
                 continue
@@ -154,7 +158,8 @@ def _read(path: Path) -> _Saved:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SnapshotError(f"{path} cannot be read: {error.strerror}") from error
+        kind = _MissingError if isinstance(error, FileNotFoundError) else SnapshotError
+        raise kind(f"{path} cannot be read: {error.strerror}") from error
     head = len(_MAGIC)
     body = content[head + _DIGEST_BYTES :]
     digest = content[head : head + _DIGEST_BYTES]
