@@ -85,8 +85,12 @@ def _print(console: Console, name: str, facts: dict[str, Any]) -> None:
         )
         return
     console.print(
-        f"alpha {found['alpha']:.4g}, sigma {found['sigma']:.3g}, expected precision "
-        f"{found['expected_precision']:.3f} (version {found['version']})"
+        f"alpha {found['alpha']:.4g}, sigma {found['sigma']:.3g} (version {found['version']})"
+    )
+    whole = found["expected_identity_precision"]
+    console.print(
+        f"expected precision {found['expected_precision']:.3f} of pairs, "
+        f"{'none' if whole is None else f'{whole:.3f}'} of identities"
     )
     if not found["learned"]:
         console.print("nothing learned: no camera pair is known to share people")

@@ -132,6 +132,14 @@ DEFINITIONS = (
         ("site",),
     ),
     Definition(
+        "expected_identity_precision",
+        Gauge,
+        "stgal_expected_identity_precision",
+        "Share of the pairs of sightings that identities hold across cameras expected to be "
+        "right, as of the last calibration, found without labels; NaN where there is none",
+        ("site",),
+    ),
+    Definition(
         "linked",
         Gauge,
         "stgal_linked_camera_pairs",
@@ -247,6 +255,7 @@ class Metrics:
     alpha: Gauge
     sigma: Gauge
     expected_precision: Gauge
+    expected_identity_precision: Gauge
     linked: Gauge
     snapshot_time: Gauge
     snapshot_age: Gauge

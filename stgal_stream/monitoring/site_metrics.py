@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from stgal_stream.core.calibration.link_test import LinkStatus
 from stgal_stream.core.tracker.site_tracker import SiteTracker
@@ -58,5 +59,7 @@ def observe_site(metrics: Metrics, site: str, tracker: SiteTracker, append_time_
         metrics.alpha.labels(site).set(calibration.alpha)
         metrics.sigma.labels(site).set(calibration.sigma)
         metrics.expected_precision.labels(site).set(window.accepted.expected_precision)
+        whole = window.resolver.precision.value
+        metrics.expected_identity_precision.labels(site).set(math.nan if whole is None else whole)
         linked = sum(m.link is LinkStatus.LINKED for m in calibration.pairs.values())
         metrics.linked.labels(site).set(linked)

@@ -76,6 +76,7 @@ class Site(Answer):
     sightings_per_minute: float
     associations_per_minute: float
     expected_precision: float | None
+    expected_identity_precision: float | None
     learned: bool
     alpha: float | None
     extractor: str | None

@@ -88,6 +88,7 @@ class Questions:
                 "SELECT count(*) FROM pair WHERE site = ? AND at_s > ?", site, now_s
             ),
             expected_precision=learned.get("expectedPrecision"),
+            expected_identity_precision=learned.get("expectedIdentityPrecision"),
             learned=learned.get("learned", False),
             alpha=learned.get("alpha"),
             extractor=learned.get("extractor"),

@@ -33,6 +33,7 @@ def encode_calibration(
         "alpha": found["alpha"],
         "sigma": found["sigma"],
         "expectedPrecision": found["expected_precision"],
+        "expectedIdentityPrecision": found["expected_identity_precision"],
         "learned": found["learned"],
         "tracklets": facts["n_tracklets"],
         "identities": facts["n_identities"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -86,6 +87,16 @@ def test_what_is_said_of_the_pairs_without_labels_is_true(
     right = float(np.mean([person[i] == person[j] for i, j in pairs]))
     assert len(pairs) > 100
     assert least < tracker.window.accepted.expected_precision - right < 0.05
+    identities = tracker.window.identities
+    of_identities = [
+        gallery[i].id.split("/")[0] == gallery[j].id.split("/")[0]
+        for slot in identities.slots
+        for i, j in combinations(identities[slot].members, 2)
+        if gallery[i].camera != gallery[j].camera
+    ]
+    whole = tracker.window.resolver.precision.value
+    assert whole is not None
+    assert abs(whole - np.mean(of_identities)) < 0.05
 
 
 @pytest.mark.parametrize("seed", SEEDS)

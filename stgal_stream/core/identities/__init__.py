@@ -11,6 +11,7 @@ that is known of two groups, never one lucky pair.
 - ``linkage``     average linkage: the evidence between a tracklet or identity and each identity
 - ``group_mean``  groups of tracklets compared as a whole
 - ``splitting``   which tracklets of an identity are somebody else's
+- ``expected_precision`` how much of them is expected to be right
 - ``constraints`` what operators said: must-link and cannot-link
 - ``parting``     an identity that an operator says is two people
 - ``revision``    all identities judged again after a calibration

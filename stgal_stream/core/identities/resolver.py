@@ -5,6 +5,7 @@ A new tracklet is identified when it settles; after a calibration all identities
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.identities.chains import chain_of, chains_to_merge
 from stgal_stream.core.identities.constraints import Constraints
+from stgal_stream.core.identities.expected_precision import ExpectedPrecision, n_across
 from stgal_stream.core.identities.parting import two_people
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.identities.revision import LinkageTable, better_identity
@@ -31,6 +33,7 @@ class IdentityResolver:
         self.gallery = scorer.gallery
         self.registry = IdentityRegistry(scorer.gallery, site)
         self.rules = IdentityRules(self.registry, scorer, min_log_odds=settings.min_log_odds)
+        self.precision = ExpectedPrecision()  # as of the last calibration
         # The paper knows pairs only: its identities are the chains of accepted pairs.
         self.by_chains = settings.method == "paper"
         scorer.strangers = self.constraints.strangers
@@ -100,7 +103,10 @@ class IdentityResolver:
 
     def revise(self, table: LinkageTable, at_s: float) -> list[IdentityEvent]:
         """Merges and corrections after a calibration."""
-        events = [self._become_one(*slots, at_s) for slots in table.merges()]
+        events = []
+        for first, second, log_odds in table.merges():
+            self.precision.add(self._n_across(first, second), log_odds)
+            events.append(self._become_one(first, second, at_s))
         for number in table.doubtful:
             events += self._correct(number, at_s)
         return events
@@ -108,10 +114,18 @@ class IdentityResolver:
     def split_all(self, at_s: float) -> list[IdentityEvent]:
         """Splits identities of several people, by all that is known now."""
         events: list[IdentityEvent] = []
-        for people in list(foreign_tracklets(self.rules)):
+        self.precision = ExpectedPrecision()
+        for people in list(foreign_tracklets(self.rules, self.precision)):
             for numbers in people:
                 events += self._split(numbers, at_s)
         return events
+
+    def _n_across(self, first: int, second: int) -> int:
+        cameras = (
+            Counter(self.gallery[number].camera for number in self.registry[slot].members)
+            for slot in (first, second)
+        )
+        return n_across(*cameras)
 
     def unite(self, numbers: list[int], at_s: float, correction: str) -> list[IdentityEvent]:
         """Obeys an operator's correction (its id): these tracklets are one person. Where some of

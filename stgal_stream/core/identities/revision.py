@@ -67,8 +67,9 @@ class LinkageTable:
             if not may_merge.any():
                 del self._linkages[slot]
 
-    def merges(self) -> Iterator[tuple[int, int]]:
-        """Pairs of slots to merge, the best linkage first; the second goes into the first.
+    def merges(self) -> Iterator[tuple[int, int, float]]:
+        """Pairs of slots to merge, the best linkage first, and the log odds that they are one
+        person, as pairs or as groups; the second goes into the first.
 
         The caller merges between two ``next`` calls.
         """
@@ -88,7 +89,9 @@ class LinkageTable:
                 continue
             if self.rules.are_apart(slots[i], slots[j]):
                 continue
-            yield slots[i], slots[j]
+            one = table.at(np.array([[i, j]]))
+            as_groups = self.rules.log_odds_as_groups(np.array([[slots[i], slots[j]]]), one.time)
+            yield slots[i], slots[j], float(max(one.log_odds[0], as_groups[0]))
             alive[j] = False
             stamp[i] += 1
             table.merge(i, j)
@@ -107,7 +110,8 @@ class LinkageTable:
         in_doubt = np.flatnonzero(~agree)
         asked = pairs[in_doubt]
         log_time = table.at(asked).time
-        agree[in_doubt] = self.rules.agree_as_groups(np.array(slots)[asked], log_time)
+        as_groups = self.rules.log_odds_as_groups(np.array(slots)[asked], log_time)
+        agree[in_doubt] = as_groups > self.rules.min_log_odds
         return [(i, j) for i, j in pairs[agree].tolist()]
 
 

@@ -30,7 +30,7 @@ from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
-from stgal_stream.types import Floats, Integers, Mask
+from stgal_stream.types import Floats, Integers
 
 ScoresOf = Callable[[int], Scores]
 _MAX_MEANS = 4_096  # identities whose mean is remembered: 64 MB at 2,048 numbers each
@@ -54,10 +54,10 @@ class _KnownMean:
     mean: GroupMean | None
 
 
-def groups_agree(log_odds: Floats, log_time: Floats, limit: float) -> Mask:
-    """Whether groups favour one person, from their log odds by appearance, which say no more than a
-    single measurement may, and what time says."""
-    return np.asarray(np.minimum(log_odds, LOG_ODDS_LIMIT) + log_time > limit)
+def as_groups(log_odds: Floats, log_time: Floats) -> Floats:
+    """Log odds of one person for groups, from those by appearance, which say no more than a single
+    measurement may, and what time says."""
+    return np.asarray(np.minimum(log_odds, LOG_ODDS_LIMIT) + log_time)
 
 
 class IdentityRules:
@@ -136,8 +136,8 @@ class IdentityRules:
             linkage.add(Linkage.of(scores(number), chosen, 1))
         return bool(linkage.log_odds[0] > self.min_log_odds)
 
-    def agree_as_groups(self, pairs: Integers, log_time: Floats) -> Mask:
-        """(M,) whether pairs (M, 2) of identities (slots), as groups, favour one person, with what
+    def log_odds_as_groups(self, pairs: Integers, log_time: Floats) -> Floats:
+        """(M,) log odds of one person for pairs (M, 2) of identities (slots) as groups, with what
         time says (M,)."""
         found, dim = np.full(len(pairs), -np.inf), self.scorer.gallery.embeddings.shape[1]
         size = max(1, _PAIR_NUMBERS // max(1, dim))
@@ -146,7 +146,7 @@ class IdentityRules:
             slots, at = np.unique(pairs[part], return_inverse=True)
             means = [self._mean(slot) for slot in slots.tolist()]
             found[part] = pair_log_odds(self._scatter, means, at.reshape(-1, 2))
-        return groups_agree(found, log_time, self.min_log_odds)
+        return as_groups(found, log_time)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) are two people by an operator's word, were seen in one

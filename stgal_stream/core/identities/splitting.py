@@ -8,6 +8,7 @@ as moving, since both rename people. What joins nobody leaves. An episode is nev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,11 @@ from stgal_stream.core.calibration.within_person import (
     WithinPersonScatter,
 )
 from stgal_stream.core.gallery.gallery import Gallery
+from stgal_stream.core.identities.expected_precision import ExpectedPrecision, n_across
 from stgal_stream.core.identities.group_mean import EPISODE_GAP_S, group_mean
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
-from stgal_stream.core.identities.rules import IdentityRules, groups_agree
+from stgal_stream.core.identities.rules import IdentityRules, as_groups
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.types import Integers, Vectors
 
@@ -41,9 +43,11 @@ class Episodes:
     linkage: Linkage
 
 
-def foreign_tracklets(rules: IdentityRules) -> Iterator[list[list[int]]]:
+def foreign_tracklets(
+    rules: IdentityRules, precision: ExpectedPrecision
+) -> Iterator[list[list[int]]]:
     """Of each identity that is several people's, the tracklets of all but the one who keeps it,
-    person by person.
+    person by person. What is still joined then is added to ``precision``.
 
     That is the person of the tracklets that an operator anchored or, without any, of the most
     episodes. What can be compared with nothing stays, and so does what operators linked together.
@@ -56,7 +60,7 @@ def foreign_tracklets(rules: IdentityRules) -> Iterator[list[list[int]]]:
         clusters = Clusters(
             episodes, rules.scorer.gallery, scatter, rules.min_log_odds - MOVE_MARGIN
         )
-        clusters.join_all()
+        clusters.join_all(precision)
         foreign = clusters.foreign(rules.constraints.anchored(episodes.slot))
         if not foreign:
             continue
@@ -181,7 +185,7 @@ class Clusters:
         self._scatter, self._limit = scatter, limit
         self._linkage = episodes.linkage
         self._groups = [list(numbers) for numbers in episodes.numbers]
-        self._cameras = [{gallery[n].camera for n in numbers} for numbers in self._groups]
+        self._cameras = [Counter(gallery[n].camera for n in numbers) for numbers in self._groups]
         means = [_mean(gallery, numbers) for numbers in self._groups]
         vectors = np.array([mean.mean for mean in means])
         lengths = np.einsum("kd,kd->k", vectors, vectors)
@@ -191,6 +195,7 @@ class Clusters:
         k = len(means)
         self._is_there = np.ones(k, bool)
         self._log_odds, self._apart = np.full((k, k), -np.inf), np.full((k, k), np.inf)
+        self._best = np.full((k, k), -np.inf)  # log odds, as pairs or as groups
         self._judge(np.arange(k))
 
     def _judge(self, rows: Integers) -> None:
@@ -201,26 +206,32 @@ class Clusters:
         )
         square, linkage = self._square[rows], self._linkage.row(rows)
         log_odds = linkage.log_odds
-        agree = groups_agree(self._scatter.log_odds_at(square, same), linkage.time, self._limit)
-        are_one = (log_odds > self._limit) | (agree & (log_odds > self._limit - IN_DOUBT))
+        grouped = as_groups(self._scatter.log_odds_at(square, same), linkage.time)
+        agree = (grouped > self._limit) & (log_odds > self._limit - IN_DOUBT)
+        are_one = (log_odds > self._limit) | agree
         apart = self._scatter.deviations_at(square, same)
         are_one &= (apart <= MAX_DEVIATION) & self._is_there
         are_one[np.arange(len(rows)), rows] = False
         found = np.where(are_one, log_odds, -np.inf)
         self._log_odds[rows], self._log_odds[:, rows] = found, found.T
         self._apart[rows], self._apart[:, rows] = apart, apart.T
+        best = np.maximum(log_odds, grouped)
+        self._best[rows], self._best[:, rows] = best, best.T
 
-    def join_all(self) -> None:
+    def join_all(self, precision: ExpectedPrecision) -> None:
         """Joins the likeliest two, of equal ones the nearest, for as long as there are any."""
         while (best := self._log_odds.max()) > -np.inf:
             i, j = np.nonzero(self._log_odds == best)
             nearest = int(self._apart[i, j].argmin())
-            self._join(int(i[nearest]), int(j[nearest]))
+            one, other = int(i[nearest]), int(j[nearest])
+            across = n_across(self._cameras[one], self._cameras[other])
+            precision.add(across, float(self._best[one, other]))
+            self._join(one, other)
 
     def _join(self, i: int, j: int) -> None:
         self._linkage.merge(i, j)
         self._groups[i] = sorted(self._groups[i] + self._groups[j])
-        self._cameras[i] |= self._cameras[j]
+        self._cameras[i] += self._cameras[j]
         one, other = self._n[i], self._n[j]
         n = one + other
         square = (one * self._square[i] + other * self._square[j]) / n

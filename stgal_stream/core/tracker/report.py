@@ -42,6 +42,7 @@ def report(window: AssociationWindow, at_s: float, most_pairs: int | None = None
         "alpha": calibration.alpha,
         "sigma": calibration.sigma,
         "expected_precision": window.accepted.expected_precision,
+        "expected_identity_precision": window.resolver.precision.value,
         "learned": calibration.has_learned,
         "compared_with_s_ago": None if before is None else at_s - before.at_s,
         "alpha_before": None if before is None else before.alpha,

@@ -23,6 +23,7 @@ from stgal_stream.core.calibration.model import Calibration, Scores
 from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.gallery.gallery import NO_SLOT, Gallery, GalleryState
 from stgal_stream.core.identities.constraints import ConstraintsState
+from stgal_stream.core.identities.expected_precision import ExpectedPrecision
 from stgal_stream.core.identities.registry import IdentityRegistry, RegistryState
 from stgal_stream.core.identities.resolver import IdentityResolver
 from stgal_stream.core.identities.revision import LinkageTable
@@ -64,6 +65,7 @@ class WindowState:
     calibration: Calibration | None
     registry: RegistryState
     constraints: ConstraintsState
+    precision: ExpectedPrecision
     buddies: list[MemberState]
     accepted: list[tuple[int, int, float]]
     history: CalibrationHistory
@@ -165,6 +167,7 @@ class AssociationWindow:
             self.scorer.calibration,
             self.identities.state(),
             self.resolver.constraints.state(),
+            self.resolver.precision,
             self.buddies.state(),
             [(*pair, accepted.posterior(pair)) for pair in sorted(accepted.pairs)],
             self.history,
@@ -183,6 +186,7 @@ class AssociationWindow:
         made._build(site, settings, Gallery.restore(state.gallery), state.calibration)
         made.identities.restore(state.registry)
         made.resolver.constraints.restore(state.constraints)
+        made.resolver.precision = state.precision
         made.buddies.restore(state.buddies)
         for first, second, posterior in state.accepted:
             made.accepted.accept(made.gallery[first], made.gallery[second], posterior)

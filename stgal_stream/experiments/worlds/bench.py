@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping as Map
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -91,6 +93,8 @@ class Figures:
     over_p_v: float
     expected: float
     true: float
+    expected_of_identities: float
+    true_of_identities: float
     across: float
     first_link_s: float
     lost: int
@@ -133,13 +137,16 @@ def stream_of(world: World) -> Stream:
 
 @dataclass(slots=True)
 class Published:
-    """What was published: the identity of each detection at first, and after all renames; and when
-    (true time) the first camera pair was linked, if any was."""
+    """What was published: the identity of each detection at first, and after all renames; when
+    (true time) the first camera pair was linked, if any was; and the sightings of each identity
+    that are in the window at the end."""
 
     first: dict[str, str]
     final: dict[str, str]
     expected: float
     accepted: list[tuple[str, str]]
+    expected_of_identities: float = float("nan")
+    sightings: list[list[Tracklet]] = field(default_factory=list)
     linked_s: float = float("inf")
 
 
@@ -164,6 +171,10 @@ def track(arriving: Sequence[Arrival], settings: TrackerSettings) -> Published:
     gallery = tracker.window.gallery
     found.expected = tracker.window.accepted.expected_precision
     found.accepted = [(gallery[i].id, gallery[j].id) for i, j in tracker.window.accepted.pairs]
+    whole = tracker.window.resolver.precision.value
+    found.expected_of_identities = float("nan") if whole is None else whole
+    identities = tracker.window.identities
+    found.sightings = [[gallery[n] for n in identities[s].members] for s in identities.slots]
     return found
 
 
@@ -240,11 +251,28 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
         p_a[0] - p_v[0],
         published.expected,
         float(np.mean(right)) if right else 1.0,
+        published.expected_of_identities,
+        true_precision(published.sightings, people),
         share_across(published.final, cameras),
         published.linked_s - stream.detections[0].time_s,
         len(cameras) - len(published.final),
         seconds,
     )
+
+
+def true_precision(identities: Sequence[Sequence[Tracklet]], people: Map[str, int]) -> float:
+    """Of the pairs of sightings that identities hold across cameras, the share that is one
+    person's, from whose each detection is; a sighting is whose most of its detections are."""
+    n = n_right = 0
+    for sightings in identities:
+        person = [
+            Counter(people[d] for d in s.detection_ids).most_common(1)[0][0] for s in sightings
+        ]
+        for i, one in enumerate(sightings):
+            across = [k for k in range(i) if sightings[k].camera != one.camera]
+            n += len(across)
+            n_right += sum(person[k] == person[i] for k in across)
+    return n_right / n if n else 1.0
 
 
 def share_across(ids: dict[str, str], cameras: dict[str, str]) -> float:

@@ -21,7 +21,8 @@ export function Site({ site, version, recent }) {
       <div><dt>People now</dt><dd>${number(body.peopleNow)}</dd></div>
       <div><dt>Sightings a minute</dt><dd>${number(body.sightingsPerMinute, 1)}</dd></div>
       <div><dt>Associations a minute</dt><dd>${number(body.associationsPerMinute, 1)}</dd></div>
-      <div><dt>Expected precision</dt><dd>${share(body.learned ? body.expectedPrecision : null)}</dd></div>
+      <div><dt>Expected precision of pairs</dt><dd>${share(body.learned ? body.expectedPrecision : null)}</dd></div>
+      <div><dt>… of identities</dt><dd>${share(body.expectedIdentityPrecision)}</dd></div>
       <div><dt>Newest detection</dt><dd>${span(body.ageSeconds)} ago</dd></div>
     </dl>
     ${!body.followed && html`<p aria-busy="true">The log is still being read: figures are those of the part read so far.</p>`}

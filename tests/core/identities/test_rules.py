@@ -36,7 +36,7 @@ def _merged(seen: list[Seen], by_pairs: float) -> list[tuple[int, int]]:
     table, slots = LinkageTable(rules, 2), scorer.gallery.slots.copy()
     for block in scorer.blocks(range(len(seen))):
         table.add(block.rows, block.odds(), slots)
-    return list(table.merges())
+    return [(first, second) for first, second, _ in table.merges()]
 
 
 def _then(seen: list[Seen], where: float) -> list[Seen]:

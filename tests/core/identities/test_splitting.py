@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stgal_stream.core.calibration.within_person import MAX_DEVIATION, GroupMeans
+from stgal_stream.core.identities.expected_precision import ExpectedPrecision
 from stgal_stream.core.identities.group_mean import (
     are_too_far,
     group_log_odds,
@@ -40,8 +41,12 @@ def _rules(numbers: Sequence[int], scorer: PairScorer) -> IdentityRules:
     return IdentityRules(registry, scorer, min_log_odds=LEAST)
 
 
+def _split(rules: IdentityRules) -> list[list[list[int]]]:
+    return list(foreign_tracklets(rules, ExpectedPrecision()))
+
+
 def _foreign(numbers: Sequence[int], scorer: PairScorer) -> list[list[int]]:
-    found = list(foreign_tracklets(_rules(numbers, scorer)))
+    found = _split(_rules(numbers, scorer))
     assert len(found) <= 1
     return found[0] if found else []
 
@@ -120,21 +125,21 @@ def test_what_operators_linked_and_anchored_stays() -> None:
     that has left it; what can be compared with nothing goes where it is linked to."""
     scorer = scorer_of(two_people(0.8, 1), ONE_PERSON)
     rules = _rules(range(36), scorer)
-    assert list(foreign_tracklets(rules)) == [[list(range(12, 24))]]
+    assert _split(rules) == [[list(range(12, 24))]]
     rules.constraints.unite([0, 12])
-    assert 12 not in {n for people in foreign_tracklets(rules) for one in people for n in one}
+    assert 12 not in {n for people in _split(rules) for one in people for n in one}
     rules = _rules(range(36), scorer)
     slot = rules.registry.slot_of(0)
     rules.constraints.unite([11, 13])
     rules.constraints.expire(11, slot)
-    (people,) = foreign_tracklets(rules)
+    (people,) = _split(rules)
     assert 13 not in {n for one in people for n in one}
     comparable = np.ones(36, bool)
     comparable[35] = False
     scorer.gallery.reembed("x", scorer.gallery.embeddings.copy(), comparable)
     rules = _rules(range(36), scorer)
     rules.constraints.unite([20, 35])
-    assert list(foreign_tracklets(rules)) == [[[*range(12, 24), 35]]]
+    assert _split(rules) == [[[*range(12, 24), 35]]]
 
 
 def test_two_whose_partners_have_left_can_be_said_to_be_two_people() -> None:
