@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from stgal_stream.errors import LogError, PermanentLogError
-from stgal_stream.log.embedded_rows import add_checksums, insert, note_first, record_of, rewrite
+from stgal_stream.log.embedded_rows import (
+    compact,
+    convert,
+    delete,
+    delete_oldest,
+    end,
+    insert,
+    is_older,
+    make_table,
+    note_first,
+    read,
+    rewrite,
+)
 from stgal_stream.log.embedded_subscription import EmbeddedSubscription
 from stgal_stream.log.embedded_transaction import Writing, fault
 from stgal_stream.log.port import NewRecord, Partition, Record, TopicSpec
@@ -26,11 +38,8 @@ logger = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS topics (
-    name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL, retention_s REAL,
-    compacted INTEGER NOT NULL, first_offset INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS records (
-    topic TEXT NOT NULL, offset INTEGER NOT NULL, append_time_s REAL NOT NULL,
-    key BLOB, value BLOB NOT NULL, headers BLOB, checksum INTEGER, PRIMARY KEY (topic, offset));
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_offset INTEGER NOT NULL,
+    retention_s REAL, compacted INTEGER NOT NULL, first_offset INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS offsets (
     member_group TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL,
     PRIMARY KEY (member_group, topic));
@@ -39,7 +48,9 @@ CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 UPKEEP_S = 60.0
 _DELETE_CHUNK = 500
 _FREE_SHARE = 0.05  # of a file's pages: kept for what comes next
-_VACUUM_PAGES = 500  # 2 MB
+_PAGE_BYTES = 8192  # of a new log: of more, a small commit would write more
+_WAL_PAGES = 500  # 4 MB: what the write-ahead log grows to
+_VACUUM_PAGES = 250  # 2 MB
 
 
 class EmbeddedLog:
@@ -58,8 +69,9 @@ class EmbeddedLog:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             connection = self.connection()
+            if is_older(connection):
+                self._convert()
             connection.executescript(_SCHEMA)
-            add_checksums(connection)
             row = ("identity", uuid.uuid4().hex)
             connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", row)
             found = connection.execute("SELECT value FROM about WHERE name = 'identity'")
@@ -70,6 +82,12 @@ class EmbeddedLog:
                 hint="give --embedded an empty or a new directory that can be written to; if this "
                 "was a log, its file is damaged or its disk cannot be read: restore it",
             ) from error
+
+    def _convert(self) -> None:
+        logger.info("%s is of an older version: its records are laid out anew", self.directory)
+        with Writing(self.connection()) as db:
+            if is_older(db):  # else somebody else has done it meanwhile
+                convert(db, _SCHEMA)
 
     @property
     def identity(self) -> str:
@@ -84,8 +102,10 @@ class EmbeddedLog:
             found = sqlite3.connect(
                 path, timeout=30.0, isolation_level=None, check_same_thread=False
             )
-            found.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; others stay as made
+            found.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file, as the next;
+            found.execute("PRAGMA auto_vacuum=INCREMENTAL")  # others stay as they were made
             found.execute("PRAGMA journal_mode=WAL")
+            found.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
             found.execute("PRAGMA synchronous=FULL")
             found.execute("PRAGMA secure_delete=ON")  # what retention deletes is overwritten
             self._local.connection = found
@@ -103,6 +123,7 @@ class EmbeddedLog:
                     "retention_s = excluded.retention_s, compacted = excluded.compacted",
                     (spec.name, spec.retention_s, int(spec.compacted)),
                 )
+                make_table(db, spec.name)
         return []
 
     def append(self, records: Sequence[NewRecord]) -> None:
@@ -125,12 +146,12 @@ class EmbeddedLog:
         """Records from an offset on."""
         if partition != 0:
             raise LogError(f"the embedded log has partition 0 alone, not {partition}")
-        rows = self.select(
-            "SELECT offset, append_time_s, key, value, headers, checksum FROM records "
-            "WHERE topic = ? AND offset >= ? ORDER BY offset LIMIT ?",
-            (topic, offset, max_records),
-        )
-        return [record_of(topic, row) for row in rows]
+        if not self.partitions(topic):
+            return []
+        try:
+            return read(self.connection(), topic, offset, max_records)
+        except sqlite3.Error as error:
+            raise fault("cannot be read", error) from error
 
     def end(self, topic: str, partition: int) -> int:
         """The offset after the newest record."""
@@ -171,8 +192,10 @@ class EmbeddedLog:
 
     def lag(self, topic: str, position: int) -> int:
         """How far the newest record that is there lies from what is read next."""
-        query = "SELECT ifnull(max(offset) + 1, 0) FROM records WHERE topic = ?"
-        newest = int(self.select(query, (topic,))[0][0])
+        try:
+            newest = end(self.connection(), topic)
+        except sqlite3.Error as error:
+            raise fault("cannot be read", error) from error
         return max(0, newest - max(position, self.bounds(topic)[0]))
 
     def close(self) -> None:
@@ -235,11 +258,9 @@ class EmbeddedLog:
             LogError: it could not be written.
         """
         with Writing(self.connection()) as db:
+            delete(db, topic, (offset for offset, value in values.items() if value is None))
             for offset, value in values.items():
-                if value is None:
-                    where = (topic, offset)
-                    db.execute("DELETE FROM records WHERE topic = ? AND offset = ?", where)
-                else:
+                if value is not None:
                     rewrite(db, topic, offset, value)
             note_first(db, topic)
         self.cut()
@@ -254,26 +275,14 @@ class EmbeddedLog:
 
     def _compact(self, topic: str) -> int:
         with Writing(self.connection()) as db:
-            return db.execute(
-                "DELETE FROM records WHERE topic = ?1 AND key IS NOT NULL AND offset < "
-                "(SELECT max(offset) FROM records AS later WHERE later.topic = ?1 "
-                "AND later.key = records.key)",
-                (topic,),
-            ).rowcount
+            return compact(db, topic)
 
     def _delete_oldest(self, topic: str, before_s: float = -math.inf, before: int = 0) -> int:
         """In small transactions from the oldest record on, so that nobody who writes waits."""
         total = 0
         while True:
             with Writing(self.connection()) as db:
-                n = db.execute(
-                    "DELETE FROM records WHERE topic = ?1 AND offset IN (SELECT offset FROM "
-                    "(SELECT offset, append_time_s FROM records WHERE topic = ?1 "
-                    "ORDER BY offset LIMIT ?4) WHERE append_time_s < ?2 OR offset < ?3)",
-                    (topic, before_s, before, _DELETE_CHUNK),
-                ).rowcount
-                if n:
-                    note_first(db, topic)
+                n = delete_oldest(db, topic, _DELETE_CHUNK, before_s, before)
             total += n
             if n < _DELETE_CHUNK:
                 return total

@@ -1,11 +1,20 @@
-"""Records of the embedded log as rows of its table, each with a checksum."""
+"""Records of the embedded log as rows, each with a checksum. A topic is a table.
+
+SQLite's pages hold whole rows, so a row of a little more than half a page would leave the rest of
+it empty: a vector of 512 numbers took twice its size. A record is cut into pieces that fill pages.
+A row's id is the record's offset and the number of the piece; piece 0 has all but the rest of the
+value. Rows are added at a table's end alone, so its pages are full.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,11 +22,41 @@ import msgspec
 from stgal_stream.errors import LogError
 from stgal_stream.log.port import NewRecord, Partition, Record
 
+Row = tuple[Any, ...]
 _DAMAGED = "the record is damaged: its checksum is another than when it was written"
+_PIECES = 1 << 16  # of a record, at most
+# Of a row beside its value: what says where and how long; of the first one also when, a short key,
+# its checksum.
+_ROW_BYTES, _FIRST_ROW_BYTES = 16, 35
+_PAGE_HEAD_BYTES = 8
+_MORE_PIECES = 8  # are tried than must be
+
+
+def make_table(db: sqlite3.Connection, topic: str) -> None:
+    """Makes the table of a topic, if there is none."""
+    db.execute(
+        f"CREATE TABLE IF NOT EXISTS {table(db, topic)} (id INTEGER PRIMARY KEY, "
+        "append_time_s REAL, key BLOB, value BLOB NOT NULL, headers BLOB, checksum INTEGER)"
+    )
+
+
+def table(db: sqlite3.Connection, topic: str) -> str:
+    """The name of a topic's table.
+
+    Raises:
+        LogError: there is no such topic.
+    """
+    row = db.execute("SELECT id FROM topics WHERE name = ?", (topic,)).fetchone()
+    if row is None:
+        raise LogError(f"there is no topic {topic!r}", hint="run stgal-stream topics")
+    return f"records_{int(row[0])}"
+
+
+# --- writing, within the caller's transaction ----------------------------------------------------
 
 
 def insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
-    """Writes records at the ends of their topics, within the caller's transaction.
+    """Writes records at the ends of their topics.
 
     Raises:
         LogError: there is no such topic.
@@ -25,54 +64,131 @@ def insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
     if not records:
         return
     now = time.time()
-    offsets: dict[str, int] = {}
-    rows = []
+    rows: dict[str, list[Row]] = {}
+    ends: dict[str, int] = {}
+    page_bytes = _page_bytes(db)
     for record in records:
-        if record.topic not in offsets:
-            found = db.execute("SELECT next_offset FROM topics WHERE name = ?", (record.topic,))
-            row = found.fetchone()
-            if row is None:
-                raise LogError(
-                    f"there is no topic {record.topic!r}", hint="run stgal-stream topics"
-                )
-            offsets[record.topic] = int(row[0])
+        topic = record.topic
+        if topic not in ends:
+            ends[topic], rows[topic] = _end(db, topic), []
         headers = msgspec.msgpack.encode(record.headers) if record.headers else None
-        offset = offsets[record.topic]
-        content = (record.topic, offset, now, record.key, record.value, headers)
-        rows.append((*content, _checksum(*content)))
-        offsets[record.topic] = offset + 1
-    db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    for topic, offset in offsets.items():
-        db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (offset, topic))
+        content = (topic, ends[topic], now, record.key, record.value, headers)
+        meta = now, record.key, headers, _checksum(*content)
+        rows[topic] += _rows(ends[topic], meta, record.value, page_bytes)
+        ends[topic] += 1
+    for topic, end in ends.items():
+        _add(db, topic, rows[topic])
+        db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (end, topic))
+
+
+def _end(db: sqlite3.Connection, topic: str) -> int:
+    table(db, topic)  # says that there is none
+    row = db.execute("SELECT next_offset FROM topics WHERE name = ?", (topic,)).fetchone()
+    return int(row[0])
+
+
+def _add(db: sqlite3.Connection, topic: str, rows: Iterable[Row]) -> None:
+    into = table(db, topic)
+    db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
 
 
 def rewrite(db: sqlite3.Connection, topic: str, offset: int, value: bytes) -> None:
-    """Puts another value where a record lies, within the caller's transaction."""
-    query = "SELECT append_time_s, key, headers FROM records WHERE topic = ? AND offset = ?"
-    for append_time_s, key, headers in db.execute(query, (topic, offset)).fetchall():
-        checksum = _checksum(topic, offset, append_time_s, key, value, headers)
-        db.execute(
-            "UPDATE records SET value = ?, checksum = ? WHERE topic = ? AND offset = ?",
-            (value, checksum, topic, offset),
-        )
+    """Puts another value where a record lies."""
+    at = (offset * _PIECES,)
+    query = f"SELECT append_time_s, key, headers FROM {table(db, topic)} WHERE id = ?"  # noqa: S608
+    found = db.execute(query, at).fetchone()
+    if found is None:
+        return
+    append_time_s, key, headers = found
+    checksum = _checksum(topic, offset, append_time_s, key, value, headers)
+    delete(db, topic, [offset])
+    _add(db, topic, _rows(offset, (append_time_s, key, headers, checksum), value, _page_bytes(db)))
 
 
-def note_first(db: sqlite3.Connection, topic: str) -> None:
-    """Notes the offset of the oldest record kept, within the caller's transaction."""
-    db.execute(
-        "UPDATE topics SET first_offset = coalesce("
-        "(SELECT min(offset) FROM records WHERE topic = ?1), next_offset) WHERE name = ?1",
-        (topic,),
+def delete(db: sqlite3.Connection, topic: str, offsets: Iterable[int]) -> None:
+    """Takes records out."""
+    db.executemany(
+        f"DELETE FROM {table(db, topic)} WHERE id >= ? AND id < ?",  # noqa: S608
+        ((offset * _PIECES, (offset + 1) * _PIECES) for offset in offsets),
     )
 
 
-def record_of(topic: str, row: tuple[Any, ...]) -> Record:
-    """A row as a record; one whose checksum is another says so and holds nothing."""
-    offset, append_time_s, key, value, packed, checksum = row
+def delete_before(db: sqlite3.Connection, topic: str, offset: int) -> None:
+    """Takes out all records before an offset."""
+    db.execute(f"DELETE FROM {table(db, topic)} WHERE id < ?", (offset * _PIECES,))  # noqa: S608
+    note_first(db, topic)
+
+
+def delete_oldest(
+    db: sqlite3.Connection, topic: str, most: int, before_s: float, before: int
+) -> int:
+    """Of the oldest records, ``most`` at once, takes out those that lie before an offset or were
+    written before a time (Unix seconds); how many."""
+    found = db.execute(
+        f"SELECT id, append_time_s FROM {table(db, topic)} WHERE id % ? = 0 "  # noqa: S608
+        "ORDER BY id LIMIT ?",
+        (_PIECES, most),
+    )
+    offsets = [id_ // _PIECES for id_, at_s in found if at_s < before_s or id_ < before * _PIECES]
+    if offsets:
+        delete(db, topic, offsets)
+        note_first(db, topic)
+    return len(offsets)
+
+
+def compact(db: sqlite3.Connection, topic: str) -> int:
+    """Takes out all records but the newest of each key; how many."""
+    query = f"SELECT id, key FROM {table(db, topic)} WHERE key IS NOT NULL"  # noqa: S608
+    keys = dict(db.execute(query).fetchall())
+    newest = {key: id_ for id_, key in sorted(keys.items())}
+    offsets = [id_ // _PIECES for id_, key in keys.items() if newest[key] != id_]
+    delete(db, topic, offsets)
+    return len(offsets)
+
+
+def note_first(db: sqlite3.Connection, topic: str) -> None:
+    """Notes the offset of the oldest record kept."""
+    first = f"SELECT min(id) / ? FROM {table(db, topic)}"  # noqa: S608
+    db.execute(
+        f"UPDATE topics SET first_offset = coalesce(({first}), next_offset) "  # noqa: S608
+        "WHERE name = ?",
+        (_PIECES, topic),
+    )
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read(db: sqlite3.Connection, topic: str, offset: int, most: int) -> list[Record]:
+    """Records from an offset on; one whose checksum is another says so and holds nothing."""
+    rows = db.execute(
+        f"SELECT id / ?1, * FROM {table(db, topic)} WHERE id >= ?2 ORDER BY id",  # noqa: S608
+        (_PIECES, offset * _PIECES),
+    )
+    try:
+        found = groupby(rows, itemgetter(0))
+        return [_record(topic, at, list(pieces)) for at, pieces in islice(found, most)]
+    finally:
+        rows.close()  # a reader that is not done would keep the write-ahead log
+
+
+def end(db: sqlite3.Connection, topic: str) -> int:
+    """The offset after the newest record that is there; 0 where there is none."""
+    newest = db.execute(f"SELECT max(id) FROM {table(db, topic)}").fetchone()[0]  # noqa: S608
+    return 0 if newest is None else int(newest) // _PIECES + 1
+
+
+def _record(topic: str, offset: int, pieces: list[Row]) -> Record:
+    _, id_, append_time_s, key, value, packed, checksum = pieces[0]
     at = Partition(topic, 0)
+    if len(pieces) > 1:
+        value = b"".join(_as_bytes(piece[4]) for piece in pieces)
     # Records from before there were checksums have none.
-    if checksum is not None and _checksum(topic, *row[:-1]) != checksum:
-        return Record(at, offset, None, b"", (), append_time_s, _DAMAGED)
+    if id_ % _PIECES or (
+        checksum is not None
+        and _checksum(topic, offset, append_time_s, key, value, packed) != checksum
+    ):
+        return Record(at, offset, None, b"", (), append_time_s or 0.0, _DAMAGED)
     headers: tuple[tuple[str, bytes], ...] = ()
     if packed:
         headers = msgspec.msgpack.decode(packed, type=tuple[tuple[str, bytes], ...])
@@ -97,8 +213,73 @@ def _as_bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else repr(value).encode()
 
 
-def add_checksums(connection: sqlite3.Connection) -> None:
-    """A log from before there were checksums gets a place for them."""
-    columns = connection.execute("PRAGMA table_info(records)").fetchall()
-    if "checksum" not in {name for _, name, *_ in columns}:
-        connection.execute("ALTER TABLE records ADD COLUMN checksum INTEGER")
+# --- pieces ----------------------------------------------------------------------------------
+
+
+def _rows(
+    offset: int,
+    meta: tuple[float, bytes | None, bytes | None, int | None],
+    value: bytes,
+    page_bytes: int,
+) -> Iterator[Row]:
+    append_time_s, key, headers, checksum = meta
+    length = piece_bytes(len(value), page_bytes)
+    at = offset * _PIECES
+    yield at, append_time_s, key, value[:length], headers, checksum
+    for part, start in enumerate(range(length, len(value), length), 1):
+        yield at + part, None, None, value[start : start + length], None, None
+
+
+@lru_cache(4096)
+def piece_bytes(n_bytes: int, page_bytes: int) -> int:
+    """How long the pieces of a value are, so that they fill pages best.
+
+    A row lies whole in its page up to the length that SQLite's file format gives (section 1.6,
+    "Cell payload overflow pages").
+    """
+    longest = page_bytes - 35 - _FIRST_ROW_BYTES
+    least = max(1, -(-n_bytes // longest))
+
+    def pages(n: int) -> float:
+        row = -(-n_bytes // n) + (_FIRST_ROW_BYTES + (n - 1) * _ROW_BYTES) / n
+        return n / ((page_bytes - _PAGE_HEAD_BYTES) // row)
+
+    return max(1, -(-n_bytes // min(range(least, least + _MORE_PIECES), key=pages)))
+
+
+def _page_bytes(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA page_size").fetchone()[0])
+
+
+# --- logs of older versions --------------------------------------------------------------------
+
+
+def is_older(db: sqlite3.Connection) -> bool:
+    """Whether a database has the records of all topics in one table, each whole in its row."""
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'records'")
+    return found.fetchone() is not None
+
+
+def convert(db: sqlite3.Connection, schema: str) -> None:
+    """Gives each topic of an older log its table."""
+    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(records)")}
+    checksum = "checksum" if "checksum" in columns else "NULL"  # of before there were any
+    db.execute("ALTER TABLE topics RENAME TO older_topics")
+    for statement in schema.split(";"):
+        db.execute(statement)
+    db.execute(
+        "INSERT INTO topics (name, next_offset, retention_s, compacted, first_offset) "
+        "SELECT name, next_offset, retention_s, compacted, first_offset FROM older_topics"
+    )
+    page_bytes = _page_bytes(db)
+    for (topic,) in db.execute("SELECT name FROM topics").fetchall():
+        make_table(db, topic)
+        found = db.execute(
+            f"SELECT offset, append_time_s, key, headers, {checksum}, value "  # noqa: S608
+            "FROM records WHERE topic = ? ORDER BY offset",
+            (topic,),
+        )
+        for offset, *meta, value in found:
+            _add(db, topic, _rows(offset, tuple(meta), _as_bytes(value), page_bytes))
+    db.execute("DROP TABLE records")
+    db.execute("DROP TABLE older_topics")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from stgal_stream.errors import LogError, PermanentLogError
-from stgal_stream.log.embedded_rows import insert, note_first
+from stgal_stream.log.embedded_rows import delete_before, insert
 from stgal_stream.log.embedded_transaction import Writing
 from stgal_stream.log.port import NewRecord, Partition, Record
 
@@ -84,8 +84,7 @@ class EmbeddedSubscription:
         self._cut()
 
     def _take_out(self, db: sqlite3.Connection, topic: str, offset: int) -> None:
-        db.execute("DELETE FROM records WHERE topic = ? AND offset < ?", (topic, offset))
-        note_first(db, topic)
+        delete_before(db, topic, offset)
         self._is_cut = False
 
     def _cut(self) -> None:

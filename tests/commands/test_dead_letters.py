@@ -76,8 +76,7 @@ def test_what_was_refused_is_used_once_the_cause_is_mended(
 
 def test_what_retention_took_is_told(log: EmbeddedLog, tmp_path: Path) -> None:
     run(log, tmp_path)
-    with log.connection() as connection:
-        connection.execute("DELETE FROM records WHERE topic = 'detections' AND offset < 2")
+    log.delete_before("detections", 2)
     done = command(
         "dead-letters", "resend", "--embedded", str(log.directory), "--reason", "bad_timestamp"
     )

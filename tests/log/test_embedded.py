@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.embedded import UPKEEP_S, EmbeddedLog
+from stgal_stream.log.embedded_rows import piece_bytes, table
 from stgal_stream.log.port import NewRecord, Partition, TopicSpec
 
 
@@ -161,15 +166,103 @@ def test_flipped_bits_are_found_and_never_read_as_data(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_log_from_before_checksums_goes_on(tmp_path: Path) -> None:
-    log = EmbeddedLog(tmp_path / "log")
-    log.ensure_topics([TopicSpec("t", 1, 1e9)])
-    log.append([NewRecord("t", None, b"old")])
-    log.connection().execute("ALTER TABLE records DROP COLUMN checksum")
-    log.close()
-    log = EmbeddedLog(tmp_path / "log")
+OLDER = """
+CREATE TABLE topics (
+    name TEXT PRIMARY KEY, next_offset INTEGER NOT NULL, retention_s REAL,
+    compacted INTEGER NOT NULL, first_offset INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE records (
+    topic TEXT NOT NULL, offset INTEGER NOT NULL, append_time_s REAL NOT NULL,
+    key BLOB, value BLOB NOT NULL, headers BLOB, {checksum} PRIMARY KEY (topic, offset));
+CREATE TABLE offsets (
+    member_group TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL,
+    PRIMARY KEY (member_group, topic));
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+INSERT INTO about VALUES ('identity', 'an older log');
+INSERT INTO topics VALUES ('t', 5, 1e9, 0, 2), ('u', 1, NULL, 1, 0);
+INSERT INTO offsets VALUES ('g', 't', 3);
+"""
+
+
+@pytest.mark.parametrize("checksum", ["", "checksum INTEGER,"])
+def test_a_log_of_an_older_version_goes_on(tmp_path: Path, checksum: str) -> None:
+    values = [random.Random(n).randbytes(n) for n in (3, 700, 30_000)]
+    older = sqlite3.connect(tmp_path / "log.sqlite3")
+    older.executescript(OLDER.format(checksum=checksum))
+    names = "topic, offset, append_time_s, key, value"
+    for offset, value in enumerate(values, 2):
+        row = ("t", offset, 1e9 + offset, b"k", value)
+        older.execute(f"INSERT INTO records ({names}) VALUES (?, ?, ?, ?, ?)", row)
+    older.execute(f"INSERT INTO records ({names}) VALUES ('u', 0, 1e9, NULL, x'00')")
+    older.commit()
+    older.close()
+    for _ in range(2):  # it is converted once
+        log = EmbeddedLog(tmp_path)
+        assert log.identity == "an older log"
+        assert log.bounds("t") == (2, 5)
+        found = log.read("t", 0, 0, 9)
+        assert [(r.offset, r.value, r.fault) for r in found] == [
+            (offset, value, None) for offset, value in enumerate(values, 2)
+        ]
+        assert {(r.key, r.append_time_s) for r in found} == {(b"k", 1e9 + n) for n in (2, 3, 4)}
+        assert [r.value for r in log.read("u", 0, 0, 9)] == [b"\0"]
+        subscription = log.subscribe("g", ["t"])
+        assert [r.offset for r in subscription.poll(9, 0.0)] == [3, 4]
+        subscription.close()
+        log.close()
+    log = EmbeddedLog(tmp_path)
     log.append([NewRecord("t", None, b"new")])
-    assert [(r.value, r.fault) for r in log.read("t", 0, 0, 9)] == [(b"old", None), (b"new", None)]
+    assert [(r.offset, r.value) for r in log.read("t", 0, 5, 9)] == [(5, b"new")]
+    log.close()
+
+
+@pytest.mark.parametrize("n_bytes", [300, 650, 1400, 2200, 3000, 5300, 8400, 15_000, 24_000])
+def test_a_file_is_hardly_larger_than_its_records(tmp_path: Path, n_bytes: int) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, None)])
+    rng = random.Random(1)
+    n = 3_000_000 // n_bytes
+    for start in range(0, n, 50):
+        some = range(start, min(n, start + 50))
+        log.append([NewRecord("t", b"site", rng.randbytes(n_bytes)) for _ in some])
+    log.cut()
+    assert (tmp_path / "log.sqlite3").stat().st_size < 1.2 * n * (n_bytes + 4)
+    log.close()
+
+
+@given(st.lists(st.integers(0, 40_000), min_size=1, max_size=6), st.sampled_from([4096, 8192]))
+def test_a_value_comes_back_whole(lengths: list[int], page_bytes: int) -> None:
+    for n_bytes in lengths:
+        piece = piece_bytes(n_bytes, page_bytes)
+        assert 1 <= piece <= page_bytes - 35
+        assert (n_bytes + piece - 1) // piece < 1 << 16
+
+
+@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=8), st.integers(1, 8))
+def test_records_of_all_lengths_are_read_as_written(lengths: list[int], most: int) -> None:
+    values = [random.Random(n).randbytes(n) for n in lengths]
+    with tempfile.TemporaryDirectory() as folder:
+        log = EmbeddedLog(Path(folder))
+        log.ensure_topics([TopicSpec("t", 1, None)])
+        log.append([NewRecord("t", b"k", value, (("h", b"1"),)) for value in values])
+        changed = dict(enumerate(v[::-1] + b"!" for v in values[::2]))
+        log.replace("t", {2 * n: v for n, v in changed.items()})
+        found, offset = [], 0
+        while some := log.read("t", 0, offset, most):
+            found += some
+            offset = some[-1].offset + 1
+        expected = [v if n % 2 else changed[n // 2] for n, v in enumerate(values)]
+        assert [(r.value, r.fault) for r in found] == [(v, None) for v in expected]
+        log.close()
+
+
+def test_a_piece_that_is_missing_is_found(tmp_path: Path) -> None:
+    log = EmbeddedLog(tmp_path)
+    log.ensure_topics([TopicSpec("t", 1, None)])
+    log.append([NewRecord("t", b"k", bytes(20_000)) for _ in range(3)])
+    with log.connection() as db:
+        db.execute(f"DELETE FROM {table(db, 't')} WHERE id IN ({1}, {2 << 16})")
+    damaged = [record.fault is not None for record in log.read("t", 0, 0, 9)]
+    assert damaged == [True, False, True]
     log.close()
 
 
@@ -206,13 +299,13 @@ def test_the_file_shrinks_after_a_burst(tmp_path: Path) -> None:
     for _ in range(20):
         log.append([NewRecord("t", None, rng.randbytes(10_000)) for _ in range(100)])
     file = tmp_path / "log.sqlite3"
-    log.forget(time.time())
+    log.cut()
     burst = file.stat().st_size
     log.append([NewRecord("t", None, rng.randbytes(10_000)) for _ in range(50)])
-    with log.connection() as connection:
-        connection.execute("UPDATE records SET append_time_s = 0 WHERE offset < 2000")
+    with log.connection() as db:
+        db.execute(f"UPDATE {table(db, 't')} SET append_time_s = 0 WHERE id < {2000 << 16}")
     log.forget(time.time())
     assert burst > 20_000_000
-    assert file.stat().st_size < 1.2 * 50 * 10_000
+    assert file.stat().st_size < 1.2 * 50 * 10_000 + 10 * 8192  # a page for each table and index
     assert len(log.read("t", 0, 0, 100)) == 50
     log.close()

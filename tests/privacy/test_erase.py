@@ -206,9 +206,10 @@ def test_a_dry_run_and_a_no_change_nothing(place: Place) -> None:
 
     def digest() -> str:
         log = place.log()
-        rows = log.select("SELECT * FROM records ORDER BY topic, offset", ())
+        names = [name for (name,) in log.select("SELECT name FROM topics ORDER BY name", ())]
+        found = [list(records(log, name, 0)) for name in names]
         log.close()
-        return hashlib.sha256(repr(rows).encode()).hexdigest()
+        return hashlib.sha256(repr(found).encode()).hexdigest()
 
     before = digest()
     tried = place.command("erase", person.identities[0], "--dry-run")

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stgal_stream.daemon import Daemon
 from stgal_stream.log.embedded import EmbeddedLog
+from stgal_stream.log.embedded_rows import table
 from stgal_stream.log.embedded_subscription import EmbeddedSubscription
 from stgal_stream.log.port import NewRecord, Partition, Record
 from stgal_stream.log.topics import topic_specs
@@ -330,6 +331,12 @@ def test_a_partition_taken_away_in_the_middle_of_a_batch_is_neither_lost_nor_dou
     assert Counter(name for names in said for name in names) == once
 
 
+def damage(log: EmbeddedLog, topic: str, offset: int) -> None:
+    """Makes a record another than was written."""
+    db, at = log.connection(), offset << 16
+    db.execute(f"UPDATE {table(db, topic)} SET value = CAST(value || 'x' AS BLOB) WHERE id = {at}")
+
+
 @pytest.mark.fault
 def test_damaged_records_are_dead_letters_and_nobody(config: Config, embedded: EmbeddedLog) -> None:
     """Bits flip on the disk between the stages: what was damaged is told and never tracked."""
@@ -344,14 +351,11 @@ def test_damaged_records_are_dead_letters_and_nobody(config: Config, embedded: E
     ]  # fmt: skip
     detections, embeddings = config.topics.detections, config.topics.embeddings
     log.append([NewRecord(detections, b"c", json.dumps(body).encode()) for body in bodies])
-    damage = (
-        "UPDATE records SET value = CAST(value || x'00' AS BLOB) WHERE topic = ? AND offset = ?"
-    )
-    log.connection().execute(damage, (detections, 3))
+    damage(log, detections, 3)
     end = threading.Event()
     end.set()
     Daemon(log, config, "embed").run(end=end, serve=False)
-    log.connection().execute(damage, (embeddings, 5))
+    damage(log, embeddings, 5)
     Daemon(log, config, "associate").run(end=end, serve=False)
     letters = [json.loads(value) for value in values(log, config.topics.dead_letters)]
     places = {
