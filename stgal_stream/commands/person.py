@@ -195,15 +195,15 @@ def _erase_embedded(log: EmbeddedLog, config: Config, person: Person) -> None:
 
 def _erase_on_kafka(log: Log, config: Config, person: Person) -> None:
     topics = config.topics
-    tell(log, config, person)
-    _tell("waiting for the daemons")
-    if not wait_until_read(log, config, _WAIT_S):
+    ends = tell(log, config, person)
+    _tell("waiting for the daemon")
+    if not wait_until_read(log, config, ends, _WAIT_S):
         raise LogError(
-            "no daemon has read it yet: each forgets when it comes to it, and until then nothing "
-            "is taken out of the topics",
-            hint="begin again once the daemons of all sites run",
+            "no daemon has read it yet: the site's forgets when it comes to it, and until then "
+            "nothing is taken out of the topics",
+            hint="begin again once it runs",
         )
-    click.echo("The daemons have forgotten this person, and pages do.")
+    click.echo("The daemon has forgotten this person, and pages do.")
     done = _take_out_of_topics(log, config, person)
     personal_s = time.time() + topics.retention_personal_s
     results_s = time.time() + topics.retention_results_s

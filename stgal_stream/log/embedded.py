@@ -88,6 +88,8 @@ class EmbeddedLog:
         with Writing(self.connection()) as db:
             if is_older(db):  # else somebody else has done it meanwhile
                 convert(db, _SCHEMA)
+        self._shrink()
+        self.cut()
 
     @property
     def identity(self) -> str:
@@ -146,8 +148,6 @@ class EmbeddedLog:
         """Records from an offset on."""
         if partition != 0:
             raise LogError(f"the embedded log has partition 0 alone, not {partition}")
-        if not self.partitions(topic):
-            return []
         try:
             return read(self.connection(), topic, offset, max_records)
         except sqlite3.Error as error:

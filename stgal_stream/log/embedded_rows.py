@@ -3,7 +3,7 @@
 SQLite's pages hold whole rows, so a row of a little more than half a page would leave the rest of
 it empty: a vector of 512 numbers took twice its size. A record is cut into pieces that fill pages.
 A row's id is the record's offset and the number of the piece; piece 0 has all but the rest of the
-value. Rows are added at a table's end alone, so its pages are full.
+value. Records are added at a table's end, so its pages are full.
 """
 
 from __future__ import annotations
@@ -46,10 +46,15 @@ def table(db: sqlite3.Connection, topic: str) -> str:
     Raises:
         LogError: there is no such topic.
     """
-    row = db.execute("SELECT id FROM topics WHERE name = ?", (topic,)).fetchone()
-    if row is None:
+    found = _table(db, topic)
+    if found is None:
         raise LogError(f"there is no topic {topic!r}", hint="run stgal-stream topics")
-    return f"records_{int(row[0])}"
+    return found
+
+
+def _table(db: sqlite3.Connection, topic: str) -> str | None:
+    row = db.execute("SELECT id FROM topics WHERE name = ?", (topic,)).fetchone()
+    return None if row is None else f"records_{int(row[0])}"
 
 
 # --- writing, within the caller's transaction ----------------------------------------------------
@@ -124,12 +129,20 @@ def delete_oldest(
 ) -> int:
     """Of the oldest records, ``most`` at once, takes out those that lie before an offset or were
     written before a time (Unix seconds); how many."""
-    found = db.execute(
-        f"SELECT id, append_time_s FROM {table(db, topic)} WHERE id % ? = 0 "  # noqa: S608
-        "ORDER BY id LIMIT ?",
-        (_PIECES, most),
+    query = (
+        "SELECT id / ?1, append_time_s < ?2 OR append_time_s IS NULL "  # noqa: S608
+        f"FROM {table(db, topic)} WHERE id >= ?3 ORDER BY id LIMIT 1"
     )
-    offsets = [id_ // _PIECES for id_, at_s in found if at_s < before_s or id_ < before * _PIECES]
+    offsets, at = [], 0
+    for _ in range(most):
+        # Piece by piece would read all that they hold.
+        found = db.execute(query, (_PIECES, before_s, at * _PIECES)).fetchone()
+        if found is None:
+            break
+        offset, is_old = found  # what has lost its first piece is as old as anything
+        at = offset + 1
+        if is_old or offset < before:
+            offsets.append(offset)
     if offsets:
         delete(db, topic, offsets)
         note_first(db, topic)
@@ -160,9 +173,13 @@ def note_first(db: sqlite3.Connection, topic: str) -> None:
 
 
 def read(db: sqlite3.Connection, topic: str, offset: int, most: int) -> list[Record]:
-    """Records from an offset on; one whose checksum is another says so and holds nothing."""
+    """Records from an offset on, none where there is no such topic; one whose checksum is another
+    says so and holds nothing."""
+    from_ = _table(db, topic)
+    if from_ is None:
+        return []
     rows = db.execute(
-        f"SELECT id / ?1, * FROM {table(db, topic)} WHERE id >= ?2 ORDER BY id",  # noqa: S608
+        f"SELECT id / ?1, * FROM {from_} WHERE id >= ?2 ORDER BY id",  # noqa: S608
         (_PIECES, offset * _PIECES),
     )
     try:
@@ -183,11 +200,7 @@ def _record(topic: str, offset: int, pieces: list[Row]) -> Record:
     at = Partition(topic, 0)
     if len(pieces) > 1:
         value = b"".join(_as_bytes(piece[4]) for piece in pieces)
-    # Records from before there were checksums have none.
-    if id_ % _PIECES or (
-        checksum is not None
-        and _checksum(topic, offset, append_time_s, key, value, packed) != checksum
-    ):
+    if id_ % _PIECES or _checksum(topic, offset, append_time_s, key, value, packed) != checksum:
         return Record(at, offset, None, b"", (), append_time_s or 0.0, _DAMAGED)
     headers: tuple[tuple[str, bytes], ...] = ()
     if packed:
@@ -279,7 +292,10 @@ def convert(db: sqlite3.Connection, schema: str) -> None:
             "FROM records WHERE topic = ? ORDER BY offset",
             (topic,),
         )
-        for offset, *meta, value in found:
-            _add(db, topic, _rows(offset, tuple(meta), _as_bytes(value), page_bytes))
+        for offset, at_s, key, headers, sum_, value in found:
+            if sum_ is None:
+                sum_ = _checksum(topic, offset, at_s, key, value, headers)
+            meta = at_s, key, headers, sum_
+            _add(db, topic, _rows(offset, meta, _as_bytes(value), page_bytes))
     db.execute("DROP TABLE records")
     db.execute("DROP TABLE older_topics")

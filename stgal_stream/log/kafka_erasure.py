@@ -7,7 +7,7 @@ copy all and find nothing. It is switched on for as long as an erasure takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,21 +19,25 @@ from stgal_stream.errors import LogError, PermanentLogError
 from stgal_stream.log.kafka_faults import RIGHTS, brief, told
 from stgal_stream.log.kafka_keys import own_key
 from stgal_stream.log.port import Partition
+from stgal_stream.log.reading import records
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaProducer
 
     from stgal_stream.log.kafka import KafkaLog
 
-_SEGMENT_S = 1.0
+_SEGMENT, _SEGMENT_S = "segment.ms", 1.0
 _ASK_S = 0.5
 # The newest segment of a partition is never compacted: it must end soon after the tombstones.
 COMPACTING = {
     "cleanup.policy": "compact,delete",
     "min.cleanable.dirty.ratio": "0.0",
     "min.compaction.lag.ms": "0",
-    "segment.ms": str(int(1000 * _SEGMENT_S)),
+    _SEGMENT: str(int(1000 * _SEGMENT_S)),
 }
+
+
+Overrides = dict[str, dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,12 @@ def take_out(
     """
     topics = sorted({each.partition.topic for each in doomed})
     partitions = sorted({each.partition for each in doomed})
-    with _compacting(admin, topics):
+    with _compacting(admin, topics) as before:
         _bury(producer, [(each.partition, each.key) for each in doomed])
         time.sleep(1.5 * _SEGMENT_S)
         # The next record begins a segment, and so ends the one in which the tombstones lie.
         _bury(producer, [(partition, own_key(None)) for partition in partitions])
+        _set(admin, {topic: {_SEGMENT: before[topic][_SEGMENT]} for topic in topics})
         return _wait_until_gone(log, doomed, time.monotonic() + timeout_s)
 
 
@@ -81,38 +86,43 @@ def _bury(producer: KafkaProducer, tombstones: Collection[tuple[Partition, bytes
 
 
 def _wait_until_gone(log: KafkaLog, doomed: Collection[Doomed], deadline: float) -> bool:
-    left = sorted(doomed, key=lambda each: (each.partition, each.offset))
+    left: dict[Partition, list[int]] = {}
+    for each in sorted(doomed, key=lambda each: each.offset):
+        left.setdefault(each.partition, []).append(each.offset)
     while left:
-        if not _is_there(log, left[-1]):
-            left.pop()
-        elif time.monotonic() > deadline:
+        # The newest of a partition is asked for alone; when it is gone, all are looked for.
+        gone = [at for at, offsets in left.items() if not _found(log, at, offsets[-1:])]
+        for at in gone:
+            left[at] = _found(log, at, left[at])
+        left = {at: offsets for at, offsets in left.items() if offsets}
+        if left and time.monotonic() > deadline:
             return False
-        else:
+        if left:
             time.sleep(_ASK_S)
     return True
 
 
-def _is_there(log: KafkaLog, one: Doomed) -> bool:
-    found = log.read(one.partition.topic, one.partition.number, one.offset, 1)
-    return bool(found) and found[0].offset == one.offset
+def _found(log: KafkaLog, at: Partition, offsets: Sequence[int]) -> list[int]:
+    """Of ascending offsets those at which a record can be read."""
+    there = {r.offset for r in records(log, at.topic, at.number, offsets[0], offsets[-1] + 1)}
+    return sorted(there.intersection(offsets))
 
 
 @contextmanager
-def _compacting(admin: KafkaAdminClient, topics: Collection[str]) -> Iterator[None]:
+def _compacting(admin: KafkaAdminClient, topics: Collection[str]) -> Iterator[Overrides]:
     """Topics are compacted, too, within; then their settings are what they were."""
     before = _overrides(admin, topics)
     try:
         _set(admin, dict.fromkeys(topics, COMPACTING))
-        yield
+        yield before
     finally:
         _set(admin, before)
 
 
-def _overrides(
-    admin: KafkaAdminClient, topics: Collection[str]
-) -> dict[str, dict[str, str | None]]:
+def _overrides(admin: KafkaAdminClient, topics: Collection[str]) -> Overrides:
     """By topic what it has of its own of these settings; None where it has the broker's. Ours are
-    what an erasure that was killed has left behind."""
+    what an erasure that was killed has left behind: then the policy is that of a topic that we
+    make, the rest the broker's."""
     with told("asked for the settings of topics"):
         found = admin.describe_configs([_resource(topic) for topic in topics]).get("topic", {})
     return {
@@ -128,7 +138,9 @@ def _own_value(described: Mapping[str, Any] | None, ours: str) -> str | None:
     if described is None or described.get("config_source") != "DYNAMIC_TOPIC_CONFIG":
         return None
     value = str(described.get("value"))
-    return None if value == ours else value
+    if value != ours:
+        return value
+    return "delete" if ours == COMPACTING["cleanup.policy"] else None
 
 
 def _set(admin: KafkaAdminClient, values: Mapping[str, Mapping[str, str | None]]) -> None:
@@ -144,7 +156,7 @@ def _set(admin: KafkaAdminClient, values: Mapping[str, Mapping[str, str | None]]
         answers = admin.alter_configs(resources)
     except AuthorizationError as error:
         raise PermanentLogError(f"{names}: this user may not change them", hint=RIGHTS) from error
-    except KafkaError as error:
+    except (KafkaError, ValueError) as error:  # the second of a broker that is too old
         raise LogError(f"the settings of {names} were not changed: {brief(error)}") from error
     faults = [answer for told_ in answers.values() for answer in told_.values() if answer != "OK"]
     if faults:

@@ -12,10 +12,11 @@ import msgspec
 from stgal_stream.daemon import Daemon
 from stgal_stream.log.embedded import EmbeddedLog
 from stgal_stream.log.port import Log, NewRecord
-from stgal_stream.privacy.person import Person
+from stgal_stream.log.reading import records
+from stgal_stream.privacy.person import Person, embedding_of
 from stgal_stream.privacy.scrubbing import scrub_log, scrub_page, scrub_state
 from stgal_stream.settings import Config
-from stgal_stream.wire.embedding import encode
+from stgal_stream.wire.embedding import ErasureRecord, encode
 from stgal_stream.wire.fields import format_time
 
 SCHEMA = "stgal.erasure.v1"
@@ -52,20 +53,27 @@ def forget_on_embedded(
     return counts
 
 
-def tell(log: Log, config: Config, person: Person) -> None:
-    """Tells the tracker, and all who follow it."""
+def tell(log: Log, config: Config, person: Person) -> dict[int, int]:
+    """Tells the tracker, and all who follow it; by partition of the embeddings the offset after
+    what was told."""
     topic, key = config.topics.embeddings, person.site.encode()
+    before = {n: log.end(topic, n) for n in range(log.partitions(topic))}
     log.append([NewRecord(topic, key, encode(record)) for record in person.erasures()])
+    return {
+        number: record.offset + 1
+        for number, end in before.items()
+        for record in records(log, topic, number, end)
+        if isinstance(told := embedding_of(record), ErasureRecord) and person.is_embedding(told)
+    }
 
 
-def wait_until_read(log: Log, config: Config, timeout_s: float) -> bool:
-    """Waits for the daemons to have read the embeddings as they are now; whether they have."""
+def wait_until_read(log: Log, config: Config, told: Mapping[int, int], timeout_s: float) -> bool:
+    """Waits for the daemons to have obeyed what was told; whether they have."""
     topic, group = config.topics.embeddings, f"{config.kafka.group_prefix}-associate"
-    ends = {n: log.end(topic, n) for n in range(log.partitions(topic))}
     deadline = time.monotonic() + timeout_s
     while True:
         read = log.committed(group, topic)
-        if all(read.get(number, 0) >= end for number, end in ends.items()):
+        if all(read.get(number, 0) >= end for number, end in told.items()):
             return True
         if time.monotonic() >= deadline:
             return False

@@ -1,13 +1,14 @@
 """One person's data taken out of Kafka topics.
 
-A record of others that names the person is taken out with theirs. What it said of others is said
-again at the end of the topic without the name, where nothing later says more.
+An event of others that names the person is taken out with theirs. What it said of others is said
+again at the end of the topic without the name, where nothing later says more. An operator's word
+goes as a whole: said again it might overrule a later one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,6 +22,7 @@ from stgal_stream.log.reading import records
 from stgal_stream.privacy.person import Content, Person, json_of
 from stgal_stream.privacy.redaction import as_joined, embedding_without, event_without
 from stgal_stream.settings import Config
+from stgal_stream.wire.events import with_id
 
 _TIMEOUT_S = 120.0  # Kafka's log cleaner looks for work every 15 s
 Judge = Callable[[Record, Person], bytes | None]
@@ -64,10 +66,12 @@ def _scrub(log: KafkaLog, judges: Mapping[str, Judge], person: Person, done: Scr
         found = _Found()
         for number in range(log.partitions(topic)):
             _search(log, Partition(topic, number), judge, person, found)
+        if found.doomed and not found.n_without_key:
+            _say_again(log, topic, found)
+            found.n_without_key = _n_older_since(log, topic, found)
         if found.n_without_key:
             done.left[topic] = f"{found.n_without_key} records were written by an older version"
-        elif found.doomed:
-            _say_again(log, topic, found)
+        else:
             doomed += found.doomed
     counts = Counter(each.partition.topic for each in doomed)
     try:
@@ -101,6 +105,7 @@ class _Found:
 def _search(
     log: KafkaLog, partition: Partition, judge: Judge, person: Person, found: _Found
 ) -> None:
+    found.read_to[partition.number] = 0
     for record in records(log, partition.topic, partition.number):
         found.read_to[partition.number] = record.offset + 1
         if not is_own_key(record.key):
@@ -113,6 +118,15 @@ def _search(
         _note(record, cleaned, found)
 
 
+def _n_older_since(log: KafkaLog, topic: str, found: _Found) -> int:
+    """How many records without a key of their own came since the search."""
+    return sum(
+        not is_own_key(record.key)
+        for number, start in found.read_to.items()
+        for record in records(log, topic, number, start)
+    )
+
+
 def _note(record: Record, cleaned: bytes | None, found: _Found) -> None:
     """What of others would be lost with a record that goes, as far as it is not said later."""
     event = json_of(record)
@@ -120,8 +134,8 @@ def _note(record: Record, cleaned: bytes | None, found: _Found) -> None:
         return
     subject = _subject(event)
     if subject is None:
-        if event.get("type") == "renamed":
-            _follow(event, found)
+        if event.get("type") == "renamed":  # that is where they are said to be again
+            _renamed(event, [content for _, _, content in found.again.values()])
         return
     goes = cleaned != record.value
     if event.get("type") in ("created", "joined"):
@@ -144,43 +158,47 @@ def _subject(event: Content) -> Subject | None:
     return None
 
 
-def _follow(renamed: Content, found: _Found) -> None:
-    """Whoever was of an identity is of another now: that is where they are said to be again."""
-    for _, _, content in found.again.values():
-        if (content.get("site"), content.get("globalId")) == (
-            renamed.get("site"),
-            renamed.get("from"),
-        ):
-            content["globalId"] = renamed.get("globalId")
-            if "to" in content:
-                content["to"] = renamed.get("globalId")
-
-
 def _say_again(log: KafkaLog, topic: str, found: _Found) -> None:
-    said = {subject: content["eventId"] for subject, (_, _, content) in found.again.items()}
-    log.append(
-        [
-            NewRecord(topic, key, msgspec.json.encode(content), partition=partition.number)
-            for partition, key, content in found.again.values()
-        ]
-    )
-    if said:
-        log.append([r for n in found.read_to for r in _overtaken(log, topic, n, said, found)])
+    if not found.again:
+        return
+    log.append([_record(topic, *said) for said in found.again.values()])
+    log.append([r for n in sorted(found.read_to) for r in _overtaken(log, topic, n, found)])
 
 
-def _overtaken(
-    log: KafkaLog, topic: str, number: int, said: Mapping[Subject, str], found: _Found
-) -> list[NewRecord]:
+def _record(topic: str, partition: Partition, key: bytes | None, content: Content) -> NewRecord:
+    return NewRecord(topic, key, msgspec.json.encode(content), partition=partition.number)
+
+
+def _overtaken(log: KafkaLog, topic: str, number: int, found: _Found) -> list[NewRecord]:
     """What a daemon has said of the same since the search: ours must not be the last word."""
     newer: dict[Subject, NewRecord] = {}
-    ours: set[Subject] = set()
+    left = {
+        subject: content for subject, (at, _, content) in found.again.items() if at.number == number
+    }
     for record in records(log, topic, number, found.read_to[number]):
         event = json_of(record) or {}
         subject = _subject(event)
-        if subject not in said or subject is None or subject in ours:
-            continue
-        if event.get("eventId") == said[subject]:
-            ours.add(subject)
-        else:
-            newer[subject] = NewRecord(topic, record.key, record.value, partition=number)
+        if subject is None and event.get("type") == "renamed":
+            for renamed in _renamed(event, left.values()):
+                # Another event, with an id of its own.
+                body = {name: value for name, value in renamed.items() if name != "eventId"}
+                newer[_subject(renamed) or ()] = NewRecord(
+                    topic, record.key, with_id(body), partition=number
+                )
+        elif subject in left:
+            if event.get("eventId") == left[subject].get("eventId"):
+                del left[subject]  # what is said after ours needs nothing
+            else:
+                newer[subject] = NewRecord(topic, record.key, record.value, partition=number)
     return list(newer.values())
+
+
+def _renamed(event: Content, said: Iterable[Content]) -> list[Content]:
+    """Of events those whose identity was renamed, with its new name."""
+    before = event.get("site"), event.get("from")
+    mine = [each for each in said if (each.get("site"), each.get("globalId")) == before]
+    for content in mine:
+        content["globalId"] = event.get("globalId")
+        if "to" in content:
+            content["to"] = event.get("globalId")
+    return mine

@@ -24,6 +24,7 @@ from stgal_stream.streaming.lost_records import tell_lost
 from stgal_stream.streaming.outputs import Outputs
 from stgal_stream.streaming.site_partition import SitePartition
 from stgal_stream.streaming.snapshots import SnapshotStore
+from stgal_stream.types import IdentityEvent
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +165,10 @@ class AssociateStage:
                 again.add(record.partition)
         if out.offsets:
             subscription.commit(out.records, out.offsets)
+        if any(isinstance(e, IdentityEvent) and e.kind == "erased" for _, e in out.events):
+            # No snapshot may bring them back: the log will not say for long that they are erased.
+            self.save_snapshots()
+            self._store.delete_previous()
         for partition in again:
             subscription.seek(partition, self._partitions[partition].next_offset)
         self.progress += len(records)

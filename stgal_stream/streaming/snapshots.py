@@ -106,6 +106,11 @@ class SnapshotStore:
         except OSError as error:
             raise SnapshotError(f"{path} could not be written: {error.strerror}") from error
 
+    def delete_previous(self) -> None:
+        """Deletes the snapshots before the newest ones, for personal data that must go."""
+        for path in self._directory.glob("*.previous"):
+            path.unlink(missing_ok=True)
+
     def load(self, partition: Partition, at_most: int, at_least: int) -> Snapshot | None:
         """The newest good snapshot whose offset lies between the log's beginning and what the
         group has committed; None if there is none."""

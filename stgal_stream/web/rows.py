@@ -149,6 +149,8 @@ class Writer:
         crop = told.get("crop") or {}
         detections = told["detections"]
         extractor, slot = self._vector(site, detections)
+        if slot is None:  # it was taken when the sighting was first told of
+            extractor, slot = self._known_vector(site, told["id"])
         cursor = self._connection.execute(
             "INSERT OR REPLACE INTO sighting (site, id, camera, start_s, end_s, identity, "
             "detections, track, late_s, crop_topic, crop_part, crop_offset, extractor, slot, "
@@ -180,6 +182,12 @@ class Writer:
             (site, identity, append_s),
         )
         self._changed.add((site, identity))
+
+    def _known_vector(self, site: str, sighting: str) -> tuple[int | None, int | None]:
+        row = self._connection.execute(
+            "SELECT extractor, slot FROM sighting WHERE site = ? AND id = ?", (site, sighting)
+        ).fetchone()
+        return (None, None) if row is None else (row[0], row[1])
 
     def _vector(self, site: str, ids: list[str]) -> tuple[int | None, int | None]:
         """Extractor and slot of a tracklet's vector, the mean of its detections'."""
