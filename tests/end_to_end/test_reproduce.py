@@ -34,12 +34,12 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """45 people a split who go through three cameras, 40 s and 70 s apart, two boxes in each. The
+    """30 people a split who go through three cameras, 40 s and 70 s apart, two boxes in each. The
     first two walk side by side: names of one camera and moment."""
     folder = tmp_path_factory.mktemp("set")
     rng, rows = np.random.default_rng(1), []
-    for person in range(1, 91):
-        train = person <= 45
+    for person in range(1, 61):
+        train = person <= 30
         start_s = float(rng.uniform(0, 3000)) + (0 if train else 5000)
         if person != 2:
             passed_s = [start_s + s * float(rng.uniform(0.9, 1.1)) for s in (0.0, 40.0, 110.0)]
