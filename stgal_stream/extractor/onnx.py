@@ -180,8 +180,8 @@ def open_session(
     """
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS
-    # A thread that waits for the next batch sleeps: spinning is 1 or 2 % faster and takes a third
-    # more of the cores, which the daemon's other stages and other programs want.
+    # A thread that waits for the next batch sleeps: spinning is hardly faster, and takes cores that
+    # the daemon's other stages and other programs want.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not in_integers:  # weights stored in 8 bits become floats once, at loading
         options.add_session_config_entry("session.disable_quant_qdq", "1")

@@ -71,56 +71,57 @@ def insert(db: sqlite3.Connection, records: Sequence[NewRecord]) -> None:
     now = time.time()
     rows: dict[str, list[Row]] = {}
     ends: dict[str, int] = {}
+    tables: dict[str, str] = {}
     page_bytes = _page_bytes(db)
     for record in records:
         topic = record.topic
         if topic not in ends:
-            ends[topic], rows[topic] = _end(db, topic), []
+            tables[topic], rows[topic] = table(db, topic), []
+            ends[topic] = _end(db, topic)
         headers = msgspec.msgpack.encode(record.headers) if record.headers else None
         content = (topic, ends[topic], now, record.key, record.value, headers)
         meta = now, record.key, headers, _checksum(*content)
         rows[topic] += _rows(ends[topic], meta, record.value, page_bytes)
         ends[topic] += 1
     for topic, end in ends.items():
-        _add(db, topic, rows[topic])
+        _add(db, tables[topic], rows[topic])
         db.execute("UPDATE topics SET next_offset = ? WHERE name = ?", (end, topic))
 
 
 def _end(db: sqlite3.Connection, topic: str) -> int:
-    table(db, topic)  # says that there is none
     row = db.execute("SELECT next_offset FROM topics WHERE name = ?", (topic,)).fetchone()
     return int(row[0])
 
 
-def _add(db: sqlite3.Connection, topic: str, rows: Iterable[Row]) -> None:
-    into = table(db, topic)
-    db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+def _add(db: sqlite3.Connection, into: str, rows: Iterable[Row]) -> None:
+    db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def rewrite(db: sqlite3.Connection, topic: str, offset: int, value: bytes) -> None:
     """Puts another value where a record lies."""
-    at = (offset * _PIECES,)
-    query = f"SELECT append_time_s, key, headers FROM {table(db, topic)} WHERE id = ?"  # noqa: S608
-    found = db.execute(query, at).fetchone()
+    of_topic = table(db, topic)
+    query = f"SELECT append_time_s, key, headers FROM {of_topic} WHERE id = ?"
+    found = db.execute(query, (offset * _PIECES,)).fetchone()
     if found is None:
         return
     append_time_s, key, headers = found
     checksum = _checksum(topic, offset, append_time_s, key, value, headers)
     delete(db, topic, [offset])
-    _add(db, topic, _rows(offset, (append_time_s, key, headers, checksum), value, _page_bytes(db)))
+    meta = append_time_s, key, headers, checksum
+    _add(db, of_topic, _rows(offset, meta, value, _page_bytes(db)))
 
 
 def delete(db: sqlite3.Connection, topic: str, offsets: Iterable[int]) -> None:
     """Takes records out."""
     db.executemany(
-        f"DELETE FROM {table(db, topic)} WHERE id >= ? AND id < ?",  # noqa: S608
+        f"DELETE FROM {table(db, topic)} WHERE id >= ? AND id < ?",
         ((offset * _PIECES, (offset + 1) * _PIECES) for offset in offsets),
     )
 
 
 def delete_before(db: sqlite3.Connection, topic: str, offset: int) -> None:
     """Takes out all records before an offset."""
-    db.execute(f"DELETE FROM {table(db, topic)} WHERE id < ?", (offset * _PIECES,))  # noqa: S608
+    db.execute(f"DELETE FROM {table(db, topic)} WHERE id < ?", (offset * _PIECES,))
     note_first(db, topic)
 
 
@@ -130,7 +131,7 @@ def delete_oldest(
     """Of the oldest records, ``most`` at once, takes out those that lie before an offset or were
     written before a time (Unix seconds); how many."""
     query = (
-        "SELECT id / ?1, append_time_s < ?2 OR append_time_s IS NULL "  # noqa: S608
+        "SELECT id / ?1, append_time_s < ?2 OR append_time_s IS NULL "
         f"FROM {table(db, topic)} WHERE id >= ?3 ORDER BY id LIMIT 1"
     )
     offsets, at = [], 0
@@ -151,7 +152,7 @@ def delete_oldest(
 
 def compact(db: sqlite3.Connection, topic: str) -> int:
     """Takes out all records but the newest of each key; how many."""
-    query = f"SELECT id, key FROM {table(db, topic)} WHERE key IS NOT NULL"  # noqa: S608
+    query = f"SELECT id, key FROM {table(db, topic)} WHERE key IS NOT NULL"
     keys = dict(db.execute(query).fetchall())
     newest = {key: id_ for id_, key in sorted(keys.items())}
     offsets = [id_ // _PIECES for id_, key in keys.items() if newest[key] != id_]
@@ -161,10 +162,9 @@ def compact(db: sqlite3.Connection, topic: str) -> int:
 
 def note_first(db: sqlite3.Connection, topic: str) -> None:
     """Notes the offset of the oldest record kept."""
-    first = f"SELECT min(id) / ? FROM {table(db, topic)}"  # noqa: S608
+    first = f"SELECT min(id) / ? FROM {table(db, topic)}"
     db.execute(
-        f"UPDATE topics SET first_offset = coalesce(({first}), next_offset) "  # noqa: S608
-        "WHERE name = ?",
+        f"UPDATE topics SET first_offset = coalesce(({first}), next_offset) WHERE name = ?",
         (_PIECES, topic),
     )
 
@@ -179,7 +179,7 @@ def read(db: sqlite3.Connection, topic: str, offset: int, most: int) -> list[Rec
     if from_ is None:
         return []
     rows = db.execute(
-        f"SELECT id / ?1, * FROM {from_} WHERE id >= ?2 ORDER BY id",  # noqa: S608
+        f"SELECT id / ?1, * FROM {from_} WHERE id >= ?2 ORDER BY id",
         (_PIECES, offset * _PIECES),
     )
     try:
@@ -191,7 +191,7 @@ def read(db: sqlite3.Connection, topic: str, offset: int, most: int) -> list[Rec
 
 def end(db: sqlite3.Connection, topic: str) -> int:
     """The offset after the newest record that is there; 0 where there is none."""
-    newest = db.execute(f"SELECT max(id) FROM {table(db, topic)}").fetchone()[0]  # noqa: S608
+    newest = db.execute(f"SELECT max(id) FROM {table(db, topic)}").fetchone()[0]
     return 0 if newest is None else int(newest) // _PIECES + 1
 
 
@@ -287,8 +287,9 @@ def convert(db: sqlite3.Connection, schema: str) -> None:
     page_bytes = _page_bytes(db)
     for (topic,) in db.execute("SELECT name FROM topics").fetchall():
         make_table(db, topic)
+        into = table(db, topic)
         found = db.execute(
-            f"SELECT offset, append_time_s, key, headers, {checksum}, value "  # noqa: S608
+            f"SELECT offset, append_time_s, key, headers, {checksum}, value "
             "FROM records WHERE topic = ? ORDER BY offset",
             (topic,),
         )
@@ -296,6 +297,6 @@ def convert(db: sqlite3.Connection, schema: str) -> None:
             if sum_ is None:
                 sum_ = _checksum(topic, offset, at_s, key, value, headers)
             meta = at_s, key, headers, sum_
-            _add(db, topic, _rows(offset, meta, _as_bytes(value), page_bytes))
+            _add(db, into, _rows(offset, meta, _as_bytes(value), page_bytes))
     db.execute("DROP TABLE records")
     db.execute("DROP TABLE older_topics")

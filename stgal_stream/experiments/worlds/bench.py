@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping as Map
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -260,7 +259,7 @@ def measure(world: World, settings: TrackerSettings | None = None) -> Figures:
     )
 
 
-def true_precision(identities: Sequence[Sequence[Tracklet]], people: Map[str, int]) -> float:
+def true_precision(identities: Sequence[Sequence[Tracklet]], people: dict[str, int]) -> float:
     """Of the pairs of sightings that identities hold across cameras, the share that is one
     person's, from whose each detection is; a sighting is whose most of its detections are."""
     n = n_right = 0
