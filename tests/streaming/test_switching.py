@@ -47,19 +47,27 @@ def test_promoted_and_rolled_back_at_full_speed(log: Log, chosen: Config, tmp_pa
     sent = rendered(n_people=40, duration_s=600.0)
     log.ensure_topics(topic_specs(chosen))
     releases = released(chosen, "better", dim=32, size=(24, 12))
-    first, second = int(0.6 * len(sent)), int(0.8 * len(sent))
-    publish_by_camera(log, chosen, sent[:first])
+    # While each change is under way detections come, and after it too: how many of the former see
+    # the new version is a matter of the machine, all of the latter do.
+    cuts = [int(share * len(sent)) for share in (0.5, 0.6, 0.75, 0.85, 1.0)]
+    publish_by_camera(log, chosen, sent[: cuts[0]])
     running = Running(log, chosen)
     embed = running.daemon.embed
     assert embed is not None
-    wait_for(lambda: embed.progress > 0.8 * first)
-    promote(log, chosen, releases.promotion("better"))
-    publish_by_camera(log, chosen, sent[first:second])
-    wait_for(lambda: settled(log, chosen))
-    wait_for(lambda: embed.progress >= second)
-    promote(log, chosen, back())
-    publish_by_camera(log, chosen, sent[second:])
-    wait_for(lambda: settled(log, chosen))
+
+    def embed_reached(n: float) -> bool:
+        return embed.progress >= n
+
+    wait_for(partial(embed_reached, 0.8 * cuts[0]))
+    for promotion, (begin, middle, end) in (
+        (releases.promotion("better"), cuts[0:3]),
+        (back(), cuts[2:5]),
+    ):
+        promote(log, chosen, promotion)
+        publish_by_camera(log, chosen, sent[begin:middle])
+        wait_for(lambda: settled(log, chosen))
+        publish_by_camera(log, chosen, sent[middle:end])
+        wait_for(partial(embed_reached, end))
     running.finish()
     assert check_nothing_lost_doubled_or_mixed(log, chosen, sent) == 0
     versions = Counter(
