@@ -188,7 +188,8 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why two tracklets are held to be one person: equations 1, 4 and 5, and the runner-up."""
+    """Why two tracklets are held to be one person: equations 1, 4 and 5, and the runner-up: the
+    most probable other tracklet, of another identity, that may be a pseudo-pair."""
 
     partner: Tracklet
     p_visual: float

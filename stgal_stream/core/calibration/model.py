@@ -50,7 +50,10 @@ class Scores:
 
     def __getitem__(self, at: Any) -> Scores:
         """Those of some pairs; any index of numpy."""
-        return Scores(*(getattr(self, name)[at] for name in self.__slots__))
+        return Scores(
+            self.p_visual[at], self.p_travel[at], self.p_association[at], self.log_appearance[at],
+            self.log_time[at], self.times_s[at], self.log_odds[at],
+        )  # fmt: skip
 
     @property
     def p_candidate(self) -> Floats:

@@ -22,9 +22,10 @@ from stgal_stream.core.calibration.model import (
 from stgal_stream.core.calibration.pair_histogram import N_DISTANCE_BINS
 from stgal_stream.core.measures.distance import visual_probability
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
-from stgal_stream.types import Floats, Integers, Mask
+from stgal_stream.types import Floats, Integers, Mask, Vectors
 
 _UNKNOWN = -1
+_ROUNDING = 1e-9  # of log odds: a gate may let too much in, never too little
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,10 @@ class ScoreTables:
             self._of_camera.setdefault(second, {})[first] = number
         self._rest = tuple(_UNKNOWN if m is None else self._added(m) for m in calibration.rest)
         self._cameras = frozenset(calibration.cameras)
-        self._others: tuple[str, ...] = ()
+        self._names: tuple[str, ...] = ()
         self._position: dict[str, int] = {}
-        self._is_known = np.zeros(0, bool)
+        self._numbers = np.zeros((0, 0), np.int64)
+        self._is_known = self._is_filled = np.zeros(0, bool)
         n_times = calibration.grid.n
         models = self._models
         is_fitted = np.array([m.log_time_ratio is not None for m in models], bool)
@@ -80,6 +82,32 @@ class ScoreTables:
         self._p_travel, self._log_time = p_travel.ravel(), log_time.ravel()
         self._by_distance = by_distance.ravel()
         self._prior = np.array([*(m.log_prior_odds for m in models), 0.0])
+        self._gates: dict[float, Vectors] = {}  # by the log odds that were asked for
+        # The most that a travel time adds to log odds, anywhere.
+        self.most_by_time = float(self._log_time.max(initial=0.0))
+
+    @property
+    def can_gate(self) -> bool:
+        """Whether a distance alone bounds the odds: not where light makes it a matter of time, or
+        where there are no odds (the paper's models)."""
+        return self.calibration.light is None and not self._counted
+
+    def gate(self, least_log_odds: float) -> Vectors:
+        """(M + 1,) for each model the distance beyond which no pair has such log odds by
+        appearance; below zero where no distance has."""
+        if least_log_odds not in self._gates:
+            self._gates[least_log_odds] = self._gate(least_log_odds)
+        return self._gates[least_log_odds]
+
+    def _gate(self, least_log_odds: float) -> Vectors:
+        odds = self._by_distance.reshape(-1, N_DISTANCE_BINS) + self._prior[:, None]
+        odds = np.nan_to_num(np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT), nan=-np.inf)
+        most = np.maximum.accumulate(odds[:, ::-1], axis=1)[:, ::-1]
+        n_near = (most >= least_log_odds - _ROUNDING).sum(axis=1)
+        # Between two bins' centres the odds are between theirs; the last bin has no end.
+        centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.calibration.distance_width
+        ends = np.array([-1.0, *centres[1:], np.inf], np.float32)
+        return np.asarray(np.nextafter(ends, np.float32(np.inf))[n_near])
 
     def score(
         self,
@@ -96,7 +124,9 @@ class ScoreTables:
         distances, ``t`` (N,) travel times in seconds. Pairs that are ``excluded`` (N,) cannot be
         one person, or cannot be compared: their P_a is 0 and their log odds are NaN.
         """
-        cells = self.cells(self.numbers(camera, others)[index], d, t)
+        names = others if camera in others else (*others, camera)
+        mine = np.array([names.index(camera)])
+        cells = self.cells(self.numbers(names, mine)[mine[0], index], d, t)
         return self.scores(cells, np.zeros(len(d), bool) if excluded is None else excluded)
 
     def cells(self, number: Integers, d: NDArray[np.floating], times_s: Floats) -> Cells:
@@ -150,22 +180,30 @@ class ScoreTables:
         self._models.append(model)
         return len(self._models) - 1
 
-    def numbers(self, camera: str, others: tuple[str, ...]) -> Integers:
-        """(C,) the model of a camera with each of the others."""
-        if others is not self._others:
-            self._others = others
-            self._position = {name: i for i, name in enumerate(others)}
-            self._is_known = np.array([name in self._cameras for name in others], bool)
-        numbers = np.full(len(others), _UNKNOWN)
+    def numbers(self, names: tuple[str, ...], cameras: Integers) -> Integers:
+        """(C, C) the model of each two cameras, by their index in ``names``. Only the rows of
+        ``cameras`` are filled in, and those of earlier calls with the same names."""
+        if names is not self._names:
+            self._names = names
+            self._position = {name: i for i, name in enumerate(names)}
+            self._is_known = np.array([name in self._cameras for name in names], bool)
+            self._numbers = np.full((len(names), len(names)), _UNKNOWN)
+            self._is_filled = np.zeros(len(names), bool)
+        if not self._is_filled[cameras].all():
+            for camera in set(cameras.tolist()):
+                self._fill(camera)
+        return self._numbers
+
+    def _fill(self, camera: int) -> None:
+        row, name = self._numbers[camera], self._names[camera]
         across, within = self._rest
-        if camera in self._cameras:
-            numbers[self._is_known] = across
-            if camera in self._position:
-                numbers[self._position[camera]] = within
-        for other, number in self._of_camera.get(camera, {}).items():
+        if name in self._cameras:
+            row[self._is_known] = across
+            row[camera] = within
+        for other, number in self._of_camera.get(name, {}).items():
             if other in self._position:
-                numbers[self._position[other]] = number
-        return numbers
+                row[self._position[other]] = number
+        self._is_filled[camera] = True
 
     def _interpolated(self, cells: Cells) -> Floats:
         """log f1 / f0 of pairs, linear between the bins' centres."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stgal_stream.core.calibration.model import Scores
+import numpy as np
+
 from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.types import Pair
 
 
-def chain_of(rules: IdentityRules, number: int, scores: Scores, added: set[Pair]) -> int | None:
+def chain_of(
+    rules: IdentityRules, number: int, scores: GatedScores, added: set[Pair]
+) -> int | None:
     """The slot that a tracklet joins through its most probable accepted pair, if any."""
     forbidden = rules.forbidden_to(number)
     first = rules.scorer.gallery.first
-    partners = [i for i, j in added if j == number]
-    partners.sort(key=lambda i: (-scores.p_association[i - first], i))
-    slots = [rules.registry.slot_of(i) for i in partners]
+    partners = np.array(sorted(i for i, j in added if j == number), np.int64)
+    most_probable = np.argsort(-scores.at(partners - first).p_association, kind="stable")
+    slots = [rules.registry.slot_of(i) for i in partners[most_probable].tolist()]
     return next((slot for slot in slots if slot not in forbidden), None)
 
 

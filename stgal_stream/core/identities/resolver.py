@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Scores
 from stgal_stream.core.identities.chains import chain_of, chains_to_merge
 from stgal_stream.core.identities.constraints import Constraints
 from stgal_stream.core.identities.expected_precision import ExpectedPrecision, n_across
@@ -20,6 +19,7 @@ from stgal_stream.core.identities.revision import LinkageTable, better_identity
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.identities.splitting import foreign_tracklets
 from stgal_stream.core.matching.evidence import evidence_from, pair_evidence
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.settings import TrackerSettings
 from stgal_stream.types import Evidence, IdentityEvent, Pair
@@ -44,7 +44,7 @@ class IdentityResolver:
         return self.rules.constraints
 
     def identify(
-        self, number: int, before: int | None, scores: Scores, added: set[Pair], at_s: float
+        self, number: int, before: int | None, scores: GatedScores, added: set[Pair], at_s: float
     ) -> list[IdentityEvent]:
         """The identity of a tracklet that has settled, and the merges that it brings. ``before`` is
         the part of the same camera track before it, ``scores`` are its own against all before it,
@@ -74,18 +74,18 @@ class IdentityResolver:
         slot = self.registry.slot_of(before)
         return None if slot in self.rules.forbidden_to(number) else slot
 
-    def _evidence(self, number: int, slot: int, scores: Scores) -> Evidence | None:
+    def _evidence(self, number: int, slot: int, scores: GatedScores) -> Evidence | None:
         """The best pair that ties a tracklet to an identity, beside the best outside it."""
         if self.scorer.calibration is None:
             return None
-        slots = self.gallery.slots[: len(scores.p_association)]
-        inside = np.flatnonzero(slots == slot)
-        ranked = (scores.p_association if self.by_chains else scores.log_odds)[inside]
+        first = self.gallery.first
+        is_inside = self.gallery.slots[: scores.n] == slot
+        inside = np.flatnonzero(is_inside)
+        of_inside = scores.at(inside)
+        ranked = of_inside.p_association if self.by_chains else of_inside.log_odds
         partner = int(inside[np.argmax(np.nan_to_num(ranked, nan=-np.inf))])
-        outside = scores.p_association.copy()
-        outside[inside] = 0.0
-        best, first = int(np.argmax(outside)), self.gallery.first
-        runner_up = best + first if outside[best] > 0 else None
+        outside = scores.best(is_inside)
+        runner_up = None if outside is None else (outside[0] + first, outside[1])
         return evidence_from(self.scorer, number, partner + first, scores, runner_up)
 
     def _merge_into(self, number: int, others: list[int], at_s: float) -> list[IdentityEvent]:

@@ -15,6 +15,7 @@ import numpy as np
 from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.types import Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
@@ -125,5 +126,5 @@ def better_identity(rules: IdentityRules, number: int) -> int | None:
     slots = rules.scorer.gallery.slots
     linkage = Linkage.of(scores, slots, int(slots.max()) + 1)
     stay = float(linkage.log_odds[own]) if linkage.n[own] else 0.0
-    found = [c for c in rules.candidates(number, scores) if c.slot != own]
+    found = [c for c in rules.candidates(number, GatedScores.whole(scores)) if c.slot != own]
     return next((c.slot for c in found if c.log_odds > stay + MOVE_MARGIN), None)

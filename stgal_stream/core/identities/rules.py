@@ -28,6 +28,7 @@ from stgal_stream.core.identities.group_mean import (
 )
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import LOG_ODDS_LIMIT
 from stgal_stream.types import Floats, Integers
@@ -88,37 +89,40 @@ class IdentityRules:
             del self._means[next(iter(self._means))]
         return known.mean
 
-    def candidates(self, number: int, scores: Scores) -> list[Candidate]:
+    def candidates(self, number: int, scores: GatedScores) -> list[Candidate]:
         """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
-        are its own, against the first tracklets of the window."""
-        slots = self.scorer.gallery.slots[: len(scores.times_s)]
-        rows = self._of_possible(scores, slots)
-        linkage = Linkage.of(scores[rows], slots[rows], self.registry.n_slots)
+        are its own."""
+        slots, linkage = self._linkage(scores)
         log_odds = linkage.log_odds
         forbidden = self.forbidden_to(number)
-        slots_found = np.flatnonzero(log_odds > self.min_log_odds).tolist()
-        allowed = [slot for slot in slots_found if slot not in forbidden]
+        found = np.flatnonzero(log_odds > self.min_log_odds).tolist()
+        at = [k for k in found if slots[k] not in forbidden]
+        if not at:
+            return []
         own = group_mean(self.scorer.gallery, [number])
-        means = [self._mean(slot) for slot in allowed]
+        means = [self._mean(slots[k]) for k in at]
         too_far = are_too_far(self._scatter, own, means)
-        by_groups = group_log_odds(self._scatter, own, means) + linkage.time[allowed]
-        found = []
-        for slot, is_too_far, by_group in zip(allowed, too_far, by_groups.tolist(), strict=True):
+        by_groups = group_log_odds(self._scatter, own, means) + linkage.time[at]
+        ranked = []
+        for k, is_too_far, by_group in zip(at, too_far, by_groups.tolist(), strict=True):
             if not is_too_far:
-                candidate = Candidate(slot, float(log_odds[slot]))
-                created = self.registry[slot].created
-                found.append(((-by_group, -candidate.log_odds, created), candidate))
-        return [candidate for _, candidate in sorted(found, key=lambda ranked: ranked[0])]
+                candidate = Candidate(slots[k], float(log_odds[k]))
+                created = self.registry[slots[k]].created
+                ranked.append(((-by_group, -candidate.log_odds, created), candidate))
+        return [candidate for _, candidate in sorted(ranked, key=lambda each: each[0])]
 
-    def _of_possible(self, scores: Scores, slots: Integers) -> Integers:
-        """Rows (M,) of the identities that a tracklet with these scores (N,) may belong to: one
-        tracklet at least is alike enough. A mean is no more than the largest, and time adds no more
-        than it does anywhere, so nothing is missed."""
-        least = self.min_log_odds - scores.log_time.max(initial=0.0)
-        is_possible = np.zeros(self.registry.n_slots + 1, bool)
-        is_possible[slots[scores.log_appearance > least]] = True
-        is_possible[NO_SLOT] = False
-        return np.flatnonzero(is_possible[slots])
+    def _linkage(self, scores: GatedScores) -> tuple[list[int], Linkage]:
+        """The identities (K slots) that a tracklet with these scores may belong to, as one of their
+        tracklets at least is alike enough, and its linkage with each (K,). A mean is no more than
+        the largest, and time adds no more than it does anywhere, so nothing is missed."""
+        gallery = self.scorer.gallery
+        slots = np.unique(gallery.slots[scores.alike(self.min_log_odds)])
+        slots = slots[slots != NO_SLOT]
+        members = [n for slot in slots.tolist() for n in self.registry[slot].members]
+        rows = np.sort(np.array(members, np.int64)) - gallery.first
+        rows = rows[rows < scores.n]
+        of = np.searchsorted(slots, gallery.slots[rows])
+        return slots.tolist(), Linkage.of(scores.at(rows), of, len(slots))
 
     def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
         """Whether all that is known of two identities (slots) makes them one person.

@@ -7,6 +7,7 @@ Law: after every step the accepted pairs are those of ``measures.best_buddies`` 
 content.
 
 - ``pair_scorer``          scores of tracklets against the window
+- ``gated_scores``         those of one tracklet, of the pairs alone that can matter
 - ``evidence``             what speaks for a pair, in words an event can carry
 - ``online_best_buddies``  best buddies, kept up to date while tracklets come and go
 - ``accepted_pairs``       the pairs accepted now, and their travel times

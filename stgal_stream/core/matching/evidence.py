@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stgal_stream.core.calibration.model import Scores
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import probability
 from stgal_stream.core.measures.travel_time import travel_time_s
@@ -15,16 +16,16 @@ from stgal_stream.types import Evidence, Floats, Pair
 
 
 def evidence_from(
-    scorer: PairScorer, number: int, partner: int, scores: Scores, runner_up: int | None = None
+    scorer: PairScorer,
+    number: int,
+    partner: int,
+    scores: GatedScores,
+    runner_up: tuple[int, float] | None = None,
 ) -> Evidence:
     """What speaks for a pair, from scores of one member against the first rows of the window.
-    ``runner_up`` is the best tracklet that was not chosen."""
-    gallery = scorer.gallery
-    at = partner - gallery.first
-    if runner_up is None:
-        return _evidence(scorer, number, partner, scores, at)
-    second_p = float(scores.p_association[runner_up - gallery.first])
-    return _evidence(scorer, number, partner, scores, at, runner_up, second_p)
+    ``runner_up`` is the best tracklet that was not chosen, and its P_a."""
+    of_partner = scores.at(np.array([partner - scorer.gallery.first]))
+    return _evidence(scorer, number, partner, of_partner, 0, *(runner_up or ()))
 
 
 def pair_evidence(scorer: PairScorer, number: int, partner: int) -> Evidence:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import Calibration, Odds, Scores
+from stgal_stream.core.calibration.model import LEAST_LOG_ODDS, Calibration, Odds, Scores
 from stgal_stream.core.calibration.score_tables import Cells, ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.measures.travel_time import travel_times_s
 from stgal_stream.types import Floats, Integers, Mask, Pair, Vectors
 
@@ -71,17 +73,73 @@ class PairScorer:
         self._tables = None
         self.gallery.normalise(Normalisation())
 
-    def rows(self, numbers: Sequence[int], *, before: bool = False) -> Iterator[tuple[int, Scores]]:
-        """Scores of each tracklet against the whole window, or against those that settled
-        ``before`` it. A tracklet's odds and P_a with itself are NaN and 0."""
+    def rows(self, numbers: Sequence[int]) -> Iterator[tuple[int, Scores]]:
+        """Scores of each tracklet against the whole window. A tracklet's odds and P_a with itself
+        are NaN and 0."""
         if self._tables is None:
-            yield from self._unknown(numbers, before)
+            for number in numbers:
+                row = np.array([number - self.gallery.first])
+                yield number, Scores.unknown(self.gallery.travel_times_s(row)[0])
             return
         for block in self.blocks(numbers):
             scores = block.scores()
             for i, row in enumerate(block.rows.tolist()):
-                found = scores[i, :row] if before else scores[i]
-                yield row + self.gallery.first, found
+                yield row + self.gallery.first, scores[i]
+
+    def before(
+        self, numbers: Sequence[int], min_log_odds: float
+    ) -> Iterator[tuple[int, GatedScores]]:
+        """Scores of each tracklet against those that settled before it, as far as these may be
+        pseudo-pairs or of an identity that has log odds of ``min_log_odds``."""
+        tables, first = self._tables, self.gallery.first
+        if tables is None or not tables.can_gate:
+            for number, scores in self.rows(numbers):
+                yield number, GatedScores.whole(scores[: number - first])
+            return
+        least = min(LEAST_LOG_ODDS, min_log_odds) - tables.most_by_time
+        gate = tables.gate(least)
+        for start in range(0, len(numbers), _CHUNK):
+            rows = np.array(numbers[start : start + _CHUNK]) - first
+            d = self.gallery.distances(rows)
+            near = self._near(tables, rows, d, gate)
+            yield from self._gated(tables, rows, d, near)
+
+    def _near(
+        self, tables: ScoreTables, rows: Integers, d: Vectors, gate: Vectors
+    ) -> list[Integers]:
+        """For each of some rows (B,), with distances (B, N), the rows before it that lie within the
+        gate (M,) of their cameras' model."""
+        cameras = self.gallery.cameras
+        numbers = tables.numbers(self.gallery.camera_names, cameras[rows])
+        farthest = {k: gate[numbers[k]].take(cameras) for k in set(cameras[rows].tolist())}
+        near = []
+        for row, mine in zip(rows.tolist(), d, strict=True):
+            found = np.flatnonzero(mine[:row] <= farthest[int(cameras[row])][:row])
+            if strangers := self._strangers(row):
+                found = found[~np.isin(found, strangers)]
+            near.append(found)
+        return near
+
+    def _gated(
+        self, tables: ScoreTables, rows: Integers, d: Vectors, near: list[Integers]
+    ) -> Iterator[tuple[int, GatedScores]]:
+        """Of many tracklets at once, as what a step costs is mostly the number of calls."""
+        sizes = np.array([len(found) for found in near])
+        part = np.cumsum(sizes) // _CELLS
+        for at in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(part)) + 1):
+            others = np.concatenate([near[i] for i in at.tolist()])
+            which = np.repeat(at, sizes[at])
+            scores = self._of_rows(rows[which], others, d[which, others])
+            ends = np.cumsum(sizes[at]).tolist()
+            for i, end in zip(at.tolist(), ends, strict=True):
+                row, found = int(rows[i]), scores[end - len(near[i]) : end]
+                score = partial(self._of_row, row, d[i])
+                gated = GatedScores(row, near[i], found, tables.most_by_time, score)
+                yield row + self.gallery.first, gated
+
+    def _of_row(self, row: int, d: Vectors, others: Integers) -> Scores:
+        """Scores (M,) of one row with some others (M,), from its distances to all."""
+        return self._of_rows(np.full(len(others), row), others, d[others], self._strangers(row))
 
     def blocks(self, numbers: Sequence[int]) -> Iterator[PairBlock]:
         """Some tracklets at a time against the whole window; asked only under a calibration."""
@@ -95,20 +153,12 @@ class PairScorer:
                 rows = chunk[low : low + height]
                 yield self._block(tables, rows, d[low : low + height])
 
-    def _unknown(self, numbers: Sequence[int], before: bool) -> Iterator[tuple[int, Scores]]:
-        """The rows of scores before anything is learned."""
-        for number in numbers:
-            row = number - self.gallery.first
-            others = slice(0, row) if before else slice(None)
-            times_s = self.gallery.travel_times_s(np.array([row]), others)[0]
-            yield number, Scores.unknown(times_s)
-
     def _block(self, tables: ScoreTables, rows: Integers, d: Vectors) -> PairBlock:
         gallery = self.gallery
-        names, cameras = gallery.camera_names, gallery.cameras
+        cameras = gallery.cameras
         mine, which = np.unique(cameras[rows], return_inverse=True)
-        numbers = np.stack([tables.numbers(names[camera], names) for camera in mine.tolist()])
-        number = numbers.take(cameras, axis=1)[which]
+        numbers = tables.numbers(gallery.camera_names, mine)
+        number = numbers[mine].take(cameras, axis=1)[which]
         cells = tables.cells(number, d, gallery.travel_times_s(rows))
         excluded = (cells.times_s == 0) & (cameras[rows][:, None] == cameras)
         if not gallery.comparable.all():
@@ -129,27 +179,23 @@ class PairScorer:
         others = others[others != number - gallery.first]
         if not others.size:
             return others, np.zeros(0)
-        row = np.array([number - gallery.first])
-        d, times = gallery.distances(row, others), gallery.travel_times_s(row, others)
-        return others + gallery.first, self._scores(row[0], others, d[0], times[0]).p_candidate
+        row = number - gallery.first
+        d = gallery.distances(np.array([row]), others)[0]
+        scores = self._of_rows(np.full(len(others), row), others, d, self._strangers(row))
+        return others + gallery.first, scores.p_candidate
 
     def of_pairs(
         self, pairs: Sequence[Pair] | Integers, d: Vectors | None = None
     ) -> Iterator[tuple[Integers, Scores]]:
-        """Scores pair by pair (numbers), camera by camera of the first: positions (M,) among
-        ``pairs``, and the scores (M,) of these. ``d`` are their distances, where known."""
+        """Scores pair by pair (numbers), some at a time: positions (M,) among ``pairs``, and the
+        scores (M,) of these. ``d`` are their distances, where known."""
         rows = np.array(pairs, np.int64).reshape(-1, 2) - self.gallery.first
-        cameras, spans = self.gallery.cameras[rows[:, 0]], self.gallery.spans
-        order = np.argsort(cameras, kind="stable")
-        begins = np.flatnonzero(np.diff(cameras[order])) + 1
         most = max(1, _PAIR_NUMBERS // max(1, self.gallery.embeddings.shape[1]))
-        for of_camera in np.split(order, begins) if len(order) else ():
-            for start in range(0, len(of_camera), most):
-                at = of_camera[start : start + most]
-                mine, others = rows[at].T
-                apart = self._distances(mine, others) if d is None else d[at]
-                times = travel_times_s(spans[mine], spans[others])
-                yield at, self._scores(mine, others, apart, times)
+        for start in range(0, len(rows), most):
+            at = np.arange(start, min(start + most, len(rows)))
+            mine, others = rows[at].T
+            apart = self._distances(mine, others) if d is None else d[at]
+            yield at, self._of_rows(mine, others, apart)
 
     def _distances(self, mine: Integers, others: Integers) -> Vectors:
         """(M,) distances row by row."""
@@ -161,23 +207,21 @@ class PairScorer:
         first, n = self.gallery.first, len(self.gallery)
         return [s - first for s in self.strangers(row + first) if 0 <= s - first < n]
 
-    def _scores(
-        self, mine: np.int64 | Integers, others: slice | Integers, d: Vectors, times: Floats
+    def _of_rows(
+        self, mine: Integers, others: Integers, d: Vectors, strangers: Sequence[int] = ()
     ) -> Scores:
-        if self._tables is None:
-            return Scores.unknown(times)
-        gallery = self.gallery
-        camera = int(np.atleast_1d(gallery.cameras[mine])[0])
+        """Scores of pairs of rows, each array (M,), with these distances; those with ``strangers``
+        (rows) are excluded too."""
+        gallery, tables = self.gallery, self._tables
+        spans, cameras = gallery.spans, gallery.cameras
+        times_s = travel_times_s(spans[mine], spans[others])
+        if tables is None:
+            return Scores.unknown(times_s)
+        numbers = tables.numbers(gallery.camera_names, cameras[mine])
+        cells = tables.cells(numbers[cameras[mine], cameras[others]], d, times_s)
         # In one camera at one time they are two people (or one tracklet and itself).
-        excluded = (times == 0) & (gallery.cameras[others] == camera)
+        excluded = (times_s == 0) & (cameras[others] == cameras[mine])
         excluded |= ~(gallery.comparable[others] & gallery.comparable[mine])
-        if not isinstance(mine, np.ndarray) and (strangers := self._strangers(int(mine))):
-            excluded |= np.isin(np.arange(len(gallery))[others], strangers)
-        return self._tables.score(
-            gallery.camera_names[camera],
-            gallery.camera_names,
-            gallery.cameras[others],
-            d,
-            times,
-            excluded,
-        )
+        if strangers:
+            excluded |= np.isin(others, strangers)
+        return tables.scores(cells, excluded)

@@ -19,7 +19,7 @@ from stgal_stream.core.calibration.calibrate import (
     independent_sightings,
 )
 from stgal_stream.core.calibration.history import CalibrationHistory
-from stgal_stream.core.calibration.model import Calibration, Scores
+from stgal_stream.core.calibration.model import Calibration
 from stgal_stream.core.calibration.paper import calibrate_paper
 from stgal_stream.core.gallery.gallery import NO_SLOT, Gallery, GalleryState
 from stgal_stream.core.identities.constraints import ConstraintsState
@@ -29,6 +29,7 @@ from stgal_stream.core.identities.resolver import IdentityResolver
 from stgal_stream.core.identities.revision import LinkageTable
 from stgal_stream.core.matching.accepted_pairs import AcceptedPairs
 from stgal_stream.core.matching.evidence import evidence_from, pair_evidences, posteriors
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.matching.online_best_buddies import MemberState, OnlineBestBuddies
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.core.measures.log_odds import probability
@@ -54,7 +55,7 @@ from stgal_stream.types import (
 _MAX_TOLD_PAIRS = 1000
 _SMALL_WINDOW = 100  # tracklets: to calibrate on fewer takes milliseconds, and links are awaited
 _NO_CANDIDATES = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-_NO_SCORES: Mapping[int, Scores] = MappingProxyType({})
+_NO_SCORES: Mapping[int, GatedScores] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,20 +275,15 @@ class AssociationWindow:
 
     # --- pairs -------------------------------------------------------------------------------
 
-    def _match(self, numbers: list[int]) -> dict[int, Scores]:
+    def _match(self, numbers: list[int]) -> dict[int, GatedScores]:
         """Scores new tracklets against those before them and enters them into the search."""
-        gallery = self.gallery
-        scores: dict[int, Scores] = {}
-        for number, found in self.scorer.rows(numbers, before=True):
+        gallery, first = self.gallery, self.gallery.first
+        scores: dict[int, GatedScores] = {}
+        for number, found in self.scorer.before(numbers, self.settings.min_log_odds):
             scores[number] = found
-            row = number - gallery.first
-            self.buddies.insert(
-                number,
-                int(gallery.cameras[row]),
-                gallery.numbers[:row],
-                gallery.cameras[:row],
-                found.p_candidate,
-            )
+            camera = int(gallery.cameras[number - first])
+            others, values = found.rows, found.scores.p_candidate
+            self.buddies.insert(number, camera, others + first, gallery.cameras[others], values)
         return scores
 
     def _publish(
@@ -295,7 +291,7 @@ class AssociationWindow:
         added: set[Pair],
         withdrawn: set[Pair],
         at_s: float,
-        scores: Mapping[int, Scores] = _NO_SCORES,
+        scores: Mapping[int, GatedScores] = _NO_SCORES,
     ) -> list[Event]:
         """Pseudo-pairs that came and went, the later tracklet as the query. ``scores`` are those
         of the tracklets that settled just now, by number."""
@@ -314,7 +310,7 @@ class AssociationWindow:
         return events
 
     def _evidences(
-        self, pairs: list[Pair], scores: Mapping[int, Scores]
+        self, pairs: list[Pair], scores: Mapping[int, GatedScores]
     ) -> Iterator[tuple[Pair, Evidence]]:
         """What speaks for each pair: read off the later one's scores where it has just settled."""
         older = [pair for pair in pairs if pair[1] not in scores]

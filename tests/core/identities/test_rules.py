@@ -11,6 +11,7 @@ from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
 from stgal_stream.core.identities.revision import LinkageTable
 from stgal_stream.core.identities.rules import IdentityRules
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.matching.pair_scorer import PairScorer
 from stgal_stream.types import Tracklet
 from tests.support.episodes import DIM, ONE_PERSON, Seen, scorer_of, two_people
@@ -48,7 +49,7 @@ def _then(seen: list[Seen], where: float) -> list[Seen]:
 def test_a_tracklet_too_far_from_an_identity_is_no_candidate(where: float, n: int) -> None:
     scorer = scorer_of(_then(two_people(0.0, 1), where), ONE_PERSON)
     rules = _grouped(scorer, [range(36)])
-    assert len(rules.candidates(36, scorer.one(36))) == n
+    assert len(rules.candidates(36, GatedScores.whole(scorer.one(36)))) == n
 
 
 @pytest.mark.parametrize(("where", "first"), [(0.0, 0), (0.8, 12)])
@@ -57,7 +58,7 @@ def test_of_two_that_may_take_a_tracklet_the_nearer_as_a_group_is_first(
 ) -> None:
     scorer = scorer_of(_then(two_people(0.8, 1)[:24], where), ONE_PERSON)
     rules = _grouped(scorer, [range(12), range(12, 24)])
-    found = [c.slot for c in rules.candidates(24, scorer.one(24))]
+    found = [c.slot for c in rules.candidates(24, GatedScores.whole(scorer.one(24)))]
     assert len(found) == 2
     assert found[0] == rules.registry.slot_of(first)
 
@@ -100,5 +101,5 @@ def test_no_identity_that_the_linkage_favours_is_missed(seed: int) -> None:
     times_s = rng.choice([1.0, 2.0, 5.0], n)
     scores = Scores(nothing, nothing, nothing, appearance, time, times_s, appearance + time)
     log_odds = Linkage.of(scores, gallery.slots[:n], registry.n_slots).log_odds
-    found = {c.slot: c.log_odds for c in rules.candidates(n, scores)}
+    found = {c.slot: c.log_odds for c in rules.candidates(n, GatedScores.whole(scores))}
     assert found == {k: log_odds[k] for k in np.flatnonzero(log_odds > LEAST).tolist()}

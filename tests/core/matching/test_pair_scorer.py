@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stgal_stream.core.matching.evidence import evidence_from, pair_evidence, pair_evidences
+from stgal_stream.core.matching.gated_scores import GatedScores
 from stgal_stream.core.tracker.site_tracker import SiteTracker
 from stgal_stream.settings import TrackerSettings
 from tests.support.walk import simulated_walk
@@ -19,7 +20,8 @@ def test_pairs_scored_on_the_spot_are_those_of_the_rows() -> None:
     pairs = [(i, j) for i in numbers for j in numbers if i != j]
     together = pair_evidences(scorer, pairs)
     for (number, partner), found in zip(pairs, together, strict=True):
-        wanted = evidence_from(scorer, number, partner, scorer.one(number))
+        whole = GatedScores.whole(scorer.one(number))
+        wanted = evidence_from(scorer, number, partner, whole)
         assert found.partner == wanted.partner
         assert found.travel_time_s == wanted.travel_time_s
         for name in ("p_visual", "p_travel", "p_association", "log_odds"):
