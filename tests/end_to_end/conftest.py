@@ -29,7 +29,7 @@ def site(half: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         patch.setenv("STGAL_EMBED_MODEL", str(half))  # of all commands here
         patch.setenv("STGAL_DAEMON_HTTP_PORT", "0")
         where = ("--embedded", "log")
-        stgal("replay", "site", "--people", "45", "--minutes", "9", *where, cwd=folder)
+        stgal("replay", "site", "--people", "30", "--minutes", "6", *where, cwd=folder)
         # Stamped by the simulation and not by today's clock.
         stgal("run", *where, "--until-end", cwd=folder)
         yield folder

@@ -20,7 +20,7 @@ from tests.support.waiting import HANG_S
 pytestmark = [pytest.mark.slow, pytest.mark.fault]
 
 # Of a daemon on each kind of log; on a broker each start waits for its group.
-N_KILLS = {"embedded": 12, "kafka": 8}
+N_KILLS = {"embedded": 7, "kafka": 5}
 
 
 def killed(run: Run, points: list[float]) -> int:

@@ -74,7 +74,7 @@ def test_the_whole_loop_through_a_real_broker(half: Path, tmp_path: Path, broker
     def ours(*arguments: str) -> subprocess.CompletedProcess[str]:
         return stgal(*arguments, "--brokers", broker, cwd=tmp_path, environ=environ)
 
-    ours("replay", "site", "--people", "40", "--minutes", "8")
+    ours("replay", "site", "--people", "30", "--minutes", "6")
     ours("run", "--until-end")
     few = ("--iterations", "2", "--min-pairs", "5", "--batch-pairs", "4")
     done = ours("retrain", *few, "--resume")
@@ -169,7 +169,7 @@ def test_smaller_crops_are_an_option_and_said(site: Path, half: Path) -> None:
     """And a stop after the training loses none of it."""
     what = (
         "retrain", "--embedded", "log", "--out", "small", "--iterations", "2", "--min-pairs", "5",
-        "--crop-size", "32", "16", "--most", "150", "--no-promote",
+        "--batch-pairs", "4", "--crop-size", "32", "16", "--most", "150", "--no-promote",
     )  # fmt: skip
     done = stgal(*what, cwd=site)
     assert "crops of 32 x 16" in done.stdout
@@ -197,11 +197,6 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
         path = tmp_path / "crops" / f"{body['id']}.jpg"
         path.write_bytes(base64.b64decode(body["crop"]["data"]))
     log.close()
-    files = ("--pairs", "pairs.jsonl", "--crops", "crops", "--out", "releases")
-    few = ("--iterations", "2", "--min-pairs", "5", "--batch-pairs", "4")
-    done = stgal("retrain", *files, *few, cwd=tmp_path)
-    assert "gate:" in done.stdout
-    assert "not promoted" in done.stdout
     # One line that is none, times that run backwards, odds that are no number: counted.
     good = json.loads(next(line for line in lines if b'"accepted"' in line))
     bad = [b"{", b'["x"]', b"[" * 100_000]
@@ -218,8 +213,11 @@ def test_pairs_and_crops_in_files_are_as_good_as_a_log(site: Path, tmp_path: Pat
     ):
         bad.append(json.dumps({**good, "pairId": name, **change}).encode())
     (tmp_path / "some.jsonl").write_bytes(b"\n".join([*lines, *bad]))
-    files = ("--pairs", "some.jsonl", "--crops", "crops", "--out", "some")
+    files = ("--pairs", "some.jsonl", "--crops", "crops", "--out", "releases")
+    few = ("--iterations", "2", "--min-pairs", "5", "--batch-pairs", "4")
     done = stgal("retrain", *files, *few, cwd=tmp_path)
+    assert "gate:" in done.stdout
+    assert "not promoted" in done.stdout
     assert "7 unreadable event" in done.stdout
     (tmp_path / "broken.jsonl").write_text('{"type": "accepted"}\n')
     files = ("--pairs", "broken.jsonl", "--crops", "crops", "--out", "releases")

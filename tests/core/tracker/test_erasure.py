@@ -20,7 +20,7 @@ SHORT = TrackerSettings(window_s=400.0, first_calibration=20, allowed_lateness_s
 
 
 @pytest.mark.slow
-@settings(max_examples=20)
+@settings(max_examples=14)
 @given(
     seed=st.integers(0, 10_000),
     method=st.sampled_from(["calibrated", "paper", "appearance"]),

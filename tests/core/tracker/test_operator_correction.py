@@ -63,7 +63,7 @@ class Site:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=18)
 @given(
     seed=st.integers(0, 10_000),
     method=st.sampled_from(["calibrated", "paper", "appearance"]),

@@ -42,7 +42,7 @@ def told(events: list[Event]) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=9)
 @given(
     st.integers(0, 10_000), st.booleans(), st.sampled_from(["calibrated", "paper", "appearance"])
 )
@@ -78,7 +78,7 @@ def test_people_of_one_frame_are_in_a_snapshot_as_they_were() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=9)
 @given(st.integers(0, 10_000))
 def test_order_of_arrival_within_the_lateness_changes_nothing(seed: int) -> None:
     detections = simulated_walk(seed, n_people=25)
@@ -93,7 +93,7 @@ def test_order_of_arrival_within_the_lateness_changes_nothing(seed: int) -> None
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=9)
 @given(st.integers(0, 10_000), st.sampled_from([("calibrated", True), ("paper", True)]))
 def test_accepted_pairs_are_the_reference_on_the_window_at_every_watermark(
     seed: int, kind: tuple[str, bool]
