@@ -92,37 +92,40 @@ class IdentityRules:
     def candidates(self, number: int, scores: GatedScores) -> list[Candidate]:
         """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
         are its own."""
-        slots, linkage = self._linkage(scores)
-        log_odds = linkage.log_odds
-        forbidden = self.forbidden_to(number)
-        found = np.flatnonzero(log_odds > self.min_log_odds).tolist()
-        at = [k for k in found if slots[k] not in forbidden]
+        slots = self._possible(scores)
+        if not slots:
+            return []
+        linkage = self._linkage(slots, scores)
+        log_odds = linkage.log_odds.tolist()
+        at = [k for k, each in enumerate(log_odds) if each > self.min_log_odds]
+        forbidden = self.forbidden_to(number) if at else set()
+        at = [k for k in at if slots[k] not in forbidden]
         if not at:
             return []
         own = group_mean(self.scorer.gallery, [number])
         means = [self._mean(slots[k]) for k in at]
-        too_far = are_too_far(self._scatter, own, means)
-        by_groups = group_log_odds(self._scatter, own, means) + linkage.time[at]
-        ranked = []
-        for k, is_too_far, by_group in zip(at, too_far, by_groups.tolist(), strict=True):
-            if not is_too_far:
-                candidate = Candidate(slots[k], float(log_odds[k]))
-                created = self.registry[slots[k]].created
-                ranked.append(((-by_group, -candidate.log_odds, created), candidate))
-        return [candidate for _, candidate in sorted(ranked, key=lambda each: each[0])]
+        too_far = are_too_far(self._scatter, own, means).tolist()
+        near = [i for i, is_too_far in enumerate(too_far) if not is_too_far]
+        if len(near) > 1:
+            by_groups = group_log_odds(self._scatter, own, means) + linkage.time[at]
+            created = [self.registry[slots[k]].created for k in at]
+            near.sort(key=lambda i: (-by_groups[i], -log_odds[at[i]], created[i]))
+        return [Candidate(slots[at[i]], log_odds[at[i]]) for i in near]
 
-    def _linkage(self, scores: GatedScores) -> tuple[list[int], Linkage]:
-        """The identities (K slots) that a tracklet with these scores may belong to, as one of their
-        tracklets at least is alike enough, and its linkage with each (K,). A mean is no more than
-        the largest, and time adds no more than it does anywhere, so nothing is missed."""
+    def _possible(self, scores: GatedScores) -> list[int]:
+        """The identities (slots, ascending) that a tracklet with these scores may belong to, as one
+        of their tracklets at least is alike enough. A mean is no more than the largest, and time
+        adds no more than it does anywhere, so nothing is missed."""
+        slots = set(self.scorer.gallery.slots[scores.alike(self.min_log_odds)].tolist())
+        return sorted(slots - {NO_SLOT})
+
+    def _linkage(self, slots: list[int], scores: GatedScores) -> Linkage:
+        """The linkage (K,) of a tracklet with these scores with identities (K slots, ascending)."""
         gallery = self.scorer.gallery
-        slots = np.unique(gallery.slots[scores.alike(self.min_log_odds)])
-        slots = slots[slots != NO_SLOT]
-        members = [n for slot in slots.tolist() for n in self.registry[slot].members]
+        members = [n for slot in slots for n in self.registry[slot].members]
         rows = np.sort(np.array(members, np.int64)) - gallery.first
-        rows = rows[rows < scores.n]
-        of = np.searchsorted(slots, gallery.slots[rows])
-        return slots.tolist(), Linkage.of(scores.at(rows), of, len(slots))
+        rows = rows[: rows.searchsorted(scores.n)]
+        return Linkage.of(scores.at(rows), np.searchsorted(slots, gallery.slots[rows]), len(slots))
 
     def are_one(self, first: int, second: int, scores: ScoresOf) -> bool:
         """Whether all that is known of two identities (slots) makes them one person.
