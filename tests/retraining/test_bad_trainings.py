@@ -114,6 +114,7 @@ def retrained(
     peers = Peers.alone()
     training = TrainingSettings(
         iterations=iterations,
+        n_pairs=6,
         learning_rate=learning_rate,
         precision=peers.precision_of("auto", imagenet_format(48, 24)),
     )

@@ -19,6 +19,7 @@ from stgal_stream.types import Integers, Vectors
 # A camera's mean counts as so many tracklets of the mean of all: with fewer of its own, those are
 # as likely to show who passed as what the camera does.
 _PRIOR_TRACKLETS = 20.0
+_IN_CACHE = 4096  # columns of distances that are worked on at a time
 _TINY = 1e-12  # an embedding that equals its camera's mean has no direction
 
 
@@ -64,13 +65,17 @@ class Normalisation:
         second copy of them: ``scales`` (N,) are theirs, ``squares`` (N,) their squared lengths."""
         if self.means is None:
             return distances(queries, embeddings, squares)
-        product = queries @ embeddings.T
-        product -= (queries @ self.means.T)[:, self._rows(cameras)]
-        product *= -2.0 * scales[None, :]
-        product += 2.0
-        np.maximum(product, 0.0, out=product)
-        result: Vectors = np.sqrt(product, out=product)
-        return result
+        product: Vectors = queries @ embeddings.T
+        of_means, rows, factors = queries @ self.means.T, self._rows(cameras), -2.0 * scales
+        for start in range(0, len(rows), _IN_CACHE):
+            part = slice(start, start + _IN_CACHE)
+            d = product[:, part]
+            d -= of_means.take(rows[part], axis=1)
+            d *= factors[part]
+            d += 2.0
+            np.maximum(d, 0.0, out=d)
+            np.sqrt(d, out=d)
+        return product
 
     def _rows(self, cameras: Integers) -> Integers:
         """Rows of the means: a camera that came later has the mean of all."""

@@ -79,12 +79,12 @@ class IdentityResolver:
         if self.scorer.calibration is None:
             return None
         first = self.gallery.first
-        is_inside = self.gallery.slots[: scores.n] == slot
-        inside = np.flatnonzero(is_inside)
+        inside = np.array(self.registry[slot].members) - first
+        inside = np.sort(inside[inside < scores.n])
         of_inside = scores.at(inside)
         ranked = of_inside.p_association if self.by_chains else of_inside.log_odds
         partner = int(inside[np.argmax(np.nan_to_num(ranked, nan=-np.inf))])
-        outside = scores.best(is_inside)
+        outside = scores.best(self.gallery.slots[scores.rows] != slot)
         runner_up = None if outside is None else (outside[0] + first, outside[1])
         return evidence_from(self.scorer, number, partner + first, scores, runner_up)
 

@@ -49,9 +49,9 @@ class GatedScores:
         least = least_log_odds - self.most_by_time
         return self.rows[self.scores.log_appearance > least]
 
-    def best(self, is_left_out: Mask) -> tuple[int, float] | None:
-        """The row of the most probable pseudo-pair, the first of equals, of those that are not left
-        out (N,), and its P_a; None where there is none."""
-        p = np.where(is_left_out[self.rows], 0.0, self.scores.p_candidate)
+    def best(self, is_asked: Mask) -> tuple[int, float] | None:
+        """The row of the most probable pseudo-pair, the first of equals, of those of the ``rows``
+        that are asked for (M,), and its P_a; None where there is none."""
+        p = np.where(is_asked, self.scores.p_candidate, 0.0)
         k = int(np.argmax(p)) if len(p) else 0
         return (int(self.rows[k]), float(p[k])) if len(p) and p[k] > 0 else None
