@@ -7,9 +7,6 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # Modules are compiled once, also where the environment says not to: a process that imports torch
 # starts in a third of the time then, and tests start hundreds.
 export PYTHONDONTWRITEBYTECODE :=
-# Memory that a training frees is kept for its next step: a sixth of its time went into getting the
-# same pages from the kernel again.
-KEPT := MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_THRESHOLD_=1073741824
 # What tests need is made ready side by side.
 MAKEFLAGS += --jobs=2
 # The locked versions, each file by its digest. Where they do not fit (another Python or machine, a
@@ -28,7 +25,7 @@ demo-retrain: $(VENV)/.test ## and then retrains on what it has seen, and tracks
 	$(BIN)/stgal-stream demo --retrain $(ARGS)
 
 test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, with a real Kafka broker
-	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 $(KEPT) \
+	KAFKA_TEST_BROKER=$$(tools/kafka-start) KAFKA_TEST_REQUIRED=1 OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 

@@ -82,7 +82,7 @@ class ScoreTables:
         self._p_travel, self._log_time = p_travel.ravel(), log_time.ravel()
         self._by_distance = by_distance.ravel()
         self._prior = np.array([*(m.log_prior_odds for m in models), 0.0])
-        self._gates: dict[float, Vectors] = {}  # by the log odds that were asked for
+        self._gates: dict[float, Vectors] = {}  # by the log odds that an identity needs
         # The most that a travel time adds to log odds, anywhere.
         self.most_by_time = float(self._log_time.max(initial=0.0))
 
@@ -92,18 +92,21 @@ class ScoreTables:
         where there are no odds (the paper's models)."""
         return self.calibration.light is None and not self._counted
 
-    def gate(self, least_log_odds: float) -> Vectors:
-        """(M + 1,) for each model the distance beyond which no pair has such log odds by
-        appearance; below zero where no distance has."""
-        if least_log_odds not in self._gates:
-            self._gates[least_log_odds] = self._gate(least_log_odds)
-        return self._gates[least_log_odds]
+    def gate(self, min_log_odds: float) -> Vectors:
+        """(M + 1,) for each model the distance beyond which no pair can be a pseudo-pair, or the
+        best of an identity that has such log odds; below zero where no distance can."""
+        if min_log_odds not in self._gates:
+            self._gates[min_log_odds] = self._gate(min_log_odds)
+        return self._gates[min_log_odds]
 
-    def _gate(self, least_log_odds: float) -> Vectors:
+    def _gate(self, min_log_odds: float) -> Vectors:
+        # A pair has its own travel time; an identity may have that of any of its pairs.
+        by_time = self._log_time.reshape(-1, self.calibration.grid.n).max(axis=1, initial=0.0)
+        least = np.minimum(LEAST_LOG_ODDS - by_time, min_log_odds - self.most_by_time)
         odds = self._by_distance.reshape(-1, N_DISTANCE_BINS) + self._prior[:, None]
         odds = np.nan_to_num(np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT), nan=-np.inf)
         most = np.maximum.accumulate(odds[:, ::-1], axis=1)[:, ::-1]
-        n_near = (most >= least_log_odds - _ROUNDING).sum(axis=1)
+        n_near = (most >= least[:, None] - _ROUNDING).sum(axis=1)
         # Between two bins' centres the odds are between theirs; the last bin has no end.
         centres = (np.arange(N_DISTANCE_BINS) + 0.5) * self.calibration.distance_width
         ends = np.array([-1.0, *centres[1:], np.inf], np.float32)

@@ -1,8 +1,8 @@
 """Scores of one tracklet, of those pairs alone that can matter: exact gating by distance.
 
 Law: what is gated out could be no pseudo-pair and could give no identity the odds that it needs,
-whatever its travel time. So every answer is that of the whole window's scores, and its cost follows
-the tracklets that look alike and not the window.
+whatever its travel time. So every answer is that of the whole window's scores; but for distances,
+its cost follows the tracklets that look alike and not the window.
 """
 
 from __future__ import annotations

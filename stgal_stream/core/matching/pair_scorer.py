@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from stgal_stream.core.calibration.model import LEAST_LOG_ODDS, Calibration, Odds, Scores
+from stgal_stream.core.calibration.model import Calibration, Odds, Scores
 from stgal_stream.core.calibration.score_tables import Cells, ScoreTables
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.gallery.normalisation import Normalisation
@@ -96,8 +96,7 @@ class PairScorer:
             for number, scores in self.rows(numbers):
                 yield number, GatedScores.whole(scores[: number - first])
             return
-        least = min(LEAST_LOG_ODDS, min_log_odds) - tables.most_by_time
-        gate = tables.gate(least)
+        gate = tables.gate(min_log_odds)
         for start in range(0, len(numbers), _CHUNK):
             rows = np.array(numbers[start : start + _CHUNK]) - first
             d = self.gallery.distances(rows)
