@@ -155,11 +155,10 @@ class PairScorer:
     def _block(self, tables: ScoreTables, rows: Integers, d: Vectors) -> PairBlock:
         gallery = self.gallery
         cameras = gallery.cameras
-        mine, which = np.unique(cameras[rows], return_inverse=True)
-        numbers = tables.numbers(gallery.camera_names, mine)
-        number = numbers[mine].take(cameras, axis=1)[which]
+        mine = cameras[rows]
+        number = tables.numbers(gallery.camera_names, mine)[mine].take(cameras, axis=1)
         cells = tables.cells(number, d, gallery.travel_times_s(rows))
-        excluded = (cells.times_s == 0) & (cameras[rows][:, None] == cameras)
+        excluded = (cells.times_s == 0) & (mine[:, None] == cameras)
         if not gallery.comparable.all():
             excluded |= ~(gallery.comparable[rows][:, None] & gallery.comparable)
         for i, row in enumerate(rows.tolist()):
