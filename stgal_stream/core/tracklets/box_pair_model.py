@@ -22,7 +22,8 @@ from stgal_stream.types import Box, Floats, Integers, Mask, Vector
 
 # Bins of p, equal in their logarithm: one person's pairs lie near zero, where the null is thin.
 _P_EDGES = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 25)])
-_N_QUANTILES = 400  # of a camera's null, kept between two fits
+# The p-values at which a camera's null is kept between two fits: fine near zero.
+NULL_P = np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 400)])
 _MIN_NULL = 200  # fewer cannot tell a p-value of 0.5 %
 _MIN_PAIRS = 30  # fewer cannot show a pile of six standard deviations
 _PILE = 0.05  # p-values under it are counted for the pile
@@ -43,7 +44,7 @@ class SampleBox:
 
 @dataclass(frozen=True, slots=True)
 class BoxPairModel:
-    """``nulls`` holds, by camera, the null's distances at the p-values of ``null_p()``, rising.
+    """``nulls`` holds, by camera, the null's distances at the p-values ``NULL_P``, rising.
 
     The two tables are log odds over the bins of p, for pairs some moments ``apart`` and for
     ``simultaneous`` ones. A table is None where nothing piles up near zero: then no such pair is
@@ -90,7 +91,7 @@ def fit_box_pairs(
             null = d[(t >= null_s[0]) & (t <= null_s[1])]
         if len(null) < _MIN_NULL:
             continue
-        nulls[camera] = np.quantile(null, null_p())
+        nulls[camera] = _quantiles(null)
         apart.append(p_values(nulls[camera], d[(t > 0) & (t <= gap_s)]))
         simultaneous.append(p_values(nulls[camera], d[(t == 0) & ~elsewhere]))
     return BoxPairModel(nulls, _log_odds_table(apart), _log_odds_table(simultaneous))
@@ -108,14 +109,15 @@ def _in_two_places(
     return found
 
 
-def null_p() -> Floats:
-    """The p-values at which a camera's null is kept: fine near zero."""
-    return np.concatenate([[0.0], np.geomspace(1e-5, 1.0, _N_QUANTILES)])
+def _quantiles(null: Floats) -> Floats:
+    """The distances at ``NULL_P``; one sort is faster than numpy's search for hundreds of ranks."""
+    ranks = NULL_P * (len(null) - 1)
+    return np.asarray(np.interp(ranks, np.arange(len(null)), np.sort(null)))
 
 
 def p_values(null: Floats, d: Floats) -> Floats:
     """The share of a camera's null that lies closer than each distance."""
-    return np.interp(d, null, null_p())
+    return np.asarray(np.interp(d, null, NULL_P))
 
 
 def _bins(p: Floats) -> Integers:

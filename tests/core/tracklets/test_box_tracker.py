@@ -10,7 +10,7 @@ import pytest
 
 from stgal_stream.core.gallery.normalisation import Normalisation, camera_centred
 from stgal_stream.core.measures.distance import distances
-from stgal_stream.core.tracklets.box_pair_model import SampleBox, fit_box_pairs, null_p, p_values
+from stgal_stream.core.tracklets.box_pair_model import NULL_P, SampleBox, fit_box_pairs, p_values
 from stgal_stream.core.tracklets.box_tracker import BoxTrack, BoxTracker
 from stgal_stream.core.tracklets.open_tracklet import OpenTracklet
 from stgal_stream.settings import TrackerSettings
@@ -105,7 +105,7 @@ def test_who_was_seen_at_once_is_not_outvoted_by_the_boxes_before() -> None:
 
 def test_p_values_are_the_share_of_the_null_that_lies_closer() -> None:
     null = np.sort(np.random.default_rng(5).normal(10, 1, 20_000))
-    kept = np.quantile(null, null_p())
+    kept = np.quantile(null, NULL_P)
     asked = np.array([8.0, 9.5, 10.0, 11.0])
     assert p_values(kept, asked) == pytest.approx(
         np.searchsorted(null, asked) / len(null), abs=0.02
