@@ -18,25 +18,56 @@ from stgal_stream.types import Floats, Integers, Mask
 # What one camera saw with breaks of up to so long is one episode: its light and pose are alike.
 EPISODE_GAP_S = 60.0
 _MAX_MEMBERS = 256  # a larger group is represented by its newest tracklets
+_NUMBERS = 1 << 20  # in float64, of tracklets that are averaged at a time: 8 MB
 
 
 def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
     """The mean of the means of a group's episodes; None where none of its tracklets can be
     compared."""
-    at = np.array(sorted(numbers)[-_MAX_MEMBERS:]) - gallery.first
-    at = at[gallery.comparable[at]]
+    if len(numbers) > 1:
+        return group_means(gallery, [numbers])[0]
+    at = np.array(numbers) - gallery.first
+    is_known = gallery.comparable[at].all()
+    return GroupMean(gallery.directions(at)[0].astype(np.float64), 1) if is_known else None
+
+
+def group_means(gallery: Gallery, groups: Sequence[Sequence[int]]) -> list[GroupMean | None]:
+    """Those of several groups of tracklets."""
+    newest = [sorted(group)[-_MAX_MEMBERS:] for group in groups]
+    found: list[GroupMean | None] = []
+    most = max(1, _NUMBERS // max(1, gallery.embeddings.shape[1]))
+    ends = np.cumsum([len(group) for group in newest])
+    for part in np.split(np.arange(len(newest)), np.flatnonzero(np.diff(ends // most)) + 1):
+        found += _group_means(gallery, [newest[k] for k in part.tolist()])
+    return found
+
+
+def _group_means(gallery: Gallery, groups: Sequence[Sequence[int]]) -> list[GroupMean | None]:
+    """Those of some groups at once, as what a group costs is mostly the number of calls."""
+    found: list[GroupMean | None] = [None] * len(groups)
+    at = np.array([n for group in groups for n in group], np.int64) - gallery.first
+    which = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    known = gallery.comparable[at]
+    at, which = at[known], which[known]
     if not len(at):
-        return None
-    if len(at) == 1:
-        return GroupMean(gallery.directions(at)[0].astype(np.float64), 1)
-    at = at[np.lexsort((gallery.starts_s[at], gallery.cameras[at]))]
-    breaks_s = gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]]
-    new = (np.diff(gallery.cameras[at]) != 0) | (breaks_s > EPISODE_GAP_S)
-    begins = np.concatenate([[0], np.flatnonzero(new) + 1])
-    sums = np.add.reduceat(gallery.directions(at).astype(np.float64), begins, axis=0)
-    episodes = sums / np.diff(begins, append=len(at))[:, None]
-    n_cameras = len(np.unique(gallery.cameras[at]))
-    return GroupMean(episodes.mean(axis=0), len(episodes), n_cameras)
+        return found
+    order = np.lexsort((gallery.starts_s[at], gallery.cameras[at], which))
+    at, which = at[order], which[order]
+    is_group = np.diff(which, prepend=-1) != 0
+    is_camera = is_group | (np.diff(gallery.cameras[at], prepend=-1) != 0)
+    is_episode = is_camera.copy()
+    is_episode[1:] |= gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]] > EPISODE_GAP_S
+    begins = np.flatnonzero(is_episode)
+    episodes = np.add.reduceat(gallery.directions(at).astype(np.float64), begins, axis=0)
+    episodes /= np.diff(begins, append=len(at))[:, None]
+    firsts = np.flatnonzero(is_group[begins])
+    n = np.diff(firsts, append=len(begins))
+    means = np.add.reduceat(episodes, firsts, axis=0) / n[:, None]
+    n_cameras = np.add.reduceat(is_camera.astype(np.int64), np.flatnonzero(is_group))
+    counts = zip(which[is_group].tolist(), n.tolist(), n_cameras.tolist(), strict=True)
+    for k, (group, n_episodes, cameras) in enumerate(counts):
+        found[group] = GroupMean(means[k].copy(), n_episodes, cameras)
+    return found
 
 
 def are_too_far(

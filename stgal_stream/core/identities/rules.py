@@ -10,7 +10,7 @@ A tracklet joins, and two identities merge, only where
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from stgal_stream.core.identities.group_mean import (
     are_too_far,
     group_log_odds,
     group_mean,
+    group_means,
     pair_log_odds,
 )
 from stgal_stream.core.identities.linkage import Linkage
@@ -79,15 +80,32 @@ class IdentityRules:
         return None if calibration is None else calibration.scatter
 
     def _mean(self, slot: int) -> GroupMean | None:
-        """An identity's, computed again only where something of it has changed."""
-        gallery, members = self.scorer.gallery, self.registry[slot].members
-        known = self._means.pop(slot, None)
-        if known is None or known.generation != gallery.generation or known.members != members:
-            known = _KnownMean(gallery.generation, list(members), group_mean(gallery, members))
-        self._means[slot] = known
-        if len(self._means) > _MAX_MEANS:
+        """An identity's."""
+        return self._means_of([slot])[0]
+
+    def _means_of(self, slots: Sequence[int]) -> list[GroupMean | None]:
+        """Those of several identities, computed again only where something of one has changed."""
+        found = {slot: known for slot in slots if (known := self._known(slot)) is not None}
+        unknown = sorted(set(slots) - set(found))
+        gallery = self.scorer.gallery
+        members = [list(self.registry[slot].members) for slot in unknown]
+        for slot, numbers, mean in zip(
+            unknown, members, group_means(gallery, members), strict=True
+        ):
+            found[slot] = _KnownMean(gallery.generation, numbers, mean)
+        for slot, known in found.items():
+            self._means.pop(slot, None)
+            self._means[slot] = known
+        while len(self._means) > _MAX_MEANS:
             del self._means[next(iter(self._means))]
-        return known.mean
+        return [found[slot].mean for slot in slots]
+
+    def _known(self, slot: int) -> _KnownMean | None:
+        """What was computed of an identity that has not changed since."""
+        known = self._means.get(slot)
+        if known is None or known.generation != self.scorer.gallery.generation:
+            return None
+        return known if known.members == self.registry[slot].members else None
 
     def candidates(self, number: int, scores: GatedScores) -> list[Candidate]:
         """Identities that a tracklet may belong to, the most probable as a group first. ``scores``
@@ -103,7 +121,7 @@ class IdentityRules:
         if not at:
             return []
         own = group_mean(self.scorer.gallery, [number])
-        means = [self._mean(slots[k]) for k in at]
+        means = self._means_of([slots[k] for k in at])
         too_far = are_too_far(self._scatter, own, means).tolist()
         near = [i for i, is_too_far in enumerate(too_far) if not is_too_far]
         if len(near) > 1:
@@ -151,7 +169,7 @@ class IdentityRules:
         for start in range(0, len(pairs), size):
             part = slice(start, start + size)
             slots, at = np.unique(pairs[part], return_inverse=True)
-            means = [self._mean(slot) for slot in slots.tolist()]
+            means = self._means_of(slots.tolist())
             found[part] = pair_log_odds(self._scatter, means, at.reshape(-1, 2))
         return as_groups(found, log_time)
 

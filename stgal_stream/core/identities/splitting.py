@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from stgal_stream.core.calibration.within_person import (
 )
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.identities.expected_precision import ExpectedPrecision, n_across
-from stgal_stream.core.identities.group_mean import EPISODE_GAP_S, group_mean
+from stgal_stream.core.identities.group_mean import EPISODE_GAP_S, group_means
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.revision import IN_DOUBT, MOVE_MARGIN
 from stgal_stream.core.identities.rules import IdentityRules, as_groups
@@ -36,10 +37,12 @@ _AT_ONCE = 512  # tracklets that are compared at a time, all with all
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """The episodes of one identity (slot), each as numbers, and the linkage (K, K) between them."""
+    """The episodes of one identity (slot), each as numbers, the mean of each, and the linkage
+    (K, K) between them."""
 
     slot: int
     numbers: list[list[int]]
+    means: list[GroupMean]
     linkage: Linkage
 
 
@@ -138,8 +141,11 @@ def _compared(
         start += sum(map(len, episodes))
     at, where = np.concatenate(pairs), np.concatenate(cells)
     linkage = _linkage(scorer, numbers[at], d[at[:, 0], at[:, 1]], where, n_cells)
+    # What cannot be compared with anything was left out, so each has a mean.
+    means = iter(group_means(scorer.gallery, [one for _, many in identities for one in many]))
     for (slot, episodes), begin in zip(identities, begins, strict=True):
-        yield Episodes(slot, episodes, linkage.square(begin, len(episodes)))
+        own = [mean for mean in islice(means, len(episodes)) if mean is not None]
+        yield Episodes(slot, episodes, own, linkage.square(begin, len(episodes)))
 
 
 def _pairs(episodes: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
@@ -186,7 +192,7 @@ class Clusters:
         self._linkage = episodes.linkage
         self._groups = [list(numbers) for numbers in episodes.numbers]
         self._cameras = [Counter(gallery[n].camera for n in numbers) for numbers in self._groups]
-        means = [_mean(gallery, numbers) for numbers in self._groups]
+        means = episodes.means
         vectors = np.array([mean.mean for mean in means])
         lengths = np.einsum("kd,kd->k", vectors, vectors)
         self._square = np.maximum(lengths[:, None] + lengths - 2.0 * vectors @ vectors.T, 0.0)
@@ -251,9 +257,3 @@ class Clusters:
         )
         known = self._linkage.n[order[0]] > 0
         return [self._groups[k] for k in order[1:] if known[k]]
-
-
-def _mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean:
-    found = group_mean(gallery, numbers)
-    assert found is not None
-    return found
