@@ -11,7 +11,7 @@ from stgal_stream.core.calibration.travel_time_distribution import TravelTimeDis
 from stgal_stream.core.calibration.within_person import WithinPersonScatter
 from stgal_stream.core.gallery.gallery import Gallery
 from stgal_stream.core.matching.pair_scorer import PairScorer
-from stgal_stream.types import Tracklet
+from stgal_stream.types import Floats, Tracklet
 
 DIM = 32
 _MOST_S = 100.0
@@ -22,10 +22,11 @@ Seen = tuple[str, float, np.ndarray]  # camera, time (s), embedding
 def scorer_of(
     seen: list[Seen],
     scatter: WithinPersonScatter | None,
-    by_pairs: float = 6.0,
+    by_pairs: float | Floats = 6.0,
 ) -> PairScorer:
     """Tracklets of one moment each. Every pair's appearance says ``by_pairs`` for one person,
-    whoever the two are; people take up to 100 s from one camera to the next."""
+    whoever the two are, or as much as their distance's bin does (D,); people take up to 100 s from
+    one camera to the next."""
     gallery = Gallery()
     for number, (camera, time_s, vector) in enumerate(seen):
         name = (f"d{number}",)

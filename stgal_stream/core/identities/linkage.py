@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,11 +51,6 @@ class Linkage:
         parts = (n, appearance.astype(np.float64), nearest_s, time)
         return cls(*(part.reshape(shape) for part in parts))
 
-    def copy(self) -> Linkage:
-        """The same, in memory of its own."""
-        parts = (self.n, self.appearance, self.nearest_s, self.time)
-        return Linkage(*(part.copy() for part in parts))
-
     def add(self, other: Linkage) -> None:
         """Adds that of another tracklet of the same identity."""
         self.n += other.n
@@ -63,19 +59,16 @@ class Linkage:
         self.nearest_s[nearer] = other.nearest_s[nearer]
         self.time[nearer] = other.time[nearer]
 
-    @classmethod
-    def between(cls, rows: list[Linkage], slots: Integers) -> Linkage:
-        """(S, S) between identities, from the linkage of each (its row) and their slots (S,)."""
-        made = cls(*(np.empty((len(rows), len(slots))) for _ in range(4)))
-        for i, row in enumerate(rows):
-            row.n.take(slots, out=made.n[i], mode="clip")
-            row.appearance.take(slots, out=made.appearance[i], mode="clip")
-            row.nearest_s.take(slots, out=made.nearest_s[i], mode="clip")
-            row.time.take(slots, out=made.time[i], mode="clip")
-        return made
+    def total(self) -> Linkage:
+        """(S,) that of an identity, from its tracklets' (B, S)."""
+        nearest, at = self.nearest_s.argmin(axis=0), np.arange(self.n.shape[1])
+        return Linkage(
+            self.n.sum(axis=0), self.appearance.sum(axis=0), self.nearest_s[nearest, at],
+            self.time[nearest, at],
+        )  # fmt: skip
 
     def row(self, i: int | Integers) -> Linkage:
-        """(S,) one row's of several, or (M, S) some rows'."""
+        """(M, S) that of some rows of several; (S,) of one, in the same memory."""
         return Linkage(self.n[i], self.appearance[i], self.nearest_s[i], self.time[i])
 
     def square(self, start: int, n: int) -> Linkage:
@@ -84,21 +77,22 @@ class Linkage:
         parts = (self.n, self.appearance, self.nearest_s, self.time)
         return Linkage(*(values[part].reshape(n, n).copy() for values in parts))
 
-    def at(self, pairs: Integers) -> Linkage:
-        """(M,) that of pairs (M, 2) of an (S, S) linkage."""
-        i, j = pairs.T
-        return Linkage(self.n[i, j], self.appearance[i, j], self.nearest_s[i, j], self.time[i, j])
-
     def merge(self, into: int, gone: int) -> None:
         """One of the identities of an (S, S) linkage was merged into another: what was known of it
         is known of that."""
-        every = slice(None)
-        for kept, other in ((into, gone), ((every, into), (every, gone))):
-            self.n[kept] += self.n[other]
-            self.appearance[kept] += self.appearance[other]
-            nearer = self.nearest_s[other] < self.nearest_s[kept]
-            self.nearest_s[kept] = np.where(nearer, self.nearest_s[other], self.nearest_s[kept])
-            self.time[kept] = np.where(nearer, self.time[other], self.time[kept])
+        self._gather(into, gone)
+        self.merge_columns(into, gone)
+
+    def merge_columns(self, into: int, gone: int) -> None:
+        """One of the others (S,) was merged into another one."""
+        self._gather((..., into), (..., gone))
+
+    def _gather(self, kept: Any, other: Any) -> None:
+        self.n[kept] += self.n[other]
+        self.appearance[kept] += self.appearance[other]
+        nearer = self.nearest_s[other] < self.nearest_s[kept]
+        self.nearest_s[kept] = np.where(nearer, self.nearest_s[other], self.nearest_s[kept])
+        self.time[kept] = np.where(nearer, self.time[other], self.time[kept])
 
     @property
     def log_odds(self) -> Floats:

@@ -8,7 +8,9 @@ cannot be improved is left as it is, so ids are stable.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.matching.gated_scores import GatedScores
-from stgal_stream.types import Integers
+from stgal_stream.types import Floats, Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
 # costs those who listen more than a doubtful tracklet does.
@@ -24,49 +26,83 @@ MOVE_MARGIN = 1.0
 IN_DOUBT = 4.0  # so far under the log odds that a merge needs, the groups decide
 
 
+@dataclass(frozen=True, slots=True)
+class _InDoubt:
+    """Pairs (M, 2) of identities (slots, the older first) that are in doubt at least: the log odds
+    of their linkage and what time says of them, (M,) each."""
+
+    slots: Integers
+    log_odds: Floats
+    time: Floats
+
+
+# To merge next: minus log odds, the two identities by age, and what a pair in doubt holds.
+_Merge = tuple[float, int, int, tuple[int, int], float]
+
+
 class LinkageTable:
-    """Linkage between all identities, filled tracklet by tracklet."""
+    """Which identities may merge by the linkage between all of them, and which tracklets may belong
+    elsewhere; filled tracklet by tracklet.
+
+    Law: of two identities nothing is kept unless they are in doubt at least. The linkage of one
+    with all others is held while its tracklets come in, and again once it is asked to merge.
+    """
 
     def __init__(self, rules: IdentityRules, n_slots: int) -> None:
         self.rules = rules
         self.doubtful: list[int] = []
         self._n_slots = n_slots
         self._in_doubt = rules.min_log_odds - IN_DOUBT
-        self._linkages: dict[int, Linkage] = {}
+        self._by_age = list(rules.registry.slots)
+        self._age = np.full(n_slots, -1)  # of each slot, the oldest 0; -1: of nobody
+        self._age[self._by_age] = np.arange(len(self._by_age))
+        self._open: Linkage | None = None  # of the identity whose tracklets come in
+        self._found: list[_InDoubt] = []
+        self._merging: dict[int, Linkage] = {}  # by slot, of identities that have merged
+        self._n_merges = Counter[int]()
 
     def add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
         """Adds the odds (B, N) of some tracklets against the whole window, whose tracklets have
         these slots (N,). The tracklets of an identity come one after the other, in its order."""
         registry = self.rules.registry
         linkage = Linkage.of(odds, slots, self._n_slots)
-        log_odds, at = linkage.log_odds, np.arange(len(numbers))
         own = slots[numbers - self.rules.scorer.gallery.first]
+        n_members = np.array([len(registry[slot].members) for slot in own.tolist()])
+        alone = np.flatnonzero(n_members == 1)
+        self._note(own[alone], linkage.row(alone))
+        several = np.flatnonzero(n_members > 1)
+        if not len(several):
+            return
+        self._doubt(numbers[several], own[several], linkage.row(several))
+        changes = np.flatnonzero(np.diff(own[several])) + 1
+        for run in np.split(several, changes):
+            part, slot = linkage.row(run).total(), int(own[run[0]])
+            if self._open is not None:
+                self._open.add(part)
+            else:
+                self._open = part
+            if numbers[run[-1]] == registry[slot].members[-1]:
+                self._note(own[run[:1]], self._open)
+                self._open = None
+
+    def _doubt(self, numbers: Integers, own: Integers, linkage: Linkage) -> None:
+        """Notes which tracklets (M,) belong elsewhere rather than to their own identities (slots),
+        from the linkage (M, S) of each."""
+        log_odds, at = linkage.log_odds, np.arange(len(numbers))
         stay = np.where(linkage.n[at, own] > 0, log_odds[at, own], 0.0)
         log_odds[at, own] = -np.inf
         best = log_odds.max(axis=1)
         is_better = best > np.maximum(self.rules.min_log_odds, stay + MOVE_MARGIN)
-        for i, (number, slot) in enumerate(zip(numbers.tolist(), own.tolist(), strict=True)):
-            members = registry[slot].members
-            if len(members) == 1:
-                if best[i] > self._in_doubt:
-                    self._linkages[slot] = linkage.row(i).copy()
-                continue
-            if is_better[i]:
-                self.doubtful.append(number)
-            self._add_member(slot, linkage.row(i), is_last=number == members[-1])
+        self.doubtful += numbers[is_better].tolist()
 
-    def _add_member(self, slot: int, linkage: Linkage, *, is_last: bool) -> None:
-        """Adds a tracklet of several of an identity; when all are in, forgets the identity unless
-        it may merge with another."""
-        if slot in self._linkages:
-            self._linkages[slot].add(linkage)
-        else:
-            self._linkages[slot] = linkage.copy()
-        if is_last:
-            may_merge = self._linkages[slot].log_odds > self._in_doubt
-            may_merge[slot] = False
-            if not may_merge.any():
-                del self._linkages[slot]
+    def _note(self, own: Integers, linkage: Linkage) -> None:
+        """Keeps whom some identities (M slots) are in doubt with, of those that are younger, from
+        the linkage (M, S) of each or, of a single one, (S,)."""
+        log_odds, time = np.atleast_2d(linkage.log_odds, linkage.time)
+        is_younger = self._age > self._age[own][:, None]
+        one, other = np.nonzero((log_odds > self._in_doubt) & is_younger)
+        pairs = np.stack([own[one], other], axis=1)
+        self._found.append(_InDoubt(pairs, log_odds[one, other], time[one, other]))
 
     def merges(self) -> Iterator[tuple[int, int, float]]:
         """Pairs of slots to merge, the best linkage first, and the log odds that they are one
@@ -74,46 +110,75 @@ class LinkageTable:
 
         The caller merges between two ``next`` calls.
         """
-        slots = [slot for slot in self.rules.registry.slots if slot in self._linkages]
-        if not slots:
-            return
-        table = Linkage.between([self._linkages[slot] for slot in slots], np.array(slots))
-        alive = np.ones(len(slots), bool)
-        stamp = [0] * len(slots)
-        log_odds = table.log_odds
-        pairs = self._agreeing(slots, np.argwhere(np.triu(log_odds > self._in_doubt, 1)), table)
-        heap = [(-float(log_odds[i, j]), i, j, 0, 0) for i, j in pairs]
+        heap = self._agreeing(self._found)
         heapq.heapify(heap)
         while heap:
-            _, i, j, stamp_i, stamp_j = heapq.heappop(heap)
-            if not (alive[i] and alive[j]) or (stamp[i], stamp[j]) != (stamp_i, stamp_j):
+            by_pairs, older, younger, n_merges, time = heapq.heappop(heap)
+            first, second = self._by_age[older], self._by_age[younger]
+            if n_merges != self._merges_of(first, second) or self.rules.are_apart(first, second):
                 continue
-            if self.rules.are_apart(slots[i], slots[j]):
-                continue
-            one = table.at(np.array([[i, j]]))
-            as_groups = self.rules.log_odds_as_groups(np.array([[slots[i], slots[j]]]), one.time)
-            yield slots[i], slots[j], float(max(one.log_odds[0], as_groups[0]))
-            alive[j] = False
-            stamp[i] += 1
-            table.merge(i, j)
-            log_odds_i = np.where(alive, table.row(i).log_odds, -np.inf)
-            log_odds_i[i] = -np.inf
-            near = np.flatnonzero(log_odds_i > self._in_doubt)
-            others = np.stack([np.full(len(near), i), near], axis=1)
-            for _, k in self._agreeing(slots, others, table):
-                a, b = min(i, k), max(i, k)
-                heapq.heappush(heap, (-float(log_odds_i[k]), a, b, stamp[a], stamp[b]))
+            as_groups = self.rules.log_odds_as_groups(np.array([[first, second]]), np.array([time]))
+            both = self._linkage_of(first), self._linkage_of(second)
+            yield first, second, max(-by_pairs, float(as_groups[0]))
+            for entry in self._agreeing([self._merge(first, second, both)]):
+                heapq.heappush(heap, entry)
 
-    def _agreeing(self, slots: list[int], pairs: Integers, table: Linkage) -> list[tuple[int, int]]:
-        """Of pairs (M, 2) of identities, rows of the linkage, those whose linkage favours a merge
-        or, where that is in doubt, the two as groups."""
-        agree = table.at(pairs).log_odds > self.rules.min_log_odds
-        in_doubt = np.flatnonzero(~agree)
-        asked = pairs[in_doubt]
-        log_time = table.at(asked).time
-        as_groups = self.rules.log_odds_as_groups(np.array(slots)[asked], log_time)
-        agree[in_doubt] = as_groups > self.rules.min_log_odds
-        return [(i, j) for i, j in pairs[agree].tolist()]
+    def _merges_of(self, first: int, second: int) -> tuple[int, int]:
+        return self._n_merges[first], self._n_merges[second]
+
+    def _linkage_of(self, slot: int) -> Linkage:
+        """(S,) of an identity with all, in memory of its own."""
+        known = self._merging.pop(slot, None)
+        if known is not None:
+            return known
+        scorer, members = self.rules.scorer, self.rules.registry[slot].members
+        slots = scorer.gallery.slots
+        parts = [
+            Linkage.of(block.odds(), slots, self._n_slots).total()
+            for block in scorer.blocks(members)
+        ]
+        for part in parts[1:]:
+            parts[0].add(part)
+        return parts[0]
+
+    def _merge(self, first: int, second: int, both: tuple[Linkage, Linkage]) -> _InDoubt:
+        """The second identity (slot) was merged into the first: whom they are in doubt with as one,
+        by the linkage (S,) of each."""
+        self._n_merges[first] += 1
+        self._n_merges[second] += 1
+        self._age[second] = -1
+        merged, other = both
+        merged.add(other)
+        self._merging[first] = merged
+        for linkage in self._merging.values():
+            linkage.merge_columns(first, second)
+        log_odds = merged.log_odds
+        others = np.flatnonzero((log_odds > self._in_doubt) & (self._age >= 0))
+        others = others[others != first]
+        pairs = np.stack([np.full(len(others), first), others], axis=1)
+        is_older = self._age[others] < self._age[first]
+        pairs[is_older] = pairs[is_older, ::-1]
+        return _InDoubt(pairs, log_odds[others], merged.time[others])
+
+    def _agreeing(self, found: Sequence[_InDoubt]) -> list[_Merge]:
+        """The pairs in doubt whose linkage favours a merge or, where it does not, the two as
+        groups."""
+        if not found:
+            return []
+        slots = np.concatenate([each.slots for each in found])
+        log_odds = np.concatenate([each.log_odds for each in found])
+        time = np.concatenate([each.time for each in found])
+        agree = log_odds > self.rules.min_log_odds
+        asked = np.flatnonzero(~agree)
+        as_groups = self.rules.log_odds_as_groups(slots[asked], time[asked])
+        agree[asked] = as_groups > self.rules.min_log_odds
+        return [
+            (-by_pairs, *ages, self._merges_of(*pair), by_time)
+            for pair, ages, by_pairs, by_time in zip(
+                slots[agree].tolist(), self._age[slots[agree]].tolist(),
+                log_odds[agree].tolist(), time[agree].tolist(), strict=True,
+            )
+        ]  # fmt: skip
 
 
 def better_identity(rules: IdentityRules, number: int) -> int | None:

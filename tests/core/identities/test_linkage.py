@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
+from stgal_stream.types import Integers
 
 
 class Pairs:
@@ -25,7 +26,7 @@ class Pairs:
         hidden = np.triu(rng.random((n, n)) < 0.2, 1)
         self.appearance[hidden | hidden.T] = np.nan
 
-    def scores(self, i: int) -> Odds:
+    def scores(self, i: int | Integers) -> Odds:
         return Odds(self.appearance[i], self.time[i], self.times_s[i])
 
     def brute(self, one: list[int], other: list[int]) -> float:
@@ -46,17 +47,24 @@ def test_linkage_is_the_mean_over_all_pairs_and_the_nearest_time(
     slots = [s for s in range(n_slots) if members[s]]
     rows = []
     for slot in slots:
-        row = Linkage.of(pairs.scores(members[slot][0]), pairs.slots, n_slots)
-        for number in members[slot][1:]:
-            row.add(Linkage.of(pairs.scores(number), pairs.slots, n_slots))
-        rows.append(row)
-    table = Linkage.between(rows, np.array(slots))
+        each = [Linkage.of(pairs.scores(n), pairs.slots, n_slots) for n in members[slot]]
+        one_by_one = each[0]
+        for row in each[1:]:
+            one_by_one.add(row)
+        at = np.array(members[slot])
+        together = Linkage.of(pairs.scores(at), pairs.slots, n_slots).total()
+        assert together.log_odds == pytest.approx(one_by_one.log_odds)
+        rows.append(together)
     groups = [members[s] for s in slots]
-    for i, one in enumerate(groups):
-        for j, other in enumerate(groups):
-            if i != j:
-                assert table.log_odds[i, j] == pytest.approx(pairs.brute(one, other))
+    for one, row in zip(groups, rows, strict=True):
+        for slot, other in zip(slots, groups, strict=True):
+            if one != other:
+                assert row.log_odds[slot] == pytest.approx(pairs.brute(one, other))
     if len(groups) > 2:
-        table.merge(0, 1)
+        rows[0].add(rows[1])
+        for row in rows[2:]:
+            row.merge_columns(slots[0], slots[1])
         for k, other in enumerate(groups[2:], start=2):
-            assert table.log_odds[0, k] == pytest.approx(pairs.brute(groups[0] + groups[1], other))
+            both = pytest.approx(pairs.brute(groups[0] + groups[1], other))
+            assert rows[0].log_odds[slots[k]] == both
+            assert rows[k].log_odds[slots[0]] == both
