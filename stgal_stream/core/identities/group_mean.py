@@ -34,8 +34,10 @@ def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
 def group_means(gallery: Gallery, groups: Sequence[Sequence[int]]) -> list[GroupMean | None]:
     """Those of several groups of tracklets."""
     newest = [sorted(group)[-_MAX_MEMBERS:] for group in groups]
-    found: list[GroupMean | None] = []
     most = max(1, _NUMBERS // max(1, gallery.embeddings.shape[1]))
+    if sum(map(len, newest)) <= most:
+        return _group_means(gallery, newest)
+    found: list[GroupMean | None] = []
     ends = np.cumsum([len(group) for group in newest])
     for part in np.split(np.arange(len(newest)), np.flatnonzero(np.diff(ends // most)) + 1):
         found += _group_means(gallery, [newest[k] for k in part.tolist()])
@@ -53,10 +55,11 @@ def _group_means(gallery: Gallery, groups: Sequence[Sequence[int]]) -> list[Grou
         return found
     order = np.lexsort((gallery.starts_s[at], gallery.cameras[at], which))
     at, which = at[order], which[order]
-    is_group = np.diff(which, prepend=-1) != 0
-    is_camera = is_group | (np.diff(gallery.cameras[at], prepend=-1) != 0)
-    is_episode = is_camera.copy()
-    is_episode[1:] |= gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]] > EPISODE_GAP_S
+    is_group, is_camera, is_episode = np.ones((3, len(at)), bool)  # where another one begins
+    is_group[1:] = which[1:] != which[:-1]
+    cameras, breaks_s = gallery.cameras[at], gallery.starts_s[at[1:]] - gallery.ends_s[at[:-1]]
+    is_camera[1:] = is_group[1:] | (cameras[1:] != cameras[:-1])
+    is_episode[1:] = is_camera[1:] | (breaks_s > EPISODE_GAP_S)
     begins = np.flatnonzero(is_episode)
     episodes = np.add.reduceat(gallery.directions(at).astype(np.float64), begins, axis=0)
     episodes /= np.diff(begins, append=len(at))[:, None]

@@ -36,20 +36,21 @@ class Linkage:
         known, are left out. Of any pairs (N,), with a cell for each two groups as its slot."""
         shape = (*scores.times_s.shape[:-1], n_slots)
         size = math.prod(shape)
-        known = np.flatnonzero(np.isfinite(scores.log_odds) & (slots >= 0))
         first = np.arange(0, size, max(1, n_slots))  # of each row
-        at = (first[:, None] + slots).ravel()[known]
-        times_s = scores.times_s.ravel()[known]
-        nearest_s = np.full(size, np.inf)
+        at = (first[:, None] + slots).ravel()
+        unknown = ~np.isfinite(scores.log_odds) | (slots < 0)
+        at[unknown.ravel()] = size  # beside all that is returned
+        times_s = scores.times_s.ravel()
+        nearest_s = np.full(size + 1, np.inf)
         np.minimum.at(nearest_s, at, times_s)
-        time = np.zeros(size)
         closest = np.flatnonzero(times_s == nearest_s[at])
-        time[at[closest]] = scores.log_time.ravel()[known[closest]]
-        n = np.bincount(at, minlength=size).astype(np.float64)
+        time = np.zeros(size + 1)
+        time[at[closest]] = scores.log_time.ravel()[closest]
+        n = np.bincount(at, minlength=size + 1).astype(np.float64)
         # Of nothing it is counted in whole numbers, whatever the weights.
-        appearance = np.bincount(at, scores.log_appearance.ravel()[known], minlength=size)
+        appearance = np.bincount(at, scores.log_appearance.ravel(), minlength=size + 1)
         parts = (n, appearance.astype(np.float64), nearest_s, time)
-        return cls(*(part.reshape(shape) for part in parts))
+        return cls(*(part[:size].reshape(shape) for part in parts))
 
     def add(self, other: Linkage) -> None:
         """Adds that of another tracklet of the same identity."""

@@ -18,6 +18,7 @@ from stgal_stream.core.calibration.model import Odds
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.rules import IdentityRules
 from stgal_stream.core.matching.gated_scores import GatedScores
+from stgal_stream.core.matching.pair_scorer import PairBlock
 from stgal_stream.types import Floats, Integers
 
 # A tracklet moves only where another identity is better by this much: moving is a rename, which
@@ -42,47 +43,66 @@ _Merge = tuple[float, int, int, tuple[int, int], float]
 
 class LinkageTable:
     """Which identities may merge by the linkage between all of them, and which tracklets may belong
-    elsewhere; filled tracklet by tracklet.
+    elsewhere; to be filled once.
 
     Law: of two identities nothing is kept unless they are in doubt at least. The linkage of one
-    with all others is held while its tracklets come in, and again once it is asked to merge.
+    with all others is held while its tracklets come in, and again once it is asked to merge. Of two
+    tracklets that are alone the linkage is their pair's own.
     """
 
-    def __init__(self, rules: IdentityRules, n_slots: int) -> None:
+    def __init__(self, rules: IdentityRules) -> None:
         self.rules = rules
         self.doubtful: list[int] = []
-        self._n_slots = n_slots
+        registry, self._n_slots = rules.registry, rules.registry.n_slots
         self._in_doubt = rules.min_log_odds - IN_DOUBT
-        self._by_age = list(rules.registry.slots)
-        self._age = np.full(n_slots, -1)  # of each slot, the oldest 0; -1: of nobody
+        self._by_age = list(registry.slots)
+        self._age = np.full(self._n_slots, -1)  # of each slot, the oldest 0; -1: of nobody
         self._age[self._by_age] = np.arange(len(self._by_age))
+        alone = [slot for slot in self._by_age if len(registry[slot].members) == 1]
+        self._is_alone = np.zeros(self._n_slots, bool)
+        self._is_alone[alone] = True
+        # Tracklets by identity, and those that are alone: for these half of the pairs is enough.
+        several = [slot for slot in self._by_age if not self._is_alone[slot]]
+        self._of_several = [n for slot in several for n in registry[slot].members]
+        self._alone = [registry[slot].members[0] for slot in alone]
+        self.order = self._of_several + self._alone
         self._open: Linkage | None = None  # of the identity whose tracklets come in
         self._found: list[_InDoubt] = []
         self._merging: dict[int, Linkage] = {}  # by slot, of identities that have merged
         self._n_merges = Counter[int]()
 
-    def add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
-        """Adds the odds (B, N) of some tracklets against the whole window, whose tracklets have
-        these slots (N,). The tracklets of an identity come one after the other, in its order."""
-        registry = self.rules.registry
+    def fill(self, at_once: int = 256) -> Iterator[tuple[PairBlock, Odds]]:
+        """Scores all pairs of the window, some tracklets at a time. Each pair is in a block whose
+        row stands before the other one in ``order``; it may be in another as well."""
+        several, alone, scorer = self._of_several, self._alone, self.rules.scorer
+        slots, first = scorer.gallery.slots.copy(), scorer.gallery.first
+        for start in range(0, len(several), at_once):
+            for block in scorer.blocks(several[start : start + at_once]):
+                odds = block.odds()
+                self._add(block.rows + first, odds, slots)
+                yield block, odds
+        for start in range(0, len(alone), at_once):
+            later = np.array(alone[start:]) - first
+            for block in scorer.blocks(alone[start : start + at_once], later):
+                odds = block.odds()
+                self._note(slots[block.rows], slots[block.others], odds.log_odds, odds.log_time)
+                yield block, odds
+
+    def _add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
+        """Adds the odds (B, N) of tracklets of several against the whole window, whose tracklets
+        have these slots (N,). The tracklets of an identity come one after the other."""
         linkage = Linkage.of(odds, slots, self._n_slots)
         own = slots[numbers - self.rules.scorer.gallery.first]
-        n_members = np.array([len(registry[slot].members) for slot in own.tolist()])
-        alone = np.flatnonzero(n_members == 1)
-        self._note(own[alone], linkage.row(alone))
-        several = np.flatnonzero(n_members > 1)
-        if not len(several):
-            return
-        self._doubt(numbers[several], own[several], linkage.row(several))
-        changes = np.flatnonzero(np.diff(own[several])) + 1
-        for run in np.split(several, changes):
-            part, slot = linkage.row(run).total(), int(own[run[0]])
-            if self._open is not None:
-                self._open.add(part)
-            else:
+        self._doubt(numbers, own, linkage)
+        for run in np.split(np.arange(len(own)), np.flatnonzero(np.diff(own)) + 1):
+            part, slot = linkage.row(run).total(), own[run[:1]]
+            if self._open is None:
                 self._open = part
-            if numbers[run[-1]] == registry[slot].members[-1]:
-                self._note(own[run[:1]], self._open)
+            else:
+                self._open.add(part)
+            if numbers[run[-1]] == self.rules.registry[int(slot[0])].members[-1]:
+                every = np.arange(self._n_slots)
+                self._note(slot, every, self._open.log_odds[None], self._open.time[None])
                 self._open = None
 
     def _doubt(self, numbers: Integers, own: Integers, linkage: Linkage) -> None:
@@ -95,14 +115,22 @@ class LinkageTable:
         is_better = best > np.maximum(self.rules.min_log_odds, stay + MOVE_MARGIN)
         self.doubtful += numbers[is_better].tolist()
 
-    def _note(self, own: Integers, linkage: Linkage) -> None:
-        """Keeps whom some identities (M slots) are in doubt with, of those that are younger, from
-        the linkage (M, S) of each or, of a single one, (S,)."""
-        log_odds, time = np.atleast_2d(linkage.log_odds, linkage.time)
-        is_younger = self._age > self._age[own][:, None]
-        one, other = np.nonzero((log_odds > self._in_doubt) & is_younger)
-        pairs = np.stack([own[one], other], axis=1)
+    def _note(self, own: Integers, others: Integers, log_odds: Floats, time: Floats) -> None:
+        """Keeps whom some identities (M slots) are in doubt with among others (K slots), from their
+        linkage (M, K): those that are younger, or alone beside several."""
+        age, others_age = self._age[own][:, None], self._age[others]
+        is_first = self._is_alone[others] > self._is_alone[own][:, None]
+        is_first |= (others_age > age) & (self._is_alone[others] == self._is_alone[own][:, None])
+        one, other = np.nonzero((log_odds > self._in_doubt) & is_first)
+        pairs = self._by_their_age(own[one], others[other])
         self._found.append(_InDoubt(pairs, log_odds[one, other], time[one, other]))
+
+    def _by_their_age(self, one: Integers, other: Integers) -> Integers:
+        """(M, 2) pairs of slots, the older first."""
+        pairs = np.stack([one, other], axis=1)
+        is_younger = self._age[one] > self._age[other]
+        pairs[is_younger] = pairs[is_younger, ::-1]
+        return pairs
 
     def merges(self) -> Iterator[tuple[int, int, float]]:
         """Pairs of slots to merge, the best linkage first, and the log odds that they are one
@@ -155,9 +183,7 @@ class LinkageTable:
         log_odds = merged.log_odds
         others = np.flatnonzero((log_odds > self._in_doubt) & (self._age >= 0))
         others = others[others != first]
-        pairs = np.stack([np.full(len(others), first), others], axis=1)
-        is_older = self._age[others] < self._age[first]
-        pairs[is_older] = pairs[is_older, ::-1]
+        pairs = self._by_their_age(np.full(len(others), first), others)
         return _InDoubt(pairs, log_odds[others], merged.time[others])
 
     def _agreeing(self, found: Sequence[_InDoubt]) -> list[_Merge]:

@@ -23,27 +23,28 @@ _CELLS = 65_536  # pairs that are scored at a time: what they need stays in a pr
 
 @dataclass(frozen=True, slots=True)
 class PairBlock:
-    """Pairs (B, N) of the tracklets in some ``rows`` (B,) with the whole window, and which of them
-    are ``excluded``: they cannot be one person, or cannot be compared."""
+    """Pairs (B, M) of the tracklets in some ``rows`` (B,) with those in ``others`` (M,), and which
+    of them are ``excluded``: they cannot be one person, or cannot be compared."""
 
     rows: Integers
+    others: Integers
     tables: ScoreTables
     cells: Cells
     excluded: Mask
 
     def scores(self) -> Scores:
-        """All scores (B, N)."""
+        """All scores (B, M)."""
         return self.tables.scores(self.cells, self.excluded)
 
     def odds(self) -> Odds:
-        """The log odds alone (B, N)."""
+        """The log odds alone (B, M)."""
         return self.tables.odds(self.cells, self.excluded)
 
     def candidates(self, odds: Odds) -> tuple[Integers, Integers, Floats]:
-        """The pairs (M,) that may be pseudo-pairs: rows of the window of both, and their P_a."""
+        """The pairs (K,) that may be pseudo-pairs: rows of the window of both, and their P_a."""
         at, p = self.tables.candidates(self.cells.flat, odds.log_odds.ravel(), self.excluded)
         mine, others = np.divmod(at, self.excluded.shape[1])
-        return self.rows[mine], others, p
+        return self.rows[mine], self.others[others], p
 
 
 class PairScorer:
@@ -140,31 +141,40 @@ class PairScorer:
         """Scores (M,) of one row with some others (M,), from its distances to all."""
         return self._of_rows(np.full(len(others), row), others, d[others], self._strangers(row))
 
-    def blocks(self, numbers: Sequence[int]) -> Iterator[PairBlock]:
-        """Some tracklets at a time against the whole window; asked only under a calibration."""
+    def blocks(
+        self, numbers: Sequence[int], others: slice | Integers = slice(None)
+    ) -> Iterator[PairBlock]:
+        """Some tracklets at a time against those in some rows, or the whole window; asked only
+        under a calibration."""
         gallery, tables = self.gallery, self._tables
         assert tables is not None
-        height = max(1, _CELLS // max(1, len(gallery)))
+        columns = np.arange(len(gallery))[others]
+        height = max(1, _CELLS // max(1, len(columns)))
         for start in range(0, len(numbers), _CHUNK):
             chunk = np.array(numbers[start : start + _CHUNK]) - gallery.first
-            d = gallery.distances(chunk)
+            d = gallery.distances(chunk, others)
             for low in range(0, len(chunk), height):
-                rows = chunk[low : low + height]
-                yield self._block(tables, rows, d[low : low + height])
+                part = slice(low, low + height)
+                number, times_s, excluded = self._between(tables, chunk[part], others)
+                for i, row in enumerate(chunk[part].tolist()):
+                    if strangers := self._strangers(row):
+                        excluded[i, np.isin(columns, strangers)] = True
+                cells = tables.cells(number, d[part], times_s)
+                yield PairBlock(chunk[part], columns, tables, cells, excluded)
 
-    def _block(self, tables: ScoreTables, rows: Integers, d: Vectors) -> PairBlock:
+    def _between(
+        self, tables: ScoreTables, rows: Integers, others: slice | Integers
+    ) -> tuple[Integers, Floats, Mask]:
+        """The model, the travel time (s) and whether they are excluded, of pairs of rows (B, M)."""
         gallery = self.gallery
-        cameras = gallery.cameras
-        mine = cameras[rows]
-        number = tables.numbers(gallery.camera_names, mine)[mine].take(cameras, axis=1)
-        cells = tables.cells(number, d, gallery.travel_times_s(rows))
-        excluded = (cells.times_s == 0) & (mine[:, None] == cameras)
-        if not gallery.comparable.all():
-            excluded |= ~(gallery.comparable[rows][:, None] & gallery.comparable)
-        for i, row in enumerate(rows.tolist()):
-            if strangers := self._strangers(row):
-                excluded[i, strangers] = True
-        return PairBlock(rows, tables, cells, excluded)
+        mine, theirs = gallery.cameras[rows], gallery.cameras[others]
+        number = tables.numbers(gallery.camera_names, mine)[mine].take(theirs, axis=1)
+        times_s = gallery.travel_times_s(rows, others)
+        excluded = (times_s == 0) & (mine[:, None] == theirs)
+        comparable = gallery.comparable
+        if not comparable.all():
+            excluded |= ~(comparable[rows][:, None] & comparable[others])
+        return number, times_s, excluded
 
     def one(self, number: int) -> Scores:
         """Scores of one tracklet against the whole window."""

@@ -365,22 +365,17 @@ class AssociationWindow:
 
     def _score_all(self) -> LinkageTable:
         """Fills new rankings and the linkage of all identities, in one pass over all pairs."""
-        gallery, identities = self.gallery, self.identities
-        slots = gallery.slots.copy()
-        table = LinkageTable(self.resolver.rules, identities.n_slots)
-        numbers = [n for slot in identities.slots for n in identities[slot].members]
+        gallery, table = self.gallery, LinkageTable(self.resolver.rules)
         candidates = [_NO_CANDIDATES]
-        for block in self.scorer.blocks(numbers):
-            odds = block.odds()
-            candidates.append(block.candidates(odds))
-            table.add(block.rows + gallery.first, odds, slots)
+        candidates += [block.candidates(odds) for block, odds in table.fill()]
         self.buddies = OnlineBestBuddies(self.scorer.association_row)
         one, other, p = (np.concatenate(part) for part in zip(*candidates, strict=True))
+        order = np.array(table.order, np.int64) - gallery.first
         turn = np.zeros(len(gallery), np.int64)
-        turn[np.array(numbers, np.int64) - gallery.first] = np.arange(len(numbers))
-        is_later = turn[one] > turn[other]  # each pair counts once, by the later one's distance
-        known = np.flatnonzero(slots != NO_SLOT)  # what was erased is nobody's
-        pairs = tuple(np.searchsorted(known, rows[is_later]) for rows in (one, other))
-        self.buddies.fill(gallery.numbers[known], gallery.cameras[known], pairs, p[is_later])
+        turn[order] = np.arange(len(order))
+        is_first = turn[one] < turn[other]  # each pair counts once, by the first one's distance
+        known = np.sort(order)  # what was erased is nobody's
+        pairs = tuple(np.searchsorted(known, rows[is_first]) for rows in (one, other))
+        self.buddies.fill(gallery.numbers[known], gallery.cameras[known], pairs, p[is_first])
         self.buddies.settle()
         return table

@@ -88,10 +88,9 @@ def best_identities(visits: PerfectVisits) -> list[str]:
     numbers = visits.gallery.numbers.tolist()
     for number in numbers:
         resolver.registry.create(number)
-    table = LinkageTable(resolver.rules, resolver.registry.n_slots)
-    slots = visits.gallery.slots.copy()
-    for block in scorer.blocks(numbers):
-        table.add(block.rows + visits.gallery.first, block.odds(), slots)
+    table = LinkageTable(resolver.rules)
+    for _ in table.fill():
+        pass
     resolver.revise(table, 0.0)
     return [resolver.registry.of(number).global_id for number in numbers]
 

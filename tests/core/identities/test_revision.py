@@ -29,7 +29,7 @@ def _site(seed: int) -> tuple[PairScorer, Groups]:
         ("ab"[int(rng.integers(2))], 7.0 * k, centres[rng.integers(5)] + rng.normal(size=3) * 2.0)
         for k in range(n)
     ]
-    scorer = scorer_of(seen, None, 5.0 - np.arange(N_DISTANCE_BINS))
+    scorer = scorer_of(seen, None, 5.0 - np.arange(N_DISTANCE_BINS, dtype=np.float64))
     of = rng.integers(0, n, n) if rng.random() < 0.5 else np.arange(n)
     groups = [np.flatnonzero(of == k).tolist() for k in range(n)]
     return scorer, sorted(group for group in groups if group)
@@ -64,14 +64,13 @@ def test_what_merges_is_what_average_linkage_over_all_pairs_merges(seed: int) ->
         for number in group[1:]:
             registry.join(number, registry.slot_of(group[0]))
     wanted = _by_brute_force(scorer, groups)
-    table = LinkageTable(IdentityRules(registry, scorer, min_log_odds=LEAST), registry.n_slots)
-    slots = scorer.gallery.slots.copy()
-    numbers = [n for slot in registry.slots for n in registry[slot].members]
-    for start in range(0, len(numbers), 4):  # identities go on from one block to the next
-        for block in scorer.blocks(numbers[start : start + 4]):
-            table.add(block.rows, block.odds(), slots)
+    table = LinkageTable(IdentityRules(registry, scorer, min_log_odds=LEAST))
+    scored = [block for block, _ in table.fill(at_once=4)]  # an identity is in several blocks
     for first, second, log_odds in table.merges():
         members = registry[first].members, registry[second].members
         assert log_odds == pytest.approx(_log_odds(scorer, *members), abs=1e-3)
         registry.merge(first, second)
     assert sorted(registry[slot].members for slot in registry.slots) == wanted
+    turn = {number: k for k, number in enumerate(table.order)}
+    pairs = [(i, j) for block in scored for i in block.rows for j in block.others]
+    assert sum(turn[i] < turn[j] for i, j in pairs) == len(turn) * (len(turn) - 1) // 2

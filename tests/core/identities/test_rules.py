@@ -34,9 +34,9 @@ def _merged(seen: list[Seen], by_pairs: float) -> list[tuple[int, int]]:
     scorer = scorer_of(seen, ONE_PERSON, by_pairs)
     half = len(seen) // 2
     rules = _grouped(scorer, [range(half), range(half, len(seen))])
-    table, slots = LinkageTable(rules, 2), scorer.gallery.slots.copy()
-    for block in scorer.blocks(range(len(seen))):
-        table.add(block.rows, block.odds(), slots)
+    table = LinkageTable(rules)
+    for _ in table.fill():
+        pass
     return [(first, second) for first, second, _ in table.merges()]
 
 
