@@ -6,7 +6,9 @@ maximisation finds the parts.
 
 Shared by all camera pairs are f0, and f1 of one kind (across cameras, or within one); pi and g1
 are each camera pair's own. So where time says little, distance says how many pairs are of one
-person, and where distance says little, time does. What is assumed of f1 / f0 is that it falls.
+person, and where distance says little, time does. What is assumed of f1 / f0 is that it falls, and
+of f1 within a camera that nobody looks less alike there than across cameras: pairs that lie farther
+apart are of people who look like each other.
 
 What nobody was seen to do yet is not impossible: f0 holds some of the same-person pairs and f1
 some of the others, and a camera pair borrows what it lacks from all: half of what its g1 starts
@@ -233,7 +235,8 @@ class _Problem:
         other = np.maximum(self.by_distance - same.sum(axis=0), 0.0) + 1e-9
         log_f0 = np.log(other / other.sum())
         borrowed = _BORROWED_PAIRS * same[0] / max(same[0].sum(), 1e-9)
-        ratio = np.stack([_falling(same[0], other), _falling(same[1] + borrowed, other)])
+        within = _no_farther(same[1] + borrowed, same[0])
+        ratio = np.stack([_falling(same[0], other), _falling(within, other)])
         k, t = len(self.kind), self.n_times
         times = weighted_counts(self.pair_time, self.same, k * t).reshape(k, t)
         by_pair = times.sum(axis=1)
@@ -258,6 +261,16 @@ class _Problem:
             pool = smoothed(times[mine].sum(axis=0), made.g0[mine].mean(axis=0))
             found[mine] = smoothed(times[mine], 0.5 * made.g0[mine] + 0.5 * pool)
         return found
+
+
+def _no_farther(counts: Floats, than: Floats) -> Floats:
+    """Counts by distance bin (D,), moved nearer where they lie farther than others do: at no
+    distance less of them is reached. The order of two distributions that likelihood keeps."""
+    n, n_others = counts.sum(), than.sum()
+    if not (n > 0 and n_others > 0):
+        return counts
+    reached = np.maximum(np.cumsum(counts) / n, np.cumsum(than) / n_others)
+    return np.asarray(n * np.diff(reached, prepend=0.0))
 
 
 def _falling(same: Floats, other: Floats) -> Floats:

@@ -98,6 +98,18 @@ def test_what_one_camera_pair_shows_is_used_for_another_whose_times_say_nothing(
     assert found[2] < 30
 
 
+@pytest.mark.parametrize(("apart", "is_person"), [(0.35, True), (0.25, True), (0.12, False)])
+def test_in_one_camera_nobody_looks_less_alike_than_across(apart: float, is_person: bool) -> None:
+    """Pairs of one camera that lie nearer than one person's do across cameras (front in the one,
+    back in the other), as near, and farther: these are look-alikes."""
+    walkers = drawn(6, 600, 40_000, 0.25)
+    here = drawn(7, 400, 20_000, apart, ("c", "c"), walk_s=None)
+    found = fit_mixture([walkers], [here], GRID)
+    assert found is not None
+    assert n_same(found)[0] == pytest.approx(600, rel=0.1)
+    assert n_same(found)[1] == pytest.approx(400, rel=0.2) if is_person else n_same(found)[1] < 100
+
+
 def test_where_nobody_is_shared_nothing_is_fitted() -> None:
     found = fitted(drawn(3, 0, 20_000, 0.2))
     assert found.links == [LinkStatus.NOT_LINKED]
