@@ -15,7 +15,8 @@ from stgal_stream.types import Floats, Tracklet
 
 DIM = 32
 _MOST_S = 100.0
-ONE_PERSON = WithinPersonScatter(2.0 * DIM, DIM, 4.0 * DIM, -5.0)
+ONE_PERSON = WithinPersonScatter(2.0 * DIM, DIM, 4.0 * DIM)
+LOG_PRIOR_ODDS = -5.0  # that any two tracklets are one person
 Seen = tuple[str, float, np.ndarray]  # camera, time (s), embedding
 
 
@@ -24,9 +25,9 @@ def scorer_of(
     scatter: WithinPersonScatter | None,
     by_pairs: float | Floats = 6.0,
 ) -> PairScorer:
-    """Tracklets of one moment each. Every pair's appearance says ``by_pairs`` for one person,
-    whoever the two are, or as much as their distance's bin does (D,); people take up to 100 s from
-    one camera to the next."""
+    """Tracklets of one moment each. Every pair's cameras and appearance say ``by_pairs`` for one
+    person, whoever the two are, or as much as their distance's bin does (D,); people take up to
+    100 s from one camera to the next."""
     gallery = Gallery()
     for number, (camera, time_s, vector) in enumerate(seen):
         name = (f"d{number}",)
@@ -36,9 +37,9 @@ def scorer_of(
     model = Calibration("1", "calibrated", 1.0, 1.0)
     ratio = np.where(model.grid.centres_s() <= _MOST_S, 2.0, -2.0)
     never, share = TravelTimeDistribution(10.0, 0.0), np.full(len(ratio), 0.5)
-    by_distance = np.full(N_DISTANCE_BINS, by_pairs)
+    by_distance = np.full(N_DISTANCE_BINS, by_pairs) - LOG_PRIOR_ODDS
     pairs = {
-        pair: PairModel(LinkStatus.LINKED, 20, never, share, ratio, by_distance)
+        pair: PairModel(LinkStatus.LINKED, 20, never, share, ratio, by_distance, LOG_PRIOR_ODDS)
         for pair in (("a", "a"), ("a", "b"), ("b", "b"))
     }
     scorer = PairScorer(gallery)

@@ -21,13 +21,14 @@ LEAST_LOG_ODDS = -2.2  # of a pseudo-pair: one to nine
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """What is known of pairs, arrays of one shape: the log odds of one person by appearance, what
-    the travel time adds to them, and the travel times in seconds. Log odds are NaN where nothing is
-    known; ``log_odds`` are the posterior ones, of both."""
+    """What is known of pairs, arrays of one shape: the log odds of one person by their cameras and
+    appearance, what the travel time adds to them, the travel times in seconds, and what the cameras
+    alone say. Log odds are NaN where nothing is known; ``log_odds`` are the posterior ones."""
 
     log_appearance: Floats
     log_time: Floats
     times_s: Floats
+    log_prior: Floats
     log_odds: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,12 +48,13 @@ class Scores:
     log_time: Floats
     times_s: Floats
     log_odds: Floats
+    log_prior: Floats
 
     def __getitem__(self, at: Any) -> Scores:
         """Those of some pairs; any index of numpy."""
         return Scores(
             self.p_visual[at], self.p_travel[at], self.p_association[at], self.log_appearance[at],
-            self.log_time[at], self.times_s[at], self.log_odds[at],
+            self.log_time[at], self.times_s[at], self.log_odds[at], self.log_prior[at],
         )  # fmt: skip
 
     @property
@@ -64,7 +66,7 @@ class Scores:
     def unknown(cls, times_s: Floats) -> Scores:
         """Before anything is learned: every P_a is 0, every log odds NaN."""
         zero, nothing = np.zeros(times_s.shape), np.full(times_s.shape, np.nan)
-        return cls(zero, zero, zero, nothing, zero, times_s, nothing)
+        return cls(zero, zero, zero, nothing, zero, times_s, nothing, zero)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,18 +149,19 @@ class ScoreTables:
         odds = self.odds(cells, excluded)
         return Scores(
             p_visual, p_travel, p_association, odds.log_appearance, odds.log_time, cells.times_s,
-            odds.log_odds,
+            odds.log_odds, odds.log_prior,
         )  # fmt: skip
 
     def odds(self, cells: Cells, excluded: Mask) -> Odds:
         """The log odds of pairs, of which some are ``excluded``."""
         found = self._interpolated(cells)
-        found += self._prior.take(cells.number)
+        log_prior = self._prior.take(cells.number)
+        found += log_prior
         np.clip(found, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=found)
         found[excluded] = np.nan
         at = cells.number * self.calibration.grid.n
         at += cells.bins
-        return Odds(found, self._log_time.take(at), cells.times_s)
+        return Odds(found, self._log_time.take(at), cells.times_s, log_prior)
 
     def candidates(self, cells: Cells, log_odds: Floats, excluded: Mask) -> tuple[Integers, Floats]:
         """Which pairs of one row may be pseudo-pairs (M,), and their P_a."""

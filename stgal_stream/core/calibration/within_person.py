@@ -62,13 +62,11 @@ class GroupMeans:
 
 @dataclass(frozen=True, slots=True)
 class WithinPersonScatter:
-    """Of a window: S, the degrees of freedom of its chi-square, T, the log prior odds that any
-    pair is one person, and L."""
+    """Of a window: S, the degrees of freedom of its chi-square, T, and L."""
 
     mean_square_same: float
     degrees_of_freedom: float
     mean_square_all: float
-    log_prior_odds: float
     lasting: float = 0.0
 
     @classmethod
@@ -87,12 +85,11 @@ class WithinPersonScatter:
         mean_square_all = float(centres**2 @ total) / n_total
         if mean_square_all <= mean_square_same:
             return None
-        log_prior_odds = math.log(n_same / (n_total - n_same))
         lasting = mean_square_same
         if within is not None and within.sum() >= _MIN_WITHIN:
             lasting = max(0.0, mean_square_same - _chi_square(edges, within)[0])
         freedom = float(2.0 / (9.0 * v))
-        return cls(mean_square_same, freedom, mean_square_all, log_prior_odds, lasting)
+        return cls(mean_square_same, freedom, mean_square_all, lasting)
 
     def deviations(self, one: GroupMean, others: GroupMeans) -> Floats:
         """(N,) by how many standard deviations groups lie farther from one than one person's do:
@@ -105,21 +102,21 @@ class WithinPersonScatter:
         v = 2.0 / (9.0 * self.degrees_of_freedom)
         return np.asarray((np.cbrt(ratio) - (1.0 - v)) / math.sqrt(v))
 
-    def log_odds(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
-        """(N,) the log odds that a group and each of the others, or groups pair by pair, are one
-        person and not two, from the distance of their means."""
-        return self.log_odds_at(_apart(one, others), self._expected(one, others))
+    def log_ratio(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
+        """(N,) by how much the distance of their means adds to the log odds that a group and each
+        of the others, or groups pair by pair, are one person and not two."""
+        return self.log_ratio_at(_apart(one, others), self._expected(one, others))
 
-    def pair_log_odds(self, groups: Sequence[GroupMean], pairs: Integers) -> Floats:
+    def pair_log_ratio(self, groups: Sequence[GroupMean], pairs: Integers) -> Floats:
         """(M,) the same of pairs (M, 2) among some groups."""
         many = GroupMeans.of(groups)
-        return self.log_odds(many[pairs[:, 0]], many[pairs[:, 1]])
+        return self.log_ratio(many[pairs[:, 0]], many[pairs[:, 1]])
 
-    def log_odds_at(self, square: Floats, same: Floats) -> Floats:
+    def log_ratio_at(self, square: Floats, same: Floats) -> Floats:
         """The same of squared distances of two groups' means, and ``expected_square`` of each."""
         different = same + self.mean_square_all - self.mean_square_same
         ratio = np.log(different / same) - square * (1.0 / same - 1.0 / different)
-        return 0.5 * self.degrees_of_freedom * ratio + self.log_prior_odds
+        return 0.5 * self.degrees_of_freedom * ratio
 
     def _expected(self, one: GroupMean | GroupMeans, others: GroupMeans) -> Floats:
         return self.expected_square(

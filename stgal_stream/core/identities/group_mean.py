@@ -84,30 +84,29 @@ def are_too_far(
     return found
 
 
-def group_log_odds(
+def group_log_ratio(
     scatter: WithinPersonScatter | None, one: GroupMean | None, others: Sequence[GroupMean | None]
 ) -> Floats:
-    """(N,) the log odds by appearance that groups are one person with one of them; minus infinity
-    where nothing is known."""
+    """(N,) by how much the looks of groups add to the log odds that they are one person with one of
+    them; minus infinity where nothing is known."""
     found = np.full(len(others), -np.inf)
     at, known = _known(others)
     if scatter is not None and one is not None and known:
-        found[at] = scatter.log_odds(one, GroupMeans.of(known))
+        found[at] = scatter.log_ratio(one, GroupMeans.of(known))
     return found
 
 
-def pair_log_odds(
+def pair_log_ratio(
     scatter: WithinPersonScatter | None, groups: Sequence[GroupMean | None], pairs: Integers
 ) -> Floats:
-    """(M,) the log odds by appearance that pairs (M, 2) of groups are one person; minus infinity
-    where nothing is known."""
+    """(M,) the same for pairs (M, 2) of groups."""
     found = np.full(len(pairs), -np.inf)
     is_known = np.array([group is not None for group in groups], bool)
     at = np.flatnonzero(is_known[pairs].all(axis=1))
     known = [group for group in groups if group is not None]
     if scatter is not None and len(at):
         position = np.cumsum(is_known) - 1
-        found[at] = scatter.pair_log_odds(known, position[pairs[at]])
+        found[at] = scatter.pair_log_ratio(known, position[pairs[at]])
     return found
 
 

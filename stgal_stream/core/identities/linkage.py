@@ -21,11 +21,12 @@ from stgal_stream.types import Floats, Integers
 @dataclass(slots=True)
 class Linkage:
     """By slot (S,), of several (B, S), or between slots (S, S): how many pairs are known, the sum
-    of their log odds by appearance, the least time between two tracklets (s) and the log time ratio
-    there."""
+    of their log odds by cameras and appearance, and by cameras alone, the least time between two
+    tracklets (s) and the log time ratio there."""
 
     n: Floats
     appearance: Floats
+    prior: Floats
     nearest_s: Floats
     time: Floats
 
@@ -49,13 +50,16 @@ class Linkage:
         n = np.bincount(at, minlength=size + 1).astype(np.float64)
         # Of nothing it is counted in whole numbers, whatever the weights.
         appearance = np.bincount(at, scores.log_appearance.ravel(), minlength=size + 1)
-        parts = (n, appearance.astype(np.float64), nearest_s, time)
+        prior = np.bincount(at, scores.log_prior.ravel(), minlength=size + 1)
+        sums = (part.astype(np.float64) for part in (appearance, prior))
+        parts = (n, *sums, nearest_s, time)
         return cls(*(part[:size].reshape(shape) for part in parts))
 
     def add(self, other: Linkage) -> None:
         """Adds that of another tracklet of the same identity."""
         self.n += other.n
         self.appearance += other.appearance
+        self.prior += other.prior
         nearer = other.nearest_s < self.nearest_s
         self.nearest_s[nearer] = other.nearest_s[nearer]
         self.time[nearer] = other.time[nearer]
@@ -64,19 +68,22 @@ class Linkage:
         """(S,) that of an identity, from its tracklets' (B, S)."""
         nearest, at = self.nearest_s.argmin(axis=0), np.arange(self.n.shape[1])
         return Linkage(
-            self.n.sum(axis=0), self.appearance.sum(axis=0), self.nearest_s[nearest, at],
-            self.time[nearest, at],
+            self.n.sum(axis=0), self.appearance.sum(axis=0), self.prior.sum(axis=0),
+            self.nearest_s[nearest, at], self.time[nearest, at],
         )  # fmt: skip
 
     def row(self, i: int | Integers) -> Linkage:
         """(M, S) that of some rows of several; (S,) of one, in the same memory."""
-        return Linkage(self.n[i], self.appearance[i], self.nearest_s[i], self.time[i])
+        return Linkage(*(values[i] for values in self._parts))
 
     def square(self, start: int, n: int) -> Linkage:
         """(n, n) of (S,), from a slot on, in memory of its own."""
         part = slice(start, start + n * n)
-        parts = (self.n, self.appearance, self.nearest_s, self.time)
-        return Linkage(*(values[part].reshape(n, n).copy() for values in parts))
+        return Linkage(*(values[part].reshape(n, n).copy() for values in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Floats, ...]:
+        return self.n, self.appearance, self.prior, self.nearest_s, self.time
 
     def merge(self, into: int, gone: int) -> None:
         """One of the identities of an (S, S) linkage was merged into another: what was known of it
@@ -91,9 +98,15 @@ class Linkage:
     def _gather(self, kept: Any, other: Any) -> None:
         self.n[kept] += self.n[other]
         self.appearance[kept] += self.appearance[other]
+        self.prior[kept] += self.prior[other]
         nearer = self.nearest_s[other] < self.nearest_s[kept]
         self.nearest_s[kept] = np.where(nearer, self.nearest_s[other], self.nearest_s[kept])
         self.time[kept] = np.where(nearer, self.time[other], self.time[kept])
+
+    @property
+    def log_prior(self) -> Floats:
+        """What cameras alone say, shaped as the rest: the mean over pairs."""
+        return np.asarray(self.prior / np.maximum(self.n, 1.0))
 
     @property
     def log_odds(self) -> Floats:

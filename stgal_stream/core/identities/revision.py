@@ -30,15 +30,16 @@ IN_DOUBT = 4.0  # so far under the log odds that a merge needs, the groups decid
 @dataclass(frozen=True, slots=True)
 class _InDoubt:
     """Pairs (M, 2) of identities (slots, the older first) that are in doubt at least: the log odds
-    of their linkage and what time says of them, (M,) each."""
+    of their linkage and what cameras and time say of them, (M,) each."""
 
     slots: Integers
     log_odds: Floats
+    prior: Floats
     time: Floats
 
 
 # To merge next: minus log odds, the two identities by age, and what a pair in doubt holds.
-_Merge = tuple[float, int, int, tuple[int, int], float]
+_Merge = tuple[float, int, int, tuple[int, int], tuple[float, float]]
 
 
 class LinkageTable:
@@ -85,7 +86,13 @@ class LinkageTable:
             later = np.array(alone[start:]) - first
             for block in scorer.blocks(alone[start : start + at_once], later):
                 odds = block.odds()
-                self._note(slots[block.rows], slots[block.others], odds.log_odds, odds.log_time)
+                self._note(
+                    slots[block.rows],
+                    slots[block.others],
+                    odds.log_odds,
+                    odds.log_prior,
+                    odds.log_time,
+                )
                 yield block, odds
 
     def _add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
@@ -102,7 +109,8 @@ class LinkageTable:
                 self._open.add(part)
             if numbers[run[-1]] == self.rules.registry[int(slot[0])].members[-1]:
                 every = np.arange(self._n_slots)
-                self._note(slot, every, self._open.log_odds[None], self._open.time[None])
+                found = self._open.log_odds, self._open.log_prior, self._open.time
+                self._note(slot, every, *(values[None] for values in found))
                 self._open = None
 
     def _doubt(self, numbers: Integers, own: Integers, linkage: Linkage) -> None:
@@ -115,7 +123,9 @@ class LinkageTable:
         is_better = best > np.maximum(self.rules.min_log_odds, stay + MOVE_MARGIN)
         self.doubtful += numbers[is_better].tolist()
 
-    def _note(self, own: Integers, others: Integers, log_odds: Floats, time: Floats) -> None:
+    def _note(
+        self, own: Integers, others: Integers, log_odds: Floats, prior: Floats, time: Floats
+    ) -> None:
         """Keeps whom some identities (M slots) are in doubt with among others (K slots), from their
         linkage (M, K): those that are younger, or alone beside several."""
         age, others_age = self._age[own][:, None], self._age[others]
@@ -123,7 +133,8 @@ class LinkageTable:
         is_first |= (others_age > age) & (self._is_alone[others] == self._is_alone[own][:, None])
         one, other = np.nonzero((log_odds > self._in_doubt) & is_first)
         pairs = self._by_their_age(own[one], others[other])
-        self._found.append(_InDoubt(pairs, log_odds[one, other], time[one, other]))
+        at = one, other
+        self._found.append(_InDoubt(pairs, log_odds[at], prior[at], time[at]))
 
     def _by_their_age(self, one: Integers, other: Integers) -> Integers:
         """(M, 2) pairs of slots, the older first."""
@@ -141,11 +152,12 @@ class LinkageTable:
         heap = self._agreeing(self._found)
         heapq.heapify(heap)
         while heap:
-            by_pairs, older, younger, n_merges, time = heapq.heappop(heap)
+            by_pairs, older, younger, n_merges, about = heapq.heappop(heap)
             first, second = self._by_age[older], self._by_age[younger]
             if n_merges != self._merges_of(first, second) or self.rules.are_apart(first, second):
                 continue
-            as_groups = self.rules.log_odds_as_groups(np.array([[first, second]]), np.array([time]))
+            pair, prior_and_time = np.array([[first, second]]), np.array(about)[:, None]
+            as_groups = self.rules.log_odds_as_groups(pair, *prior_and_time)
             both = self._linkage_of(first), self._linkage_of(second)
             yield first, second, max(-by_pairs, float(as_groups[0]))
             for entry in self._agreeing([self._merge(first, second, both)]):
@@ -184,25 +196,27 @@ class LinkageTable:
         others = np.flatnonzero((log_odds > self._in_doubt) & (self._age >= 0))
         others = others[others != first]
         pairs = self._by_their_age(np.full(len(others), first), others)
-        return _InDoubt(pairs, log_odds[others], merged.time[others])
+        prior = merged.log_prior
+        return _InDoubt(pairs, log_odds[others], prior[others], merged.time[others])
 
     def _agreeing(self, found: Sequence[_InDoubt]) -> list[_Merge]:
         """The pairs in doubt whose linkage favours a merge or, where it does not, the two as
         groups."""
         if not found:
             return []
-        slots = np.concatenate([each.slots for each in found])
-        log_odds = np.concatenate([each.log_odds for each in found])
-        time = np.concatenate([each.time for each in found])
+        slots, log_odds, prior, time = (
+            np.concatenate(parts)
+            for parts in zip(*((f.slots, f.log_odds, f.prior, f.time) for f in found), strict=True)
+        )
         agree = log_odds > self.rules.min_log_odds
         asked = np.flatnonzero(~agree)
-        as_groups = self.rules.log_odds_as_groups(slots[asked], time[asked])
+        as_groups = self.rules.log_odds_as_groups(slots[asked], prior[asked], time[asked])
         agree[asked] = as_groups > self.rules.min_log_odds
         return [
-            (-by_pairs, *ages, self._merges_of(*pair), by_time)
-            for pair, ages, by_pairs, by_time in zip(
+            (-by_pairs, *ages, self._merges_of(*pair), (by_cameras, by_time))
+            for pair, ages, by_pairs, by_cameras, by_time in zip(
                 slots[agree].tolist(), self._age[slots[agree]].tolist(),
-                log_odds[agree].tolist(), time[agree].tolist(), strict=True,
+                log_odds[agree].tolist(), prior[agree].tolist(), time[agree].tolist(), strict=True,
             )
         ]  # fmt: skip
 

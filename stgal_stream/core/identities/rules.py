@@ -22,10 +22,10 @@ from stgal_stream.core.gallery.known_negatives import are_known_negatives, simul
 from stgal_stream.core.identities.constraints import Constraints
 from stgal_stream.core.identities.group_mean import (
     are_too_far,
-    group_log_odds,
+    group_log_ratio,
     group_mean,
     group_means,
-    pair_log_odds,
+    pair_log_ratio,
 )
 from stgal_stream.core.identities.linkage import Linkage
 from stgal_stream.core.identities.registry import IdentityRegistry
@@ -56,10 +56,10 @@ class _KnownMean:
     mean: GroupMean | None
 
 
-def as_groups(log_odds: Floats, log_time: Floats) -> Floats:
-    """Log odds of one person for groups, from those by appearance, which say no more than a single
-    measurement may, and what time says."""
-    return np.asarray(np.minimum(log_odds, LOG_ODDS_LIMIT) + log_time)
+def as_groups(log_ratio: Floats, log_prior: Floats, log_time: Floats) -> Floats:
+    """Log odds of one person for groups: what their looks and cameras say, which is no more than a
+    single measurement may, and what time says."""
+    return np.asarray(np.minimum(log_ratio + log_prior, LOG_ODDS_LIMIT) + log_time)
 
 
 class IdentityRules:
@@ -125,7 +125,8 @@ class IdentityRules:
         too_far = are_too_far(self._scatter, own, means).tolist()
         near = [i for i, is_too_far in enumerate(too_far) if not is_too_far]
         if len(near) > 1:
-            by_groups = group_log_odds(self._scatter, own, means) + linkage.time[at]
+            by_groups = group_log_ratio(self._scatter, own, means)
+            by_groups += linkage.log_prior[at] + linkage.time[at]
             created = [self.registry[slots[k]].created for k in at]
             near.sort(key=lambda i: (-by_groups[i], -log_odds[at[i]], created[i]))
         return [Candidate(slots[at[i]], log_odds[at[i]]) for i in near]
@@ -161,17 +162,17 @@ class IdentityRules:
             linkage.add(Linkage.of(scores(number), chosen, 1))
         return bool(linkage.log_odds[0] > self.min_log_odds)
 
-    def log_odds_as_groups(self, pairs: Integers, log_time: Floats) -> Floats:
+    def log_odds_as_groups(self, pairs: Integers, log_prior: Floats, log_time: Floats) -> Floats:
         """(M,) log odds of one person for pairs (M, 2) of identities (slots) as groups, with what
-        time says (M,)."""
+        cameras and time say (M,)."""
         found, dim = np.full(len(pairs), -np.inf), self.scorer.gallery.embeddings.shape[1]
         size = max(1, _PAIR_NUMBERS // max(1, dim))
         for start in range(0, len(pairs), size):
             part = slice(start, start + size)
             slots, at = np.unique(pairs[part], return_inverse=True)
             means = self._means_of(slots.tolist())
-            found[part] = pair_log_odds(self._scatter, means, at.reshape(-1, 2))
-        return as_groups(found, log_time)
+            found[part] = pair_log_ratio(self._scatter, means, at.reshape(-1, 2))
+        return as_groups(found, log_prior, log_time)
 
     def are_apart(self, first: int, second: int) -> bool:
         """Whether two identities (slots) are two people by an operator's word, were seen in one

@@ -165,12 +165,13 @@ def _linkage(
 ) -> Linkage:
     """The linkage (C,) of pairs of tracklets (M, 2) at these distances (M,), by cell (M, 2)."""
     appearance = np.full(len(numbers), np.nan)
-    log_time, times_s = np.zeros(len(numbers)), np.zeros(len(numbers))
+    log_time, times_s, log_prior = np.zeros((3, len(numbers)))
     for at, scores in scorer.of_pairs(numbers, d):
         known = np.isfinite(scores.log_odds)
         appearance[at] = np.where(known, scores.log_appearance, np.nan)
         log_time[at], times_s[at] = scores.log_time, scores.times_s
-    twice = (np.repeat(values, 2) for values in (appearance, log_time, times_s))
+        log_prior[at] = scores.log_prior
+    twice = (np.repeat(values, 2) for values in (appearance, log_time, times_s, log_prior))
     return Linkage.of(Odds(*twice), cells.ravel(), n_cells)
 
 
@@ -212,7 +213,8 @@ class Clusters:
         )
         square, linkage = self._square[rows], self._linkage.row(rows)
         log_odds = linkage.log_odds
-        grouped = as_groups(self._scatter.log_odds_at(square, same), linkage.time)
+        log_ratio = self._scatter.log_ratio_at(square, same)
+        grouped = as_groups(log_ratio, linkage.log_prior, linkage.time)
         agree = (grouped > self._limit) & (log_odds > self._limit - IN_DOUBT)
         are_one = (log_odds > self._limit) | agree
         apart = self._scatter.deviations_at(square, same)

@@ -20,7 +20,7 @@ from stgal_stream.core.tracklets.site_clock import SiteClock, SiteClockState
 from stgal_stream.settings import TrackerSettings
 
 # Another version is another mathematics or another shape: its snapshots are left aside.
-STATE_VERSION = "18"
+STATE_VERSION = "19"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,20 @@ class Pairs:
     def __init__(self, seed: int, n: int, n_slots: int) -> None:
         rng = np.random.default_rng(seed)
         self.slots = rng.integers(0, n_slots, n)
-        self.appearance, self.time, self.times_s = (
+        self.appearance, self.time, self.prior, self.times_s = (
             np.triu(m, 1) + np.triu(m, 1).T
-            for m in (rng.normal(size=(n, n)), rng.normal(size=(n, n)), rng.random((n, n)) * 99)
+            for m in (*rng.normal(size=(3, n, n)), rng.random((n, n)) * 99)
         )
         np.fill_diagonal(self.appearance, np.nan)
         hidden = np.triu(rng.random((n, n)) < 0.2, 1)
         self.appearance[hidden | hidden.T] = np.nan
 
     def scores(self, i: int | Integers) -> Odds:
-        return Odds(self.appearance[i], self.time[i], self.times_s[i])
+        return Odds(self.appearance[i], self.time[i], self.times_s[i], self.prior[i])
+
+    def brute_prior(self, one: list[int], other: list[int]) -> float:
+        known = [(i, j) for i in one for j in other if not np.isnan(self.appearance[i, j])]
+        return float(np.mean([self.prior[p] for p in known])) if known else 0.0
 
     def brute(self, one: list[int], other: list[int]) -> float:
         known = [(i, j) for i in one for j in other if not np.isnan(self.appearance[i, j])]
@@ -60,6 +64,7 @@ def test_linkage_is_the_mean_over_all_pairs_and_the_nearest_time(
         for slot, other in zip(slots, groups, strict=True):
             if one != other:
                 assert row.log_odds[slot] == pytest.approx(pairs.brute(one, other))
+                assert row.log_prior[slot] == pytest.approx(pairs.brute_prior(one, other))
     if len(groups) > 2:
         rows[0].add(rows[1])
         for row in rows[2:]:

@@ -99,7 +99,9 @@ def test_no_identity_that_the_linkage_favours_is_missed(seed: int) -> None:
     appearance[rng.random(n) < 0.2] = np.nan
     time, nothing = rng.normal(0.0, 2.0, n), np.zeros(n)
     times_s = rng.choice([1.0, 2.0, 5.0], n)
-    scores = Scores(nothing, nothing, nothing, appearance, time, times_s, appearance + time)
+    scores = Scores(
+        nothing, nothing, nothing, appearance, time, times_s, appearance + time, nothing
+    )
     log_odds = Linkage.of(scores, gallery.slots[:n], registry.n_slots).log_odds
     found = {c.slot: c.log_odds for c in rules.candidates(n, GatedScores.whole(scores))}
     assert found == {k: log_odds[k] for k in np.flatnonzero(log_odds > LEAST).tolist()}

@@ -12,7 +12,7 @@ from stgal_stream.core.calibration.within_person import MAX_DEVIATION, GroupMean
 from stgal_stream.core.identities.expected_precision import ExpectedPrecision
 from stgal_stream.core.identities.group_mean import (
     are_too_far,
-    group_log_odds,
+    group_log_ratio,
     group_mean,
 )
 from stgal_stream.core.identities.registry import IdentityRegistry
@@ -94,7 +94,7 @@ def test_what_can_be_compared_with_nothing_says_nothing_and_stays() -> None:
     known = group_mean(scorer.gallery, [0, 1])
     assert not are_too_far(ONE_PERSON, group_mean(scorer.gallery, lost), [known]).any()
     assert are_too_far(ONE_PERSON, known, [None, known]).tolist() == [False, False]
-    assert group_log_odds(ONE_PERSON, known, [None])[0] == -np.inf
+    assert group_log_ratio(ONE_PERSON, known, [None])[0] == -np.inf
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -192,18 +192,16 @@ def _one_by_one(numbers: Sequence[int], rules: IdentityRules) -> set[frozenset[i
 
     def judged(one: list[int], other: list[int]) -> tuple[float, float] | None:
         pairs = [(scorer.one(i), j - scorer.gallery.first) for i in one for j in other]
-        known = [(s.times_s[j], s.log_appearance[j], s.log_time[j]) for s, j in pairs]
-        nearest = min(time_s for time_s, _, _ in known)
-        time = next(log_time for time_s, _, log_time in known if time_s == nearest)
-        linkage = float(np.mean([appearance for _, appearance, _ in known]) + time)
+        nearest = min(s.times_s[j] for s, j in pairs)
+        time = next(s.log_time[j] for s, j in pairs if s.times_s[j] == nearest)
+        linkage = float(np.mean([s.log_appearance[j] for s, j in pairs]) + time)
+        prior = float(np.mean([s.log_prior[j] for s, j in pairs]))
         means = [group_mean(scorer.gallery, group) for group in (one, other)]
         assert means[0] is not None
         assert means[1] is not None
         deviation = float(scatter.deviations(means[0], GroupMeans.of([means[1]]))[0])
-        by_group = min(
-            float(scatter.log_odds(means[0], GroupMeans.of([means[1]]))[0]), LOG_ODDS_LIMIT
-        )
-        by_group += time
+        by_looks = float(scatter.log_ratio(means[0], GroupMeans.of([means[1]]))[0])
+        by_group = min(by_looks + prior, LOG_ODDS_LIMIT) + time
         agree = linkage > limit or (linkage > limit - IN_DOUBT and by_group > limit)
         return (-linkage, deviation) if agree and deviation <= MAX_DEVIATION else None
 

@@ -120,5 +120,5 @@ def test_before_anything_is_learned_nothing_is_alike() -> None:
 def test_the_best_is_the_first_of_equals(is_asked: bool) -> None:
     p = np.array([0.0, 0.5, 0.2, 0.5])
     odds = np.zeros(4)
-    found = GatedScores.whole(Scores(p, p, p, odds, odds, odds, odds))
+    found = GatedScores.whole(Scores(p, p, p, odds, odds, odds, odds, odds))
     assert found.best(np.array([True, is_asked, True, True])) == ((1 if is_asked else 3), 0.5)
