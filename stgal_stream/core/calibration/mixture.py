@@ -45,7 +45,7 @@ _STRIDES = 40  # of three steps each; a dozen are enough nearly always
 _TOLERANCE = 0.02  # of log odds, between two strides: no decision hangs on less
 _STRAY_SHARE = 2e-3  # of all same-person pairs, added as others to each distance bin
 _UNLIKE_SHARE = 0.005  # of a person's sightings look like nobody's, or anybody's
-_BORROWED_PAIRS = 20.0  # of f1 across cameras, that f1 within one starts from
+_BORROWED_PAIRS = 20.0  # of f1 across cameras, that f1 within one starts from, and back
 _PRIOR_PAIRS = 0.1  # of one person, that each camera pair starts from
 _OWN_TIMES = 9.0  # odds against a law of time of a camera pair's own, before it has bet
 _HINT = 1.0  # log e-value: from there on best buddies are worth to start from
@@ -264,12 +264,12 @@ class _Problem:
 
 
 def _no_farther(counts: Floats, than: Floats) -> Floats:
-    """Counts by distance bin (D,), moved nearer where they lie farther than others do: at no
-    distance less of them is reached. The order of two distributions that likelihood keeps."""
-    n, n_others = counts.sum(), than.sum()
-    if not (n > 0 and n_others > 0):
-        return counts
-    reached = np.maximum(np.cumsum(counts) / n, np.cumsum(than) / n_others)
+    """Counts by distance bin (D,), moved nearer where they lie farther than others do: within any
+    distance lies at least the share of them that lies there of the others. Of few others, whose law
+    is hardly known, that says little."""
+    n = max(float(counts.sum()), 1e-9)
+    others = than + _BORROWED_PAIRS * counts / n
+    reached = np.maximum(np.cumsum(counts) / n, np.cumsum(others) / max(others.sum(), 1e-9))
     return np.asarray(n * np.diff(reached, prepend=0.0))
 
 

@@ -24,7 +24,7 @@ _NUMBERS = 1 << 20  # in float64, of tracklets that are averaged at a time: 8 MB
 def group_mean(gallery: Gallery, numbers: Sequence[int]) -> GroupMean | None:
     """The mean of the means of a group's episodes; None where none of its tracklets can be
     compared."""
-    if len(numbers) > 1:
+    if len(numbers) != 1:
         return group_means(gallery, [numbers])[0]
     at = np.array(numbers) - gallery.first
     is_known = gallery.comparable[at].all()
@@ -68,8 +68,8 @@ def _group_means(gallery: Gallery, groups: Sequence[Sequence[int]]) -> list[Grou
     means = np.add.reduceat(episodes, firsts, axis=0) / n[:, None]
     n_cameras = np.add.reduceat(is_camera.astype(np.int64), np.flatnonzero(is_group))
     counts = zip(which[is_group].tolist(), n.tolist(), n_cameras.tolist(), strict=True)
-    for k, (group, n_episodes, cameras) in enumerate(counts):
-        found[group] = GroupMean(means[k].copy(), n_episodes, cameras)
+    for k, (group, n_episodes, n_seen_by) in enumerate(counts):
+        found[group] = GroupMean(means[k].copy(), n_episodes, n_seen_by)
     return found
 
 

@@ -72,8 +72,8 @@ class Linkage:
             self.nearest_s[nearest, at], self.time[nearest, at],
         )  # fmt: skip
 
-    def row(self, i: int | Integers) -> Linkage:
-        """(M, S) that of some rows of several; (S,) of one, in the same memory."""
+    def row(self, i: Integers) -> Linkage:
+        """(M, S) that of some rows."""
         return Linkage(*(values[i] for values in self._parts))
 
     def square(self, start: int, n: int) -> Linkage:

@@ -25,6 +25,10 @@ from stgal_stream.types import Floats, Integers
 # costs those who listen more than a doubtful tracklet does.
 MOVE_MARGIN = 1.0
 IN_DOUBT = 4.0  # so far under the log odds that a merge needs, the groups decide
+_ROWS = 256  # tracklets that are compared with others at a time
+_COLUMNS = 4_096  # of those that are alone, compared with at a time: no copy of all embeddings
+_PAIRS = 1 << 17  # in doubt, before the groups decide on them: 5 MB
+_MAX_LINKAGES = 64  # of identities that have merged: 50 MB beside 20,000 others
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,9 @@ class LinkageTable:
     """Which identities may merge by the linkage between all of them, and which tracklets may belong
     elsewhere; to be filled once.
 
-    Law: of two identities nothing is kept unless they are in doubt at least. The linkage of one
-    with all others is held while its tracklets come in, and again once it is asked to merge. Of two
-    tracklets that are alone the linkage is their pair's own.
+    Law: of two identities nothing is kept unless their linkage or the two as groups favour a
+    merge. The linkage of one with all others is held while its tracklets come in, and for some
+    that have merged. Of two tracklets that are alone the linkage is their pair's own.
     """
 
     def __init__(self, rules: IdentityRules) -> None:
@@ -68,11 +72,13 @@ class LinkageTable:
         self._alone = [registry[slot].members[0] for slot in alone]
         self.order = self._of_several + self._alone
         self._open: Linkage | None = None  # of the identity whose tracklets come in
-        self._found: list[_InDoubt] = []
-        self._merging: dict[int, Linkage] = {}  # by slot, of identities that have merged
+        self._in_doubt_now: list[_InDoubt] = []  # on which the groups have not decided yet
+        self._n_in_doubt = 0
+        self._next: list[_Merge] = []  # a heap from the first merge on
+        self._merged: dict[int, Linkage] = {}  # by slot, those that merged last at the end
         self._n_merges = Counter[int]()
 
-    def fill(self, at_once: int = 256) -> Iterator[tuple[PairBlock, Odds]]:
+    def fill(self, at_once: int = _ROWS) -> Iterator[tuple[PairBlock, Odds]]:
         """Scores all pairs of the window, some tracklets at a time. Each pair is in a block whose
         row stands before the other one in ``order``; it may be in another as well."""
         several, alone, scorer = self._of_several, self._alone, self.rules.scorer
@@ -83,17 +89,17 @@ class LinkageTable:
                 self._add(block.rows + first, odds, slots)
                 yield block, odds
         for start in range(0, len(alone), at_once):
-            later = np.array(alone[start:]) - first
-            for block in scorer.blocks(alone[start : start + at_once], later):
-                odds = block.odds()
-                self._note(
-                    slots[block.rows],
-                    slots[block.others],
-                    odds.log_odds,
-                    odds.log_prior,
-                    odds.log_time,
-                )
-                yield block, odds
+            numbers = alone[start : start + at_once]
+            for from_ in range(start, len(alone), _COLUMNS):
+                later = np.array(alone[from_ : from_ + _COLUMNS]) - first
+                for block in scorer.blocks(numbers, later):
+                    odds = block.odds()
+                    # As a linkage has them: those of ``odds`` are limited, which makes ties.
+                    log_odds = odds.log_appearance + odds.log_time
+                    own, others = slots[block.rows], slots[block.others]
+                    self._note(own, others, log_odds, odds.log_prior, odds.log_time)
+                    yield block, odds
+        self._decide()
 
     def _add(self, numbers: Integers, odds: Odds, slots: Integers) -> None:
         """Adds the odds (B, N) of tracklets of several against the whole window, whose tracklets
@@ -134,7 +140,15 @@ class LinkageTable:
         one, other = np.nonzero((log_odds > self._in_doubt) & is_first)
         pairs = self._by_their_age(own[one], others[other])
         at = one, other
-        self._found.append(_InDoubt(pairs, log_odds[at], prior[at], time[at]))
+        self._in_doubt_now.append(_InDoubt(pairs, log_odds[at], prior[at], time[at]))
+        self._n_in_doubt += len(pairs)
+        if self._n_in_doubt > _PAIRS:
+            self._decide()
+
+    def _decide(self) -> None:
+        """Keeps of the pairs in doubt those that may merge."""
+        found, self._in_doubt_now, self._n_in_doubt = self._in_doubt_now, [], 0
+        self._next += self._agreeing(found)
 
     def _by_their_age(self, one: Integers, other: Integers) -> Integers:
         """(M, 2) pairs of slots, the older first."""
@@ -145,11 +159,12 @@ class LinkageTable:
 
     def merges(self) -> Iterator[tuple[int, int, float]]:
         """Pairs of slots to merge, the best linkage first, and the log odds that they are one
-        person, as pairs or as groups; the second goes into the first.
+        person, as pairs or as groups; the second goes into the first. To be asked once, after
+        ``fill``.
 
-        The caller merges between two ``next`` calls.
+        The caller has merged each when it asks for the next.
         """
-        heap = self._agreeing(self._found)
+        heap = self._next
         heapq.heapify(heap)
         while heap:
             by_pairs, older, younger, n_merges, about = heapq.heappop(heap)
@@ -168,7 +183,7 @@ class LinkageTable:
 
     def _linkage_of(self, slot: int) -> Linkage:
         """(S,) of an identity with all, in memory of its own."""
-        known = self._merging.pop(slot, None)
+        known = self._merged.pop(slot, None)
         if known is not None:
             return known
         scorer, members = self.rules.scorer, self.rules.registry[slot].members
@@ -189,8 +204,10 @@ class LinkageTable:
         self._age[second] = -1
         merged, other = both
         merged.add(other)
-        self._merging[first] = merged
-        for linkage in self._merging.values():
+        self._merged[first] = merged
+        if len(self._merged) > _MAX_LINKAGES:
+            del self._merged[next(iter(self._merged))]
+        for linkage in self._merged.values():
             linkage.merge_columns(first, second)
         log_odds = merged.log_odds
         others = np.flatnonzero((log_odds > self._in_doubt) & (self._age >= 0))

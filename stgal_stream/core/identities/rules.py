@@ -125,6 +125,7 @@ class IdentityRules:
         too_far = are_too_far(self._scatter, own, means).tolist()
         near = [i for i, is_too_far in enumerate(too_far) if not is_too_far]
         if len(near) > 1:
+            # Not limited as ``as_groups`` is: who is nearest is asked, not how surely.
             by_groups = group_log_ratio(self._scatter, own, means)
             by_groups += linkage.log_prior[at] + linkage.time[at]
             created = [self.registry[slots[k]].created for k in at]

@@ -141,10 +141,13 @@ def _compared(
         start += sum(map(len, episodes))
     at, where = np.concatenate(pairs), np.concatenate(cells)
     linkage = _linkage(scorer, numbers[at], d[at[:, 0], at[:, 1]], where, n_cells)
+    found = group_means(scorer.gallery, [one for _, many in identities for one in many])
     # What cannot be compared with anything was left out, so each has a mean.
-    means = iter(group_means(scorer.gallery, [one for _, many in identities for one in many]))
+    means = [mean for mean in found if mean is not None]
+    assert len(means) == len(found)
+    of_each = iter(means)
     for (slot, episodes), begin in zip(identities, begins, strict=True):
-        own = [mean for mean in islice(means, len(episodes)) if mean is not None]
+        own = list(islice(of_each, len(episodes)))
         yield Episodes(slot, episodes, own, linkage.square(begin, len(episodes)))
 
 

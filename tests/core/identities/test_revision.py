@@ -29,7 +29,8 @@ def _site(seed: int) -> tuple[PairScorer, Groups]:
         ("ab"[int(rng.integers(2))], 7.0 * k, centres[rng.integers(5)] + rng.normal(size=3) * 2.0)
         for k in range(n)
     ]
-    scorer = scorer_of(seen, None, 5.0 - np.arange(N_DISTANCE_BINS, dtype=np.float64))
+    # With time, log odds go beyond the limit of a single measurement.
+    scorer = scorer_of(seen, None, 8.0 - 6.0 * np.arange(N_DISTANCE_BINS, dtype=np.float64))
     of = rng.integers(0, n, n) if rng.random() < 0.5 else np.arange(n)
     groups = [np.flatnonzero(of == k).tolist() for k in range(n)]
     return scorer, sorted(group for group in groups if group)
@@ -74,3 +75,18 @@ def test_what_merges_is_what_average_linkage_over_all_pairs_merges(seed: int) ->
     turn = {number: k for k, number in enumerate(table.order)}
     pairs = [(i, j) for block in scored for i in block.rows for j in block.others]
     assert sum(turn[i] < turn[j] for i, j in pairs) == len(turn) * (len(turn) - 1) // 2
+
+
+def test_of_two_very_likely_pairs_the_likelier_merges() -> None:
+    """Both sums are beyond the limit of a single measurement; the other two were seen in one
+    camera at one time."""
+    looks = np.array([(1.0, 0.0, 0.0), (0.6, 0.8, 0.0), (0.9, 0.436, 0.0)])
+    seen: list[Seen] = [("a", 0.0, looks[0]), ("b", 20.0, looks[1]), ("b", 20.0, looks[2])]
+    scorer = scorer_of(seen, None, 8.0 - 6.0 * np.arange(N_DISTANCE_BINS, dtype=np.float64))
+    registry = IdentityRegistry(scorer.gallery, "site")
+    for number in range(3):
+        registry.create(number)
+    table = LinkageTable(IdentityRules(registry, scorer, min_log_odds=LEAST))
+    assert [block.rows.tolist() for block, _ in table.fill()] == [[0, 1, 2]]
+    first, second, _ = next(table.merges())
+    assert (first, second) == (registry.slot_of(0), registry.slot_of(2))
