@@ -127,7 +127,7 @@ def retrained(
 @pytest.mark.parametrize(
     ("spoil", "learning_rate", "iterations", "passes"),
     [
-        (as_it_is, 3e-4, 40, True),
+        (as_it_is, 3e-4, 60, True),
         (shuffled_pairs, 3e-4, 10, False),
         (wrong_crops, 3e-4, 10, False),
         (as_it_is, 0.1, 6, False),
