@@ -29,7 +29,7 @@ test: $(VENV)/.test kafka check docs release-check ## all tests, a file a core, 
 	  $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	  $(ARGS); status=$$?; tools/kafka-stop; exit $$status
 
-test-fast: $(VENV)/.test ## without a broker and without training: a minute and a half
+test-fast: $(VENV)/.test ## without a broker and without training: three minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal \
 	  -m "not kafka and not training and not slow" $(ARGS)
 
